@@ -1,0 +1,38 @@
+"""`manage.py engines`: only PostgreSQL and Valkey, for single tests and commands."""
+
+import argparse
+
+from devstack import devsecrets, envfile, lock
+from devstack.engines import Engines
+from devstack.environment import Addresses, environment
+from devstack.guardian import Guardian
+from devstack.places import Places
+from devstack.ports import Ports
+from devstack.supervisor import StopRequested, Supervisor
+from devstack.terminal import Terminal
+
+
+def run(arguments: list[str]) -> None:
+    """Run both engines until Ctrl-C, and tell other commands where they are in `var/dev.env`."""
+    parser = argparse.ArgumentParser(prog="manage.py engines", description=__doc__)
+    parser.add_argument("--var", help="folder of the data (default: var/ of the checkout)")
+    places = Places.of(parser.parse_args(arguments).var)
+    terminal = Terminal()
+    with lock.take(places.lock) as held:
+        secrets = devsecrets.load(places)
+        engines = Engines(places, secrets, Ports())
+        supervisor = Supervisor(places, terminal, Guardian(places, held.fileno()))
+        supervisor.listen()
+        try:
+            supervisor.guardian.start()
+            supervisor.start(engines.services())
+            engines.create_database()
+            envfile.write(places.environment, environment(places, secrets, engines, Addresses()))
+            for name, address in engines.addresses().items():
+                terminal.line(f"{name}={address}")
+            terminal.step(f"ready; commands find these in {places.environment}. Ctrl-C stops.")
+            supervisor.run()
+        except StopRequested:
+            terminal.line()
+        finally:
+            supervisor.stop()

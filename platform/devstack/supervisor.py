@@ -1,0 +1,139 @@
+"""Starts the services, restarts what dies, and stops everything in order."""
+
+import signal
+import time
+from collections.abc import Callable, Iterable
+from types import FrameType
+
+from devstack.guardian import Guardian
+from devstack.logs import LogFile
+from devstack.places import Places
+from devstack.problems import StackError
+from devstack.process import marked
+from devstack.service import Running, Service
+from devstack.terminal import Terminal
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+TICK = 0.05
+
+
+class StopRequested(Exception):
+    """Ctrl-C, a closed terminal, or a kill, noticed at a point where it is safe to stop."""
+
+
+class Supervisor:
+    """All processes of one stack. Everything happens in the main thread."""
+
+    def __init__(self, places: Places, terminal: Terminal, guardian: Guardian) -> None:
+        self.places = places
+        self.terminal = terminal
+        self.guardian = guardian
+        self.running: dict[str, Running] = {}
+        self.on_restart: Callable[[], None] = lambda: None
+        self._logs: dict[str, LogFile] = {}
+        self._signals = 0
+        self._restarted = False
+
+    def listen(self) -> None:
+        """From now on the stop signals end `run` (and the waits) instead of the process."""
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._note_signal)
+
+    def start(self, services: Iterable[Service], *, within: float = 60) -> None:
+        """Start these side by side and return when all are ready. Raises StackError if one fails."""
+        started = [Running(service) for service in services]
+        for one in started:
+            self._logs[one.service.name] = LogFile(self.places.log / f"{one.service.name}.log")
+            self.running[one.service.name] = one
+            self._start(one)
+        deadline = time.monotonic() + within
+        while not all([one.is_ready() for one in started]):
+            self.pause()
+            for one in started:
+                late = not one.was_ready and time.monotonic() > deadline
+                if one.has_died() or late:
+                    raise StackError(self._obituary(one, late=late))
+
+    def run(self) -> None:
+        """Watch until a stop signal comes (StopRequested)."""
+        while True:
+            self.watch()
+            self.pause(0.2)
+
+    def pause(self, seconds: float = TICK) -> None:
+        """Sleep a little. Raises StopRequested after a stop signal."""
+        if not self._signals:
+            time.sleep(seconds)
+        if self._signals:
+            raise StopRequested
+
+    def watch(self) -> None:
+        """Restart what died, show what the logs warn of."""
+        self.guardian.revive([one.process.pid for one in self.running.values() if one.process])
+        for name, one in self.running.items():
+            if one.has_died() and one.process:
+                code, pid = one.process.returncode, one.process.pid
+                pause = one.schedule_restart()
+                self.guardian.forget(pid)
+                self.terminal.step(f"{name} {how_it_ended(code)}; it starts again in {pause:.1f} s")
+            elif one.process is None and time.monotonic() >= one.next_try:
+                self._start(one)
+                self._restarted = True
+            for line in self._logs[name].news():
+                self.terminal.line(f"{name:>8} | {line}")
+            self._logs[name].trim()
+        if self._restarted and all([one.is_ready() for one in self.running.values()]):
+            self._restarted = False
+            self.terminal.step("everything runs again")
+            self.on_restart()
+
+    def stop(self) -> None:
+        """Stop stage by stage; what doesn't stop in its time is killed. A second signal hurries."""
+        signals = self._signals
+        for stage in sorted({one.service.stage for one in self.running.values()}):
+            ending = [one for one in self.running.values() if one.service.stage == stage and one.process]
+            for one in ending:
+                one.ask_to_stop()
+            deadline = time.monotonic() + max((one.service.stop_seconds for one in ending), default=0)
+            while any(not one.is_gone() for one in ending):
+                if time.monotonic() > deadline or self._signals > signals:
+                    names = ", ".join(one.service.name for one in ending if not one.is_gone())
+                    self.terminal.step(f"killing {names}")
+                    break
+                time.sleep(TICK)
+            for one in ending:
+                one.kill()
+        self._end_strays()
+        self.guardian.dismiss()
+
+    def pids(self) -> dict[str, int]:
+        """Service → process id of its leader."""
+        return {name: one.pid for name, one in self.running.items() if one.pid}
+
+    def last_lines(self, name: str) -> str:
+        return LogFile(self.places.log / f"{name}.log").last_lines()
+
+    def _start(self, one: Running) -> None:
+        one.start()
+        if one.process:
+            self.guardian.watch(one.process.pid, one.service)
+
+    def _end_strays(self) -> None:
+        for process in marked(self.places.var):
+            if process.pid != self.guardian.pid:
+                process.kill()
+
+    def _obituary(self, one: Running, *, late: bool) -> str:
+        name = one.service.name
+        what = "is not ready in time" if late else how_it_ended(one.process.returncode if one.process else 0)
+        return f"{name} {what}. The end of {self.places.log / name}.log:\n\n{self.last_lines(name)}"
+
+    def _note_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
+
+
+def how_it_ended(code: int) -> str:
+    """In words: `stopped with status 1`, `was killed (SIGKILL)`."""
+    if code >= 0:
+        return f"stopped with status {code}"
+    return f"was killed ({signal.Signals(-code).name})"

@@ -1,0 +1,5 @@
+"""Stub."""
+
+
+def run(arguments: list[str]) -> None:
+    raise NotImplementedError
