@@ -1,0 +1,53 @@
+from datetime import datetime
+from typing import Any
+
+from django.db import models
+
+from accounts.models.organization import Organization
+from accounts.models.user import User
+
+
+class AuditEntry(models.Model):
+    """Who did what, to what, before and after. The database refuses to change or delete one."""
+
+    at = models.DateTimeField(db_index=True)
+    actor = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    organization = models.ForeignKey(Organization, null=True, on_delete=models.PROTECT, related_name="+")
+    action = models.CharField(max_length=60)
+    target = models.CharField(max_length=120)
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+    reason = models.TextField(blank=True)
+    staff = models.BooleanField(default=False)
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        indexes = [models.Index(fields=["organization", "-id"], name="audit_by_organization")]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor}: {self.action} {self.target}"
+
+
+def record(
+    action: str,
+    target: str,
+    *,
+    actor: User | None,
+    now: datetime,
+    organization: Organization | None = None,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+    reason: str = "",
+) -> AuditEntry:
+    """Append an entry to the audit trail, in the caller's transaction. Values must be JSON; never a secret."""
+    return AuditEntry.objects.create(
+        at=now,
+        actor=actor,
+        staff=bool(actor and actor.is_staff),
+        organization=organization,
+        action=action,
+        target=target,
+        before=before or {},
+        after=after or {},
+        reason=reason,
+    )

@@ -1,0 +1,90 @@
+from typing import TYPE_CHECKING, Self
+
+from django.db import models
+
+from accounts.identifiers import organization_id
+from hotstate.records import OrganizationRecord
+
+if TYPE_CHECKING:
+    from accounts.models.user import User
+
+
+class Role(models.TextChoices):
+    OWNER = "owner", "Owner"
+    ADMIN = "admin", "Admin"
+    DEVELOPER = "developer", "Developer"
+    VIEWER = "viewer", "Viewer"
+
+
+class OrganizationQuerySet(models.QuerySet["Organization"]):
+    def of(self, user: "User") -> Self:
+        """Those that the user is a member of: every object of the console is looked up from here."""
+        return self.filter(memberships__user=user)
+
+
+class Organization(models.Model):
+    """Who pays."""
+
+    public_id = models.CharField(max_length=40, unique=True, default=organization_id, editable=False)
+    name = models.CharField(max_length=80)
+    created_at = models.DateTimeField()
+    # One organization comes with a sign-up, however often its steps are repeated.
+    signup_user = models.OneToOneField(
+        "accounts.User", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+    overdraft_nanos = models.BigIntegerField("overdraft allowance, nano-dollars", default=0)
+    suspended_at = models.DateTimeField(null=True, blank=True)
+    # Grows with every change that the inference path must see; Valkey refuses an older one.
+    version = models.BigIntegerField(default=1, editable=False)
+    members: "models.ManyToManyField[User, Membership]" = models.ManyToManyField(
+        "accounts.User", through="accounts.Membership", related_name="organizations"
+    )
+
+    objects = OrganizationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(overdraft_nanos__gte=0), name="organization_overdraft_not_negative"
+            ),
+            models.CheckConstraint(condition=~models.Q(name=""), name="organization_has_a_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def record(self) -> OrganizationRecord:
+        """As the inference path sees it."""
+        return OrganizationRecord(
+            org=self.public_id,
+            version=self.version,
+            suspended=self.suspended_at is not None,
+            overdraft_nanos=self.overdraft_nanos,
+        )
+
+    def get_absolute_url(self) -> str:
+        return f"/o/{self.public_id}/"
+
+
+class Membership(models.Model):
+    """A user's place in an organization."""
+
+    user = models.ForeignKey("accounts.User", on_delete=models.CASCADE, related_name="memberships")
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role.choices)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "organization"], name="one_membership_per_user_and_organization"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} ({self.role}) of {self.organization}"
+
+    @property
+    def may_write(self) -> bool:
+        """Whether this member may create and revoke keys."""
+        return self.role != Role.VIEWER

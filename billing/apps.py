@@ -1,0 +1,20 @@
+from typing import Any
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+class BillingConfig(AppConfig):
+    name = "billing"
+
+    def ready(self) -> None:
+        post_migrate.connect(make_partitions, sender=self)
+
+
+def make_partitions(**_kwargs: Any) -> None:
+    """A database that was just migrated can take today's events."""
+    from django.utils import timezone
+
+    from billing.partitions import ensure_partitions
+
+    ensure_partitions(timezone.now().date())

@@ -1,0 +1,26 @@
+from billing.models.grant import CreditGrant, GrantBurn
+from billing.models.ledger import Account, Balance, LedgerEntry, LedgerTransaction, TransactionKind
+from billing.models.price import Price, PriceVersion
+from billing.models.rollup import DailyUsage, HourlyUsage, RollupKind
+from billing.models.segment import QuarantinedLine, QuarantineReason, Segment
+from billing.models.usage_event import Outcome, UsageEvent
+
+__all__ = [
+    "Account",
+    "Balance",
+    "CreditGrant",
+    "DailyUsage",
+    "GrantBurn",
+    "HourlyUsage",
+    "LedgerEntry",
+    "LedgerTransaction",
+    "Outcome",
+    "Price",
+    "PriceVersion",
+    "QuarantineReason",
+    "QuarantinedLine",
+    "RollupKind",
+    "Segment",
+    "TransactionKind",
+    "UsageEvent",
+]

@@ -1,0 +1,65 @@
+"""Usage added up by hour and by day: what dashboards read, and what events must equal."""
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+
+from accounts.models import ApiKey, Organization
+from billing.meters import METERS
+from catalog.models import Model, Route
+
+
+class RollupKind(models.TextChoices):
+    USAGE = "usage", "Usage"
+    ADJUSTMENT = "adjustment", "Adjustment"
+    CORRECTION = "correction", "Correction"
+
+
+class Rollup(models.Model):
+    """Sums over one organization, key, model, route, kind and span of time; nano-dollars and units of each meter."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+", db_index=False)
+    api_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, related_name="+", db_index=False)
+    model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="+", db_index=False)
+    # Null is a request that reached no route; a unique index with NULLS NOT DISTINCT keeps that one row too.
+    route = models.ForeignKey(Route, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    kind = models.CharField(max_length=10, choices=RollupKind.choices)
+    events = models.BigIntegerField(default=0)
+    errors = models.BigIntegerField(default=0)
+    charge_nanos = models.BigIntegerField(default=0)
+    if TYPE_CHECKING:
+        input_tokens: int
+        output_tokens: int
+
+    class Meta:
+        abstract = True
+
+
+for _meter in METERS:
+    Rollup.add_to_class(_meter, models.BigIntegerField(default=0))
+
+
+class HourlyUsage(Rollup):
+    hour = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "hour", "api_key", "model", "route", "kind"],
+                name="one_hourly_rollup",
+                nulls_distinct=False,
+            )
+        ]
+
+
+class DailyUsage(Rollup):
+    day = models.DateField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "day", "api_key", "model", "route", "kind"],
+                name="one_daily_rollup",
+                nulls_distinct=False,
+            )
+        ]

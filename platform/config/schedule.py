@@ -1,0 +1,11 @@
+"""Every schedule of the product, in one file."""
+
+from typing import Any
+
+SCHEDULE: dict[str, dict[str, Any]] = {
+    "deliver-outbox": {"task": "hotstate.tasks.deliver_outbox", "schedule": 5.0},
+    "sweep-segments": {"task": "billing.tasks.sweep_segments", "schedule": 10.0},
+    "sweep-lapsed-holds": {"task": "hotstate.tasks.sweep_lapsed_holds", "schedule": 30.0},
+    "watch-pipeline": {"task": "billing.tasks.watch_pipeline", "schedule": 60.0},
+    "make-partitions": {"task": "billing.tasks.make_partitions", "schedule": 3600.0},
+}
