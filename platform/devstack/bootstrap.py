@@ -71,7 +71,7 @@ def continue_in(checkout: Path) -> NoReturn:
     python = str(python_of(checkout))
     sys.stdout.flush()
     try:
-        os.execv(python, [python, str(checkout / "manage.py"), *sys.argv[1:]])  # noqa: S606
+        os.execv(python, [python, str(checkout / "manage.py"), *sys.argv[1:]])
     except OSError as error:
         fail(f"{python} doesn't start: {error}", f"Remove {checkout / '.venv'} and try again.")
 
@@ -146,9 +146,7 @@ def installer(checkout: Path, say: Say) -> str:
     uv = place / "bin" / "uv"
     if os.access(uv, os.X_OK):
         return str(uv)
-    if subprocess.run(
-        [sys.executable, "-m", "pip", "--version"], capture_output=True, check=False
-    ).returncode:
+    if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode:
         if found := shutil.which("uv"):
             say(f"this Python has no pip; using {found}")
             return found
@@ -211,9 +209,7 @@ def pip_settings() -> dict[str, str]:
 
 
 def call(uv: str, arguments: list[str], environment: dict[str, str]) -> None:
-    done = subprocess.run(
-        [uv, "--quiet", *arguments], env=environment, stderr=subprocess.PIPE, text=True, check=False
-    )
+    done = subprocess.run([uv, "--quiet", *arguments], env=environment, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         unreachable(done.stderr)
 

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 ENGINELESS = frozenset(
-    "check collectstatic compilemessages diffsettings findstatic help makemessages makemigrations sqlmigrate "
-    "startapp version --help -h --version".split()
+    ["check", "collectstatic", "diffsettings", "findstatic", "help", "--help", "-h", "makemigrations", "sqlmigrate"]
+    + ["startapp", "version", "--version"]
 )
 """Django's commands that need neither database nor Valkey."""
 
@@ -64,6 +64,4 @@ def use_stack(command: str) -> None:
         return
     from_outside = os.environ.get("DATABASE_URL") != envfile.read(places.environment).get("DATABASE_URL")
     if not from_outside and not lock.is_held(places.lock):
-        sys.exit(
-            f"Keymeter isn't running, and `{command}` needs its engines. Start it with: python3 manage.py dev"
-        )
+        sys.exit(f"Keymeter isn't running, and `{command}` needs its engines. Start it with: python3 manage.py dev")

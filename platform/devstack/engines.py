@@ -18,9 +18,7 @@ STAGE = 9
 class Engines:
     """The two engines. Their ports are kept in `var/engines.env`, so that addresses stay the same."""
 
-    def __init__(
-        self, places: Places, secrets: Mapping[str, str], ports: Ports, *, temporary: bool = False
-    ) -> None:
+    def __init__(self, places: Places, secrets: Mapping[str, str], ports: Ports, *, temporary: bool = False) -> None:
         self._places = places
         kept = envfile.read(places.var / "engines.env")
         self.postgres: Postgres | None = None
@@ -59,15 +57,11 @@ class Engines:
                 return postgres.start(log, environment)
 
             services.append(
-                Service(
-                    "postgres", start_postgres, postgres.is_ready, STAGE, signal.SIGINT, 20, leader_only=True
-                )
+                Service("postgres", start_postgres, postgres.is_ready, STAGE, signal.SIGINT, 20, leader_only=True)
             )
         if valkey := self.valkey:
             log_of_valkey = self._places.log / "valkey.log"
-            services.append(
-                Service("valkey", lambda: valkey.start(log_of_valkey, environment), valkey.is_ready, STAGE)
-            )
+            services.append(Service("valkey", lambda: valkey.start(log_of_valkey, environment), valkey.is_ready, STAGE))
         return services
 
     def create_database(self) -> None:

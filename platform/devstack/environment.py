@@ -35,15 +35,10 @@ class Addresses:
         return f"http://localhost:{self.mailbox}"
 
 
-def environment(
-    places: Places, secrets: Mapping[str, str], engines: Engines, addresses: Addresses
-) -> dict[str, str]:
+def environment(places: Places, secrets: Mapping[str, str], engines: Engines, addresses: Addresses) -> dict[str, str]:
     """The settings, secrets included: for processes and private files only."""
     return {
-        **{
-            name: secrets[name]
-            for name in ("SECRET_KEY", "KEY_PEPPERS", "ENCRYPTION_KEYS", "GATEWAY_CREDENTIAL")
-        },
+        **{name: secrets[name] for name in ("SECRET_KEY", "KEY_PEPPERS", "ENCRYPTION_KEYS", "GATEWAY_CREDENTIAL")},
         **engines.addresses(),
         "ALLOWED_HOSTS": f"localhost,{HOST}",
         "CONSOLE_URL": addresses.console_url,

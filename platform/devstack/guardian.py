@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,9 +118,13 @@ def end(groups: dict[int, dict[str, Any]]) -> None:
                     os.kill(pid, group["signal"])
             else:
                 signal_group(pid, group["signal"])
-        wait_until(lambda now=ending: not members(now), max(group["seconds"] for group in ending.values()))
+        wait_until(partial(are_gone, ending), max(group["seconds"] for group in ending.values()))
         for pid in ending:
             signal_group(pid, signal.SIGKILL)
+
+
+def are_gone(groups: Iterable[int]) -> bool:
+    return not members(groups)
 
 
 if __name__ == "__main__":

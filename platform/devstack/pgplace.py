@@ -47,14 +47,10 @@ def data_home(var: Path, owner: Owner) -> Path:
         location.unlink(missing_ok=True)
         return var
     name = f"keymeter-{hashlib.sha256(str(var).encode()).hexdigest()[:12]}-{os.geteuid()}"
-    home = Path("/var/tmp") / name  # noqa: S108 (survives a restart; ownership and mode are checked below)
+    home = Path("/var/tmp") / name
     home.mkdir(mode=0o700, exist_ok=True)
     state = home.lstat()
-    if (
-        not stat.S_ISDIR(state.st_mode)
-        or state.st_uid not in (os.geteuid(), owner.uid)
-        or state.st_mode & 0o077
-    ):
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid not in (os.geteuid(), owner.uid) or state.st_mode & 0o077:
         raise StackError(f"{home} is somebody else's. Remove it, or use --var with another folder.")
     owner.give(home)
     location.write_text(f"{home}\n")

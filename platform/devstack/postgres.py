@@ -137,9 +137,7 @@ class Postgres:
             remaining = self._running_on_data()
             if not remaining:
                 break
-            postmasters = [
-                process for process in remaining if process.ppid() not in {p.pid for p in remaining}
-            ]
+            postmasters = [process for process in remaining if process.ppid() not in {p.pid for p in remaining}]
             for process in postmasters if number == signal.SIGINT else remaining:
                 with suppress(psutil.Error):
                     process.send_signal(number)

@@ -53,7 +53,7 @@ def spawn(
             env=dict(environment),
             cwd=cwd,
             start_new_session=True,
-            preexec_fn=ask_for_signal,  # noqa: PLW1509 (only the main thread runs when processes start)
+            preexec_fn=ask_for_signal,  # safe: there is one thread
             user=user,
             group=group,
             extra_groups=None if user is None else [],

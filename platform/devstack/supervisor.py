@@ -47,7 +47,7 @@ class Supervisor:
             self.running[one.service.name] = one
             self._start(one)
         deadline = time.monotonic() + within
-        while not all([one.is_ready() for one in started]):
+        while [one for one in started if not one.is_ready()]:
             self.pause()
             for one in started:
                 late = not one.was_ready and time.monotonic() > deadline
@@ -82,7 +82,7 @@ class Supervisor:
             for line in self._logs[name].news():
                 self.terminal.line(f"{name:>8} | {line}")
             self._logs[name].trim()
-        if self._restarted and all([one.is_ready() for one in self.running.values()]):
+        if self._restarted and all(one.is_ready() for one in self.running.values()):
             self._restarted = False
             self.terminal.step("everything runs again")
             self.on_restart()

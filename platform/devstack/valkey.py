@@ -59,11 +59,7 @@ class Valkey:
         self.data.mkdir(mode=0o700)
 
     def _settings(self) -> str:
-        keep = (
-            'save ""\nappendonly no\n'
-            if self.temporary
-            else 'save ""\nappendonly yes\nappendfsync everysec\n'
-        )
+        keep = 'save ""\nappendonly no\n' if self.temporary else 'save ""\nappendonly yes\nappendfsync everysec\n'
         return (
             f"bind {HOST}\nport {self.port}\nprotected-mode yes\nrequirepass {self.password}\n{keep}"
             f'dir "{self.data}"\ndatabases 64\nmaxmemory-policy noeviction\nloglevel warning\ndaemonize no\n'
