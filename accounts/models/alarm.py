@@ -19,9 +19,7 @@ class Alarm(models.Model):
     last_seen_at = models.DateTimeField()
     count = models.PositiveIntegerField(default=1)
     closed_at = models.DateTimeField(null=True, blank=True)
-    closed_by = models.ForeignKey(
-        "accounts.User", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
-    )
+    closed_by = models.ForeignKey("accounts.User", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
 
     objects = AlarmQuerySet.as_manager()
 

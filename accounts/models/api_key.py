@@ -28,9 +28,7 @@ class ApiKey(models.Model):
     created_by = models.ForeignKey("accounts.User", null=True, on_delete=models.SET_NULL, related_name="+")
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
-    revoked_by = models.ForeignKey(
-        "accounts.User", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
-    )
+    revoked_by = models.ForeignKey("accounts.User", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     version = models.BigIntegerField(default=1, editable=False)
 
     objects = ApiKeyQuerySet.as_manager()
@@ -53,8 +51,7 @@ class ApiKey(models.Model):
             scopes=frozenset(self.scopes),
             models=frozenset(self.allowed_models),
             secrets={
-                secret.digest.hex(): (secret.public_id, milliseconds(secret.lapses_at))
-                for secret in self.secrets.all()
+                secret.digest.hex(): (secret.public_id, milliseconds(secret.lapses_at)) for secret in self.secrets.all()
             },
         )
 

@@ -76,9 +76,7 @@ class Membership(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["user", "organization"], name="one_membership_per_user_and_organization"
-            )
+            models.UniqueConstraint(fields=["user", "organization"], name="one_membership_per_user_and_organization")
         ]
 
     def __str__(self) -> str:

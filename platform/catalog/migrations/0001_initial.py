@@ -16,9 +16,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "public_id",
@@ -58,9 +56,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("name", models.SlugField(max_length=60, unique=True)),
                 (
@@ -81,9 +77,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("upstream_model", models.CharField(max_length=200, verbose_name="model's name there")),
                 ("priority", models.PositiveSmallIntegerField(default=10)),
@@ -106,9 +100,7 @@ class Migration(migrations.Migration):
             options={
                 "ordering": ["priority", "id"],
                 "constraints": [
-                    models.UniqueConstraint(
-                        fields=("model", "upstream", "upstream_model"), name="route_only_once"
-                    )
+                    models.UniqueConstraint(fields=("model", "upstream", "upstream_model"), name="route_only_once")
                 ],
             },
         ),

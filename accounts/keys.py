@@ -1,0 +1,78 @@
+"""Creating and revoking API keys."""
+
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+
+from accounts import secrets
+from accounts.models import ApiKey, ApiKeySecret, Organization, User, audit
+from hotstate import outbox
+
+
+def create_key(
+    organization: Organization,
+    *,
+    name: str,
+    scopes: list[str],
+    allowed_models: list[str],
+    expires_at: datetime | None,
+    actor: User | None,
+    now: datetime,
+) -> tuple[ApiKey, str]:
+    """Create a key and return it with its secret, which nobody can learn again."""
+    secret = secrets.generate(settings.KEY_PREFIX)
+    with transaction.atomic():
+        key = ApiKey.objects.create(
+            organization=organization,
+            name=name,
+            scopes=sorted(scopes),
+            allowed_models=sorted(allowed_models),
+            expires_at=expires_at,
+            created_by=actor,
+            created_at=now,
+        )
+        ApiKeySecret.objects.create(
+            api_key=key,
+            digest=secret.digest,
+            pepper_id=secret.pepper_id,
+            prefix=secret.prefix,
+            last4=secret.last4,
+            created_at=now,
+        )
+        after = {"name": name, "scopes": key.scopes, "models": key.allowed_models, "expires_at": _iso(expires_at)}
+        audit.record(
+            "key.create", key.public_id, actor=actor, organization=organization, after=after, now=now
+        )
+        outbox.add([key.record()], now=now)
+    return key, secret.text
+
+
+def revoke_key(key: ApiKey, *, actor: User | None, now: datetime, reason: str = "") -> None:
+    """Revoke for good. Returns once Valkey has it: from then on every gateway refuses.
+
+    Raises hotstate.errors.Unreachable where Valkey can't be reached; the revocation is stored, and gateways answer
+    503 meanwhile. Revoking twice is once.
+    """
+    with transaction.atomic():
+        locked = ApiKey.objects.select_for_update(of=("self",)).select_related("organization").get(pk=key.pk)
+        if locked.revoked_at is None:
+            locked.revoked_at, locked.revoked_by = now, actor
+            locked.version += 1
+            locked.save(update_fields=["revoked_at", "revoked_by", "version"])
+            audit.record(
+                "key.revoke",
+                key.public_id,
+                actor=actor,
+                organization=locked.organization,
+                before={"name": locked.name},
+                reason=reason,
+                now=now,
+            )
+        entries = outbox.add([locked.record()], now=now)
+    outbox.require_delivered(entries)
+    key.refresh_from_db()
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

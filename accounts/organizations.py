@@ -1,0 +1,91 @@
+"""Opening, suspending and reinstating organizations."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from accounts.models import Membership, Organization, Role, User, audit
+from hotstate import outbox
+
+
+def open_organization(*, name: str, owner: User, now: datetime, signup: bool = False) -> Organization:
+    """Create an organization with its owner. With `signup`, the one that a sign-up brings: asked again, the same."""
+    with transaction.atomic():
+        signup_user = owner if signup else None
+        if signup:
+            organization, created = Organization.objects.get_or_create(
+                signup_user=signup_user, defaults={"name": name, "created_at": now}
+            )
+        else:
+            organization, created = Organization.objects.create(name=name, created_at=now), True
+        if created:
+            Membership.objects.create(user=owner, organization=organization, role=Role.OWNER, created_at=now)
+            audit.record(
+                "organization.open",
+                organization.public_id,
+                actor=owner,
+                organization=organization,
+                after={"name": name},
+                now=now,
+            )
+            outbox.add([organization.record()], now=now)
+    return organization
+
+
+def rename(organization: Organization, name: str, *, actor: User, now: datetime) -> None:
+    """Change the name that people see."""
+    _change(organization, "organization.rename", {"name": name}, actor=actor, now=now)
+
+
+def suspend(organization: Organization, *, actor: User | None, reason: str, now: datetime) -> None:
+    """Refuse all of its keys. Returns once Valkey has it; raises hotstate.errors.Unreachable as `revoke_key` does."""
+    entries = _change(
+        organization, "organization.suspend", {"suspended_at": now}, actor=actor, reason=reason, now=now
+    )
+    outbox.require_delivered(entries)
+
+
+def reinstate(organization: Organization, *, actor: User | None, reason: str, now: datetime) -> None:
+    """Let its keys work again."""
+    _change(organization, "organization.reinstate", {"suspended_at": None}, actor=actor, reason=reason, now=now)
+
+
+def set_overdraft(organization: Organization, nanos: int, *, actor: User, reason: str, now: datetime) -> None:
+    """How far below zero the organization may spend, in nano-dollars."""
+    _change(organization, "organization.overdraft", {"overdraft_nanos": nanos}, actor=actor, reason=reason, now=now)
+
+
+def _change(
+    organization: Organization,
+    action: str,
+    changes: dict[str, Any],
+    *,
+    actor: User | None,
+    now: datetime,
+    reason: str = "",
+) -> list[int]:
+    with transaction.atomic():
+        locked = Organization.objects.select_for_update().get(pk=organization.pk)
+        before = {name: getattr(locked, name) for name in changes}
+        for name, value in changes.items():
+            setattr(locked, name, value)
+        locked.version += 1
+        locked.save(update_fields=[*changes, "version"])
+        audit.record(
+            action,
+            organization.public_id,
+            actor=actor,
+            organization=locked,
+            before=_plain(before),
+            after=_plain(changes),
+            reason=reason,
+            now=now,
+        )
+        entries = outbox.add([locked.record()], now=now)
+    organization.refresh_from_db()
+    return entries
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}

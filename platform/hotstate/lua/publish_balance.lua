@@ -1,0 +1,16 @@
+-- The balance as posted, together with the holds that the posting makes superfluous.
+-- KEYS  organization, key, holds, leases      ARGV  1 version, 2 balance in nano-dollars; then request ids
+-- An older balance is not taken, but its holds go: the newer balance has those charges too.
+local have = redis.call('HGET', KEYS[1], 'balance_version')
+if not have or tonumber(have) < tonumber(ARGV[1]) then
+    redis.call('HSET', KEYS[1], 'balance_version', ARGV[1], 'balance', ARGV[2])
+end
+for i = 3, #ARGV do
+    local hold = redis.call('HGET', KEYS[3], ARGV[i])
+    if hold then
+        redis.call('HINCRBY', KEYS[1], 'held', '-' .. string.match(hold, ':(%d+)$'))
+        redis.call('HDEL', KEYS[3], ARGV[i])
+        redis.call('ZREM', KEYS[4], ARGV[i])
+    end
+end
+return 1

@@ -1,0 +1,14 @@
+"""Names in Valkey. What belongs to an organization shares its hash tag, so that a cluster spreads organizations."""
+
+CATALOG_VERSION = "km:catalog"
+ALL_LEASES = "km:{org_*}:leases"
+
+
+def decision_keys(org: str, key: str = "") -> list[str]:
+    """The keys of every script about an organization: its hash, the API key's hash, its holds, their leases."""
+    return [f"km:{{{org}}}", f"km:{{{org}}}:{key}", f"km:{{{org}}}:holds", f"km:{{{org}}}:leases"]
+
+
+def digest_index(digest: str) -> str:
+    """A secret's digest → `org key`, so that a gateway finds the record without PostgreSQL."""
+    return f"km:digest:{digest}"

@@ -1,0 +1,75 @@
+"""Changes that Valkey must see: written with what they tell of, delivered after commit, healed by a sweep."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import structlog
+from django.db import transaction
+
+from hotstate import names, publish
+from hotstate.client import reaching_valkey
+from hotstate.errors import Unreachable
+from hotstate.models import OutboxEntry
+from hotstate.records import BalanceRecord, KeyRecord, OrganizationRecord
+
+log = structlog.get_logger(__name__)
+
+Kind = OutboxEntry.Kind
+KIND_OF = {KeyRecord: Kind.KEY, OrganizationRecord: Kind.ORGANIZATION, BalanceRecord: Kind.BALANCE}
+TYPE_OF = {kind: record_type for record_type, kind in KIND_OF.items()}
+BATCH = 500
+
+
+def add(records: list[publish.Record], *, now: datetime, catalog: bool = False) -> list[int]:
+    """Write entries in the caller's transaction, to be delivered after its commit. Returns their ids."""
+    entries = [
+        OutboxEntry(kind=KIND_OF[type(record)], record=msgspec.json.encode(record), created_at=now) for record in records
+    ]
+    if catalog:
+        entries.append(OutboxEntry(kind=Kind.CATALOG, record=b"", created_at=now))
+    ids = [entry.pk for entry in OutboxEntry.objects.bulk_create(entries)]
+    transaction.on_commit(lambda: _deliver_quietly(ids), robust=True)
+    return ids
+
+
+def require_delivered(ids: list[int]) -> None:
+    """Return once Valkey has these entries. Raises Unreachable; the sweep delivers them later all the same."""
+    while OutboxEntry.objects.filter(pk__in=ids).exists():
+        # The delivery after commit failed, or another process has the entries in hand.
+        deliver(ids)
+
+
+def deliver(ids: list[int] | None = None) -> int:
+    """Deliver these entries, or the oldest ones; return how many. Raises Unreachable, leaving them in place."""
+    pending = OutboxEntry.objects.order_by("id")
+    if ids is not None:
+        pending = pending.filter(pk__in=ids)
+    delivered = 0
+    while True:
+        with transaction.atomic():
+            # A delivery by name waits for one in flight; the sweep takes what nobody has in hand.
+            entries = list(pending.select_for_update(skip_locked=ids is None)[:BATCH])
+            if not entries:
+                return delivered
+            with reaching_valkey() as valkey:
+                pipeline = valkey.pipeline(transaction=False)
+                for entry in entries:
+                    _put(pipeline, entry)
+                pipeline.execute()
+            OutboxEntry.objects.filter(pk__in=[entry.pk for entry in entries]).delete()
+            delivered += len(entries)
+
+
+def _put(pipeline: Any, entry: OutboxEntry) -> None:
+    if entry.kind == Kind.CATALOG:
+        pipeline.incr(names.CATALOG_VERSION)
+    else:
+        publish.put(pipeline, msgspec.json.decode(bytes(entry.record), type=TYPE_OF[Kind(entry.kind)]))
+
+
+def _deliver_quietly(ids: list[int]) -> None:
+    try:
+        deliver(ids)
+    except Unreachable as error:
+        log.warning("outbox delivery put off", entries=len(ids), error=str(error))
