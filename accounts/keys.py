@@ -41,9 +41,7 @@ def create_key(
             created_at=now,
         )
         after = {"name": name, "scopes": key.scopes, "models": key.allowed_models, "expires_at": _iso(expires_at)}
-        audit.record(
-            "key.create", key.public_id, actor=actor, organization=organization, after=after, now=now
-        )
+        audit.record("key.create", key.public_id, actor=actor, organization=organization, after=after, now=now)
         outbox.add([key.record()], now=now)
     return key, secret.text
 

@@ -40,9 +40,7 @@ def rename(organization: Organization, name: str, *, actor: User, now: datetime)
 
 def suspend(organization: Organization, *, actor: User | None, reason: str, now: datetime) -> None:
     """Refuse all of its keys. Returns once Valkey has it; raises hotstate.errors.Unreachable as `revoke_key` does."""
-    entries = _change(
-        organization, "organization.suspend", {"suspended_at": now}, actor=actor, reason=reason, now=now
-    )
+    entries = _change(organization, "organization.suspend", {"suspended_at": now}, actor=actor, reason=reason, now=now)
     outbox.require_delivered(entries)
 
 

@@ -52,7 +52,9 @@ def is_well_formed(text: str) -> bool:
 
 def digests(text: str) -> list[tuple[int, bytes]]:
     """The digests that a stored secret may have: one per pepper in use, the newest first."""
-    return [(pepper_id, digest(text, settings.KEY_PEPPERS[pepper_id])) for pepper_id in sorted(settings.KEY_PEPPERS)[::-1]]
+    return [
+        (pepper_id, digest(text, settings.KEY_PEPPERS[pepper_id])) for pepper_id in sorted(settings.KEY_PEPPERS)[::-1]
+    ]
 
 
 def digest(text: str, pepper: bytes) -> bytes:

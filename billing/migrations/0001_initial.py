@@ -103,12 +103,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    models.CheckConstraint(
-                        condition=models.Q(("credit_nanos__gte", 0)), name="credit_not_negative"
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(("debt_nanos__gte", 0)), name="debt_not_negative"
-                    ),
+                    models.CheckConstraint(condition=models.Q(("credit_nanos__gte", 0)), name="credit_not_negative"),
+                    models.CheckConstraint(condition=models.Q(("debt_nanos__gte", 0)), name="debt_not_negative"),
                 ],
             },
         ),
@@ -117,9 +113,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "source",
@@ -154,9 +148,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("operation_key", models.CharField(max_length=200, unique=True)),
                 (
@@ -213,9 +205,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "account",
@@ -265,9 +255,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("amount_nanos", models.BigIntegerField()),
                 (
@@ -302,9 +290,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("effective_from", models.DateTimeField()),
                 ("created_at", models.DateTimeField()),
@@ -337,9 +323,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "meter",
@@ -380,9 +364,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("identity", models.CharField(max_length=200, unique=True)),
                 ("source", models.CharField(max_length=80)),
@@ -412,9 +394,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "indexes": [
-                    models.Index(
-                        condition=models.Q(("posted_at", None)), fields=["id"], name="segments_to_post"
-                    )
+                    models.Index(condition=models.Q(("posted_at", None)), fields=["id"], name="segments_to_post")
                 ],
                 "constraints": [
                     models.CheckConstraint(
@@ -440,9 +420,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("line", models.IntegerField()),
                 (
@@ -489,9 +467,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "kind",
@@ -575,9 +551,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "kind",
@@ -668,9 +642,7 @@ class Migration(migrations.Migration):
             model_name="ledgerentry",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    models.Q(
-                        ("account__in", ("customer_credit", "receivable")), ("organization__isnull", False)
-                    ),
+                    models.Q(("account__in", ("customer_credit", "receivable")), ("organization__isnull", False)),
                     models.Q(
                         models.Q(("account__in", ("customer_credit", "receivable")), _negated=True),
                         ("organization__isnull", True),
@@ -712,9 +684,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="creditgrant",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("remaining_nanos__gte", 0), ("remaining_nanos__lte", models.F("amount_nanos"))
-                ),
+                condition=models.Q(("remaining_nanos__gte", 0), ("remaining_nanos__lte", models.F("amount_nanos"))),
                 name="grant_remainder_in_bounds",
             ),
         ),
@@ -732,9 +702,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="price",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("amount_nanos__gte", 0)), name="price_not_negative"
-            ),
+            constraint=models.CheckConstraint(condition=models.Q(("amount_nanos__gte", 0)), name="price_not_negative"),
         ),
         migrations.AddConstraint(
             model_name="price",

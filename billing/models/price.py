@@ -15,10 +15,7 @@ class PriceVersionQuerySet(models.QuerySet["PriceVersion"]):
     def in_force(self, now: datetime) -> "PriceVersionQuerySet":
         """The one version of each model that prices a request of this moment."""
         return (
-            self.standing()
-            .filter(effective_from__lte=now)
-            .order_by("model_id", "-effective_from")
-            .distinct("model_id")
+            self.standing().filter(effective_from__lte=now).order_by("model_id", "-effective_from").distinct("model_id")
         )
 
 

@@ -113,7 +113,9 @@ class HotState:
 
 def _configuration(url: str) -> GlideClientConfiguration:
     parts = urlsplit(url)
-    credentials = ServerCredentials(unquote(parts.password), unquote(parts.username or "") or None) if parts.password else None
+    credentials = (
+        ServerCredentials(unquote(parts.password), unquote(parts.username or "") or None) if parts.password else None
+    )
     return GlideClientConfiguration(
         addresses=[NodeAddress(parts.hostname or "127.0.0.1", parts.port or 6379)],
         use_tls=parts.scheme in ("rediss", "valkeys"),

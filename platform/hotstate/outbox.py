@@ -24,7 +24,8 @@ BATCH = 500
 def add(records: list[publish.Record], *, now: datetime, catalog: bool = False) -> list[int]:
     """Write entries in the caller's transaction, to be delivered after its commit. Returns their ids."""
     entries = [
-        OutboxEntry(kind=KIND_OF[type(record)], record=msgspec.json.encode(record), created_at=now) for record in records
+        OutboxEntry(kind=KIND_OF[type(record)], record=msgspec.json.encode(record), created_at=now)
+        for record in records
     ]
     if catalog:
         entries.append(OutboxEntry(kind=Kind.CATALOG, record=b"", created_at=now))

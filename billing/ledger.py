@@ -1,0 +1,179 @@
+"""The one door to balances: `post` writes transactions, entries, grants, burns and balances, and tells Valkey.
+
+Credits are positive and debits negative, so a customer's credit is positive and a customer's debt (receivable) negative:
+`balance = customer_credit + receivable`. Everything is in nano-dollars.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+from billing import burning
+from billing.models import Account, Balance, CreditGrant, LedgerEntry, LedgerTransaction, TransactionKind
+from hotstate import outbox
+from hotstate.records import BalanceRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrantTerms:
+    """How the credit that a movement brings is kept."""
+
+    source: CreditGrant.Source
+    priority: int
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Movement:
+    """Money to move between an organization and one of our accounts, once per operation key.
+
+    `nanos` is seen from the organization: positive is credit (with the terms of its grant), negative a charge.
+    """
+
+    operation_key: str
+    kind: TransactionKind
+    organization_id: int
+    nanos: int
+    counter: Account
+    event_day: date
+    grant: GrantTerms | None = None
+    reason: str = ""
+    actor_id: int | None = None
+    corrects_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Posted:
+    """What `post` did: the transactions that are new, by operation key."""
+
+    transactions: dict[str, int]
+
+
+def post(movements: Sequence[Movement], *, now: datetime, settled: dict[int, list[str]] | None = None) -> Posted:
+    """Post movements in one transaction (the caller's, if there is one). An operation key posts once, ever.
+
+    `settled` names, per organization pk, the requests that are posted now: their holds go together with the new balance.
+    """
+    settled = settled or {}
+    movements = [movement for movement in movements if movement.nanos]
+    organization_ids = sorted({movement.organization_id for movement in movements} | settled.keys())
+    with transaction.atomic():
+        balances = _locked_balances(organization_ids)
+        transactions = _insert_transactions(movements, now)
+        fresh = [movement for movement in movements if movement.operation_key in transactions]
+        entries: list[LedgerEntry] = []
+        pools = burning.Pools.load({movement.organization_id for movement in fresh if movement.nanos < 0}, now)
+        for movement in fresh:
+            transaction_id = transactions[movement.operation_key]
+            balance = balances[movement.organization_id]
+            if movement.nanos > 0:
+                sides = _credit(movement, balance, transaction_id, pools, now)
+            else:
+                sides = _charge(movement, balance, transaction_id, pools)
+            entries += _entries(movement, transaction_id, sides, now)
+        LedgerEntry.objects.bulk_create(entries)
+        pools.save()
+        _save_balances(balances, now, settled)
+    return Posted(transactions)
+
+
+def _credit(
+    movement: Movement, balance: Balance, transaction_id: int, pools: burning.Pools, now: datetime
+) -> dict[Account, int]:
+    """Credit pays the debt first; what is left of it is a grant."""
+    if movement.grant is None:
+        raise ValueError(f"{movement.operation_key}: credit needs the terms of its grant")
+    paid_debt = min(balance.debt_nanos, movement.nanos)
+    balance.debt_nanos -= paid_debt
+    balance.credit_nanos += movement.nanos - paid_debt
+    pools.grant(movement.organization_id, movement.nanos, paid_debt, transaction_id, movement.grant, now)
+    return {Account.RECEIVABLE: paid_debt, Account.CUSTOMER_CREDIT: movement.nanos - paid_debt}
+
+
+def _charge(movement: Movement, balance: Balance, transaction_id: int, pools: burning.Pools) -> dict[Account, int]:
+    """A charge burns grants; what they can't cover is a debt."""
+    wanted = -movement.nanos
+    burned = pools.burn(movement.organization_id, wanted, transaction_id)
+    balance.credit_nanos -= burned
+    balance.debt_nanos += wanted - burned
+    return {Account.CUSTOMER_CREDIT: -burned, Account.RECEIVABLE: burned - wanted}
+
+
+def _entries(
+    movement: Movement, transaction_id: int, sides: dict[Account, int], now: datetime
+) -> Iterable[LedgerEntry]:
+    for account, nanos in {**sides, movement.counter: -movement.nanos}.items():
+        if nanos:
+            yield LedgerEntry(
+                transaction_id=transaction_id,
+                account=account,
+                organization_id=None if account == movement.counter else movement.organization_id,
+                amount_nanos=nanos,
+                event_day=movement.event_day,
+                posted_at=now,
+            )
+
+
+def _locked_balances(organization_ids: list[int]) -> dict[int, Balance]:
+    # The rows exist before they are locked, and are locked in sorted order: no deadlock, no lock on nothing.
+    Balance.objects.bulk_create([Balance(organization_id=pk) for pk in organization_ids], ignore_conflicts=True)
+    rows = Balance.objects.select_related("organization").select_for_update(of=("self",))
+    return {row.pk: row for row in rows.filter(pk__in=organization_ids).order_by("pk")}
+
+
+INSERT_TRANSACTIONS = """
+INSERT INTO billing_ledgertransaction
+    (operation_key, kind, organization_id, event_day, posted_at, reason, actor_id, corrects_id)
+SELECT operation_key, kind, organization_id, event_day, %s, reason, actor_id, corrects_id
+FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::date[], %s::text[], %s::bigint[], %s::bigint[])
+    AS new (operation_key, kind, organization_id, event_day, reason, actor_id, corrects_id)
+ON CONFLICT (operation_key) DO NOTHING
+RETURNING operation_key, id
+"""
+
+
+def _insert_transactions(movements: Sequence[Movement], now: datetime) -> dict[str, int]:
+    columns: tuple[list[Any], ...] = (
+        [movement.operation_key for movement in movements],
+        [movement.kind.value for movement in movements],
+        [movement.organization_id for movement in movements],
+        [movement.event_day for movement in movements],
+        [movement.reason for movement in movements],
+        [movement.actor_id for movement in movements],
+        [movement.corrects_id for movement in movements],
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(INSERT_TRANSACTIONS, [now, *columns])
+        return dict(cursor.fetchall())
+
+
+SAVE_BALANCES = """
+UPDATE billing_balance AS balance
+SET credit_nanos = new.credit, debt_nanos = new.debt, version = balance.version + 1
+FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS new (organization, credit, debt)
+WHERE balance.organization_id = new.organization
+"""
+
+
+def _save_balances(balances: dict[int, Balance], now: datetime, settled: dict[int, list[str]]) -> None:
+    rows = list(balances.values())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            SAVE_BALANCES,
+            [[row.pk for row in rows], [row.credit_nanos for row in rows], [row.debt_nanos for row in rows]],
+        )
+    outbox.add(
+        [
+            BalanceRecord(
+                org=row.organization.public_id,
+                version=row.version + 1,
+                nanos=row.credit_nanos - row.debt_nanos,
+                posted=tuple(settled.get(row.pk, ())),
+            )
+            for row in rows
+        ],
+        now=now,
+    )
