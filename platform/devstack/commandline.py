@@ -4,9 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-ENGINELESS = frozenset(
-    ["check", "collectstatic", "diffsettings", "findstatic", "help", "--help", "-h", "makemigrations", "sqlmigrate"]
-    + ["startapp", "version", "--version"]
+ENGINELESS = frozenset(["check", "collectstatic", "diffsettings", "findstatic", "help", "--help", "-h"]) | frozenset(
+    ["makemigrations", "sqlmigrate", "startapp", "version", "--version"]
 )
 """Django's commands that need neither database nor Valkey."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 MAX_BYTES = 10 * 1024 * 1024
 WORTH_SHOWING = re.compile(r"\b(warning|error|critical|fatal|panic|exception)\b|^Traceback", re.IGNORECASE)
+HARMLESS = re.compile(r"Memory overcommit must be enabled|running the worker with superuser privileges")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 LINES_AT_ONCE = 20
 
@@ -65,4 +66,4 @@ class LogFile:
         if self._in_traceback:
             self._in_traceback = line.startswith(" ")
             return True
-        return bool(WORTH_SHOWING.search(line))
+        return bool(WORTH_SHOWING.search(line)) and not HARMLESS.search(line)

@@ -26,12 +26,14 @@ def spawn(
     environment: Mapping[str, str],
     cwd: Path,
     stdin: int = subprocess.DEVNULL,
+    stdout: int | None = None,
     user: int | None = None,
     group: int | None = None,
     end_with_parent: signal.Signals | None = signal.SIGTERM,
     keep: tuple[int, ...] = (),
 ) -> "subprocess.Popen[bytes]":
-    """Start a process in a session of its own, its output appended to `log`.
+    """Start a process in a session of its own, its output appended to `log`
+    (or what it prints given to `stdout`, only errors to `log`).
 
     On Linux it gets `end_with_parent` when the calling thread dies, even by kill -9; call it from the main thread.
     """
@@ -48,7 +50,7 @@ def spawn(
         return subprocess.Popen(
             command,
             stdin=stdin,
-            stdout=descriptor,
+            stdout=descriptor if stdout is None else stdout,
             stderr=descriptor,
             env=dict(environment),
             cwd=cwd,

@@ -1,15 +1,16 @@
 """Starts the services, restarts what dies, and stops everything in order."""
 
 import signal
+import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
 
 from devstack.guardian import Guardian
 from devstack.logs import LogFile
-from devstack.places import Places
+from devstack.places import CHECKOUT, Places
 from devstack.problems import StackError
-from devstack.process import marked
+from devstack.process import marked, signal_group, spawn
 from devstack.service import Running, Service
 from devstack.terminal import Terminal
 
@@ -53,6 +54,23 @@ class Supervisor:
                 late = not one.was_ready and time.monotonic() > deadline
                 if one.has_died() or late:
                     raise StackError(self._obituary(one, late=late))
+
+    def complete(self, name: str, command: list[str], environment: Mapping[str, str]) -> str:
+        """Run one command to its end and return what it printed. Raises StackError if it fails."""
+        log = self.places.log / f"{name}.log"
+        with tempfile.TemporaryFile("w+") as output:
+            process = spawn(command, log=log, environment=environment, cwd=CHECKOUT, stdout=output.fileno())
+            try:
+                while process.poll() is None:
+                    self.pause()
+            finally:
+                signal_group(process.pid, signal.SIGKILL)
+                process.wait()
+            output.seek(0)
+            printed = output.read()
+        if process.returncode:
+            raise StackError(f"{name} failed:\n\n{printed[-2000:]}\n{self.last_lines(name)}")
+        return printed
 
     def run(self) -> None:
         """Watch until a stop signal comes (StopRequested)."""

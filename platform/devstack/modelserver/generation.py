@@ -1,0 +1,134 @@
+"""`/v1/chat/completions` and `/v1/completions`: the same answers in two shapes, whole or streamed."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from devstack.modelserver.answer import Answer, Json, Prompt, text_of
+from devstack.modelserver.directives import Behaviour
+from devstack.modelserver.records import Record
+
+CREATED = 1_767_225_600
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How chat and plain completions differ."""
+
+    whole: str
+    chunk: str
+    prefix: str
+    chat: bool
+
+    def choice(self, index: int, text: str, finish: str) -> Json:
+        said: Json = {"message": {"role": "assistant", "content": text}} if self.chat else {"text": text}
+        return {"index": index, **said, "logprobs": None, "finish_reason": finish}
+
+    def delta(self, index: int, text: str | None, finish: str | None, *, first: bool = False) -> Json:
+        said: Json = {"text": text or ""}
+        if self.chat:
+            delta = {} if text is None else {"content": text}
+            said = {"delta": {"role": "assistant"} | delta if first else delta}
+        return {"index": index, **said, "logprobs": None, "finish_reason": finish}
+
+
+CHAT = Shape("chat.completion", "chat.completion.chunk", "chatcmpl-demo", chat=True)
+TEXT = Shape("text_completion", "text_completion", "cmpl-demo", chat=False)
+
+
+def read_prompt(shape: Shape, body: Json, behaviour: Behaviour) -> Prompt:
+    """The prompt of a request's body. Raises ValueError if it has none."""
+    if shape.chat:
+        messages = body.get("messages")
+        if not isinstance(messages, list) or not messages:
+            raise ValueError("messages: a non-empty list is expected")
+        texts = [text_of(message.get("content")) for message in messages if isinstance(message, dict)]
+    else:
+        prompt = body.get("prompt")
+        texts = [text for text in (prompt if isinstance(prompt, list) else [prompt]) if isinstance(text, str)]
+        if not texts:
+            raise ValueError("prompt: a string or a list of strings is expected")
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    return Prompt(texts, limit, body.get("n") or 1, behaviour.next(texts[-1]))
+
+
+async def respond(request: web.Request, shape: Shape, body: Json, prompt: Prompt, record: Record) -> web.StreamResponse:
+    """Answer as the request wants it, whole or streamed."""
+    answer = Answer(prompt)
+    if body.get("stream"):
+        return await stream(request, shape, body, answer, record)
+    content = json.dumps(whole(shape, body, answer)).encode()
+    if prompt.directives.garbage:
+        content = b"<html>this is not JSON"
+    if prompt.directives.cut is not None:
+        response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(content))})
+        await response.prepare(request)
+        await response.write(content[: len(content) // 2])
+        hang_up(request, record)
+        return response
+    return web.Response(body=content, content_type="application/json")
+
+
+def whole(shape: Shape, body: Json, answer: Answer) -> Json:
+    text, finish = answer.text(), answer.finish_reason
+    choices = [shape.choice(index, text, finish) for index in range(answer.prompt.choices)]
+    usage = answer.usage()
+    return envelope(shape, shape.whole, body, choices) | ({} if usage is None else {"usage": usage})
+
+
+def envelope(shape: Shape, kind: str, body: Json, choices: list[Json]) -> Json:
+    return {"id": shape.prefix, "object": kind, "created": CREATED, "model": body.get("model"), "choices": choices}
+
+
+async def stream(request: web.Request, shape: Shape, body: Json, answer: Answer, record: Record) -> web.StreamResponse:
+    """Send server-sent events, one word a chunk."""
+    asked = answer.prompt.directives
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+    await response.prepare(request)
+    for chunk in chunks(shape, body, answer):
+        if asked.delay or asked.endless:  # without a pause an endless answer would let nobody else run
+            await asyncio.sleep(asked.delay)
+        if asked.cut is not None and record.chunks >= asked.cut:
+            hang_up(request, record)
+            return response
+        if asked.error is not None and record.chunks >= asked.error:
+            await response.write(event(error_body("The model stopped working.", "server_error")))
+            break
+        await response.write(b"data: {this is not JSON\n\n" if asked.garbage else event(chunk))
+        record.chunks += 1
+    else:
+        await response.write(b"data: [DONE]\n\n")
+    await response.write_eof()
+    return response
+
+
+def chunks(shape: Shape, body: Json, answer: Answer) -> Iterator[Json]:
+    every = range(answer.prompt.choices)
+    space = ""
+    for word in answer.words():
+        first = not space
+        yield envelope(shape, shape.chunk, body, [shape.delta(i, space + word, None, first=first) for i in every])
+        space = " "
+    finish = answer.finish_reason
+    yield envelope(shape, shape.chunk, body, [shape.delta(index, None, finish) for index in every])
+    wanted = (body.get("stream_options") or {}).get("include_usage")
+    if wanted and (usage := answer.usage()) is not None:
+        yield envelope(shape, shape.chunk, body, []) | {"usage": usage}
+
+
+def event(data: Any) -> bytes:
+    return b"data: " + json.dumps(data).encode() + b"\n\n"
+
+
+def error_body(message: str, kind: str, code: str | None = None) -> Json:
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def hang_up(request: web.Request, record: Record) -> None:
+    record.outcome = "cut"
+    if request.transport:
+        request.transport.close()

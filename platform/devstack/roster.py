@@ -1,0 +1,72 @@
+"""The services of a development stack: what is started, when it is ready, and in which order it stops."""
+
+import http.client
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+
+from devstack.environment import Addresses
+from devstack.places import CHECKOUT, Places
+from devstack.ports import HOST
+from devstack.process import spawn
+from devstack.service import Process, Service
+
+BIN = Path(sys.executable).parent
+GATEWAY, FRONT, WORK = 1, 2, 3
+"""Stages of stopping. The gateway ships its usage log to the web while it stops, so it goes first."""
+
+
+def helpers(places: Places, addresses: Addresses, environment: Mapping[str, str]) -> list[Service]:
+    """The mailbox and the demo model server, which need no engine."""
+    models = ["-m", "devstack.modelserver", "--port", str(addresses.models)]
+    mailbox = ["-m", "devstack.mailbox", "--port", str(addresses.mailbox), "--smtp-port", str(addresses.smtp)]
+    return [
+        _service("models", places, environment, [sys.executable, *models], addresses.models, FRONT),
+        _service("mailbox", places, environment, [sys.executable, *mailbox, str(places.mail)], addresses.mailbox, WORK),
+    ]
+
+
+def keymeter(places: Places, addresses: Addresses, environment: Mapping[str, str]) -> list[Service]:
+    """Keymeter itself: web, gateway, worker and beat."""
+    web = [str(BIN / "granian"), "--interface", "wsgi", "--host", HOST, "--port", str(addresses.web)]
+    web += ["--workers", "1", "--blocking-threads", "4", "--respawn-failed-workers", "--respawn-interval", "0.2"]
+    web += ["--workers-kill-timeout", "5", "--log-level", "warning", "config.wsgi:application"]
+    gateway = [str(BIN / "uvicorn"), "gateway.asgi:application", "--host", HOST, "--port", str(addresses.gateway)]
+    gateway += ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--timeout-graceful-shutdown", "8"]
+    celery = [str(BIN / "celery"), "-A", "config"]
+    worker = [*celery, "worker", "-c", "2", "--without-gossip", "--without-mingle", "-l", "INFO"]
+    beat = [*celery, "beat", "--schedule", str(places.var / "beat-schedule"), "--pidfile", "", "-l", "INFO"]
+    return [
+        _service("web", places, environment, web, addresses.web, FRONT),
+        _service("gateway", places, environment, gateway, addresses.gateway, GATEWAY),
+        _service("worker", places, environment, worker, None, WORK, leader_only=True),
+        _service("beat", places, environment, beat, None, WORK),
+    ]
+
+
+def _service(
+    name: str,
+    places: Places,
+    environment: Mapping[str, str],
+    command: list[str],
+    port: int | None,
+    stage: int,
+    *,
+    leader_only: bool = False,
+) -> Service:
+    def start() -> Process:
+        return spawn(command, log=places.log / f"{name}.log", environment=environment, cwd=CHECKOUT)
+
+    ready: Callable[[Process], bool] = lambda process: port is None or is_ready(port)  # noqa: E731
+    return Service(name, start, ready, stage, leader_only=leader_only)
+
+
+def is_ready(port: int) -> bool:
+    """Whether GET /readyz there answers 200."""
+    with closing(http.client.HTTPConnection(HOST, port, timeout=1)) as connection:
+        try:
+            connection.request("GET", "/readyz", headers={"Host": f"localhost:{port}"})
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
