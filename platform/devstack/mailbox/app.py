@@ -15,8 +15,6 @@ LETTERS = web.AppKey("letters", Letters)
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-    "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 
 def application(letters: Letters, smtp_port: int) -> web.Application:
