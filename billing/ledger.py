@@ -1,7 +1,7 @@
 """The one door to balances: `post` writes transactions, entries, grants, burns and balances, and tells Valkey.
 
-Credits are positive and debits negative, so a customer's credit is positive and a customer's debt (receivable) negative:
-`balance = customer_credit + receivable`. Everything is in nano-dollars.
+Credits are positive and debits negative, so what a customer has is positive and what a customer owes (receivable) is
+negative: `balance = customer_credit + receivable`. Everything is in nano-dollars.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from billing import burning
-from billing.models import Account, Balance, CreditGrant, LedgerEntry, LedgerTransaction, TransactionKind
+from billing.models import Account, Balance, CreditGrant, LedgerEntry, TransactionKind
 from hotstate import outbox
 from hotstate.records import BalanceRecord
 
@@ -55,7 +55,7 @@ class Posted:
 def post(movements: Sequence[Movement], *, now: datetime, settled: dict[int, list[str]] | None = None) -> Posted:
     """Post movements in one transaction (the caller's, if there is one). An operation key posts once, ever.
 
-    `settled` names, per organization pk, the requests that are posted now: their holds go together with the new balance.
+    `settled` names, per organization pk, the requests posted now: their holds go together with the new balance.
     """
     settled = settled or {}
     movements = [movement for movement in movements if movement.nanos]

@@ -34,6 +34,7 @@ def partition_days() -> set[date]:
     """The days that have a partition."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT right(inhrelid::regclass::text, 8) FROM pg_inherits WHERE inhparent = 'billing_usageevent'::regclass"
+            "SELECT right(inhrelid::regclass::text, 8) FROM pg_inherits"
+            " WHERE inhparent = 'billing_usageevent'::regclass"
         )
         return {datetime.strptime(row[0], "%Y%m%d").replace(tzinfo=UTC).date() for row in cursor.fetchall()}

@@ -40,6 +40,9 @@ class ApiKey(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.public_id})"
 
+    def get_absolute_url(self) -> str:
+        return f"/o/{self.organization.public_id}/keys/{self.public_id}/"
+
     def record(self) -> KeyRecord:
         """As the inference path sees it. `organization` and `secrets` should be prefetched."""
         return KeyRecord(
@@ -60,9 +63,6 @@ class ApiKey(models.Model):
         if self.revoked_at:
             return "revoked"
         return "expired" if self.expires_at and self.expires_at <= now else "active"
-
-    def get_absolute_url(self) -> str:
-        return f"/o/{self.organization.public_id}/keys/{self.public_id}/"
 
 
 class ApiKeySecret(models.Model):

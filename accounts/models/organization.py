@@ -53,6 +53,9 @@ class Organization(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def get_absolute_url(self) -> str:
+        return f"/o/{self.public_id}/"
+
     def record(self) -> OrganizationRecord:
         """As the inference path sees it."""
         return OrganizationRecord(
@@ -61,9 +64,6 @@ class Organization(models.Model):
             suspended=self.suspended_at is not None,
             overdraft_nanos=self.overdraft_nanos,
         )
-
-    def get_absolute_url(self) -> str:
-        return f"/o/{self.public_id}/"
 
 
 class Membership(models.Model):

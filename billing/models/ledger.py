@@ -5,7 +5,7 @@ from accounts.models import Organization
 
 
 class Account(models.TextChoices):
-    """Credits are positive, debits negative: what is owed to a customer is positive, what a customer owes is negative."""
+    """Credits are positive, debits negative: what a customer has is positive, what a customer owes negative."""
 
     CUSTOMER_CREDIT = "customer_credit", "Customer credit"
     RECEIVABLE = "receivable", "Receivable"

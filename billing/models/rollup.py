@@ -34,6 +34,9 @@ class Rollup(models.Model):
     class Meta:
         abstract = True
 
+    def __str__(self) -> str:
+        return f"{self.events} events, {self.charge_nanos} nano-dollars"
+
 
 for _meter in METERS:
     Rollup.add_to_class(_meter, models.BigIntegerField(default=0))

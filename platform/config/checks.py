@@ -13,9 +13,7 @@ def settings_are_complete(**_kwargs: Any) -> list[checks.CheckMessage]:
     from config import env
 
     return [
-        checks.Error(
-            what, hint=f"Set {name} in the environment; the README's table says how.", id="keymeter.E001"
-        )
+        checks.Error(what, hint=f"Set {name} in the environment; the README's table says how.", id="keymeter.E001")
         for name, what in env.problems
     ]
 

@@ -16,9 +16,9 @@ VAR_DIR = env.read("VAR_DIR", Path, BASE_DIR / "var")
 
 # --- Secrets -------------------------------------------------------------------------------------------------------
 SECRET_KEY = env.read("SECRET_KEY", env.secret, "", required=True)
-SECRET_KEY_FALLBACKS = env.read("SECRET_KEY_FALLBACKS", env.words, [])
-KEY_PEPPERS = env.read("KEY_PEPPERS", env.peppers, {}, required=True)
-ENCRYPTION_KEYS = env.read("ENCRYPTION_KEYS", env.fernet_keys, [], required=True)
+SECRET_KEY_FALLBACKS: list[str] = env.read("SECRET_KEY_FALLBACKS", env.words, [])
+KEY_PEPPERS: dict[int, bytes] = env.read("KEY_PEPPERS", env.peppers, {}, required=True)
+ENCRYPTION_KEYS: list[str] = env.read("ENCRYPTION_KEYS", env.fernet_keys, [], required=True)
 
 # --- Where we are --------------------------------------------------------------------------------------------------
 DEBUG = False
@@ -199,7 +199,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "archive": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "BACKEND": "billing.archive.DurableFileSystemStorage",
         "OPTIONS": {
             "location": ARCHIVE_DIR,
             "file_permissions_mode": 0o600,

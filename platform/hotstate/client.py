@@ -11,13 +11,13 @@ from hotstate.errors import Unreachable
 
 
 @cache
-def valkey() -> "redis.Redis[bytes]":
+def valkey() -> redis.Redis:
     """The process's connection pool. An answer that takes over two seconds counts as none."""
     return redis.Redis.from_url(settings.VALKEY_URL, socket_timeout=2, socket_connect_timeout=2)
 
 
 @contextmanager
-def reaching_valkey() -> Iterator["redis.Redis[bytes]"]:
+def reaching_valkey() -> Iterator[redis.Redis]:
     """Give the client; raise Unreachable where it can't be reached, is loading or refuses writes."""
     try:
         yield valkey()

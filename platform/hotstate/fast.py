@@ -91,9 +91,10 @@ class HotState:
     async def _call(self, script: Script, keys: list[str], arguments: list[object]) -> list[bytes]:
         client = await self._connected()
         try:
-            return await client.invoke_script(script, keys=keys, args=[str(argument) for argument in arguments])  # type: ignore[return-value, arg-type]
+            answer: list[bytes] = await client.invoke_script(script, keys=keys, args=[str(item) for item in arguments])
         except GlideError as error:
             raise Unreachable(str(error)) from error
+        return answer
 
     async def _get(self, name: str) -> bytes | None:
         client = await self._connected()

@@ -1,0 +1,77 @@
+"""Usage log lines, version 1: what gateways write and the worker reads. Validated here, once, into a typed object."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from billing.meters import METERS
+
+LONGEST_LINE = 64 * 1024
+
+Text = Annotated[str, Meta(min_length=1, max_length=200)]
+ShortText = Annotated[str, Meta(max_length=60)]
+Count = Annotated[int, Meta(ge=0, le=10**15)]
+Milliseconds = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Moment = Annotated[datetime, Meta(tz=True)]
+Outcome = Literal["completed", "client_disconnected", "upstream_error", "refused", "timeout", "hold_exhausted"]
+Meter = Literal[METERS]  # type: ignore[valid-type]
+
+
+class UsageLine(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One client request. `time` is its admission and equals the timestamp in `id`."""
+
+    v: Literal[1]
+    id: UUID
+    source: Annotated[str, Meta(min_length=1, max_length=80)]
+    seq: Annotated[int, Meta(ge=1, le=2**62)]
+    time: Moment
+    key: Text
+    model: Text
+    endpoint: Annotated[str, Meta(min_length=1, max_length=40)]
+    status: Annotated[int, Meta(ge=0, le=999)]
+    outcome: Outcome
+    usage: dict[Meter, Count]
+    org: str = ""
+    secret: str = ""
+    variant: ShortText = ""
+    stream: bool = False
+    ended: Moment | None = None
+    ttft_ms: Milliseconds | None = None
+    attempts: Annotated[int, Meta(ge=0, le=1000)] = 1
+    route: str = ""
+    upstream_request_id: Annotated[str, Meta(max_length=200)] = ""
+    estimated: bool = False
+    tags: dict[str, str] = {}
+    charge_nanos: int | None = None
+
+
+class LineError(ValueError):
+    """A line that isn't a usage line; the message says what is wrong with it."""
+
+
+_decoder = msgspec.json.Decoder(UsageLine)
+
+
+def parse(raw: bytes) -> UsageLine:
+    """Read one line. Raises LineError."""
+    if len(raw) > LONGEST_LINE:
+        raise LineError(f"longer than {LONGEST_LINE} bytes")
+    if b"\\u0000" in raw:
+        raise LineError("has a NUL character")
+    try:
+        line = _decoder.decode(raw)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise LineError(str(error)) from error
+    if line.id.version != 7:
+        raise LineError("`id` is not a UUIDv7")
+    if line.id.int >> 80 != int(line.time.timestamp() * 1000 + 0.5):
+        raise LineError("`time` is not the timestamp of `id`")
+    return line
+
+
+def encode(line: UsageLine) -> bytes:
+    """The line as written, without its newline."""
+    return msgspec.json.encode(line)

@@ -1,0 +1,167 @@
+"""A segment's lines become events, sums and money exactly once."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db.models import Sum
+
+from accounts.models import Alarm, ApiKey
+from billing.models import (
+    Balance,
+    DailyUsage,
+    HourlyUsage,
+    LedgerEntry,
+    LedgerTransaction,
+    QuarantinedLine,
+    Segment,
+    UsageEvent,
+)
+from billing.posting import post_segment
+from billing.tasks import sweep_segments
+from tests.cast import (
+    DOLLAR,
+    give_credit,
+    make_key,
+    make_model,
+    make_organization,
+    make_segment,
+    raw,
+    request_id,
+    set_prices,
+    usage_line,
+)
+
+pytestmark = pytest.mark.django_db
+CHARGE = 1000 * 3_000 + 100 * 15_000
+
+
+@pytest.fixture
+def key() -> ApiKey:
+    organization = make_organization()
+    make_model()
+    give_credit(organization, DOLLAR)
+    return make_key(organization)[0]
+
+
+def post(content: bytes, **fields: Any) -> Segment:
+    segment = make_segment(content, **fields)
+    posted = post_segment(segment.pk, now=datetime.now(UTC))
+    assert posted
+    return posted
+
+
+def counts(segment: Segment) -> tuple[int, int, int, int]:
+    return segment.lines, segment.new, segment.duplicate, segment.quarantined
+
+
+def test_an_event_is_charged_added_up_and_debited(key: ApiKey) -> None:
+    segment = post(raw(usage_line(key, stream=True, ttft_ms=12)))
+    event = UsageEvent.objects.get()
+    assert (event.charge_nanos, event.api_key, event.stream, event.reason) == (CHARGE, key, True, "as_reported")
+    assert counts(segment) == (1, 1, 0, 0)
+    for rollup in (HourlyUsage.objects.get(), DailyUsage.objects.get()):
+        assert (rollup.events, rollup.charge_nanos, rollup.input_tokens, rollup.output_tokens) == (1, CHARGE, 1000, 100)
+    assert Balance.objects.get(organization=key.organization).nanos == DOLLAR - CHARGE
+    operation = LedgerTransaction.objects.get(kind="usage")
+    assert operation.operation_key == f"usage:{segment.pk}:{key.organization_id}:{event.time.date()}"
+
+
+def test_events_rollups_and_entries_have_the_same_sum(key: ApiKey) -> None:
+    lines = [usage_line(key, seq=seq, usage={"input_tokens": seq}) for seq in range(1, 101)]
+    post(raw(*lines[:60]))
+    post(raw(*lines[40:]))
+    total = sum(range(1, 101)) * 3_000
+    sums = [
+        UsageEvent.objects.aggregate(sum=Sum("charge_nanos"))["sum"],
+        HourlyUsage.objects.aggregate(sum=Sum("charge_nanos"))["sum"],
+        DailyUsage.objects.aggregate(sum=Sum("charge_nanos"))["sum"],
+        LedgerEntry.objects.filter(account="revenue").aggregate(sum=Sum("amount_nanos"))["sum"],
+    ]
+    assert sums == [total] * 4
+
+
+def test_the_same_segment_is_posted_once(key: ApiKey) -> None:
+    segment = post(raw(usage_line(key)))
+    assert post_segment(segment.pk, now=datetime.now(UTC)) is None
+    assert Balance.objects.get(organization=key.organization).nanos == DOLLAR - CHARGE
+
+
+def test_the_same_event_in_two_segments_or_twice_in_one_counts_once(key: ApiKey) -> None:
+    line = usage_line(key)
+    assert counts(post(raw(line, line))) == (2, 1, 1, 0)
+    assert counts(post(raw(line))) == (1, 0, 1, 0)
+    assert Balance.objects.get(organization=key.organization).nanos == DOLLAR - CHARGE
+
+
+def test_charges_beyond_the_credit_become_a_debt(key: ApiKey) -> None:
+    post(raw(usage_line(key, usage={"input_tokens": 10**6})))
+    balance = Balance.objects.get(organization=key.organization)
+    assert (balance.credit_nanos, balance.debt_nanos) == (0, 2 * DOLLAR)
+
+
+def test_an_event_is_priced_by_its_time(key: ApiKey) -> None:
+    now = datetime.now(UTC)
+    model = key.organization.api_keys.get() and make_model("other")
+    set_prices(model, {"input_tokens": (1, 1)}, effective_from=now - timedelta(minutes=1))
+    before = usage_line(key, "other", at=now - timedelta(minutes=2), usage={"input_tokens": 1})
+    after = usage_line(key, "other", at=now, usage={"input_tokens": 1}, seq=2)
+    post(raw(before, after))
+    assert sorted(UsageEvent.objects.values_list("charge_nanos", flat=True)) == [1, 3_000]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"key": "key_nobody"}, "unknown_key"),
+        ({"model": "no-such-model"}, "unknown_model"),
+        ({"org": "org_other"}, "wrong_organization"),
+        ({"source": "gw-other"}, "wrong_source"),
+        ({"usage": {"images": 1}}, "unpriced"),
+        ({"usage": {"input_tokens": -1}}, "malformed"),
+        ({"usage": {"bananas": 1}}, "malformed"),
+        ({"usage": {"input_tokens": 10**30}}, "malformed"),
+        ({"v": 2}, "malformed"),
+        ({"time": "2020-01-01T00:00:00.000Z"}, "malformed"),
+        ({"endpoint": "a\x00b"}, "malformed"),
+    ],
+)
+def test_a_line_that_cannot_be_charged_waits_with_its_reason(key: ApiKey, change: dict[str, Any], reason: str) -> None:
+    segment = post(raw(usage_line(key), {**usage_line(key, seq=2), **change}))
+    assert counts(segment) == (2, 1, 0, 1)
+    assert QuarantinedLine.objects.get().reason == reason
+
+
+@pytest.mark.parametrize(("at", "reason"), [(timedelta(minutes=6), "too_early"), (-timedelta(days=400), "too_old")])
+def test_a_line_of_an_impossible_time_waits(key: ApiKey, at: timedelta, reason: str) -> None:
+    post(raw(usage_line(key, at=datetime.now(UTC) + at)))
+    assert QuarantinedLine.objects.get().reason == reason
+
+
+def test_a_torn_last_line_waits_and_the_others_are_posted(key: ApiKey) -> None:
+    segment = post(raw(usage_line(key)) + b'{"v":1,"id":"0192')
+    assert counts(segment) == (2, 1, 0, 1)
+    assert QuarantinedLine.objects.get().reason == "torn"
+
+
+def test_wrong_utf8_and_garbage_wait(key: ApiKey) -> None:
+    assert counts(post(raw(b"\xff\xfe", b"[]", b"null", usage_line(key)))) == (4, 1, 0, 3)
+
+
+def test_an_empty_segment_is_posted(key: ApiKey) -> None:
+    assert counts(post(b"")) == (0, 0, 0, 0)
+
+
+def test_a_charge_that_the_gateway_computed_otherwise_raises_an_alarm(key: ApiKey) -> None:
+    identifier = request_id(datetime.now(UTC))
+    post(raw(usage_line(key, id=identifier, charge_nanos=CHARGE), usage_line(key, charge_nanos=CHARGE + 1, seq=2)))
+    assert Alarm.objects.get().kind == "charge_differs"
+    assert Balance.objects.get(organization=key.organization).nanos == DOLLAR - 2 * CHARGE
+
+
+def test_a_segment_whose_hint_was_lost_is_swept_up(key: ApiKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    segment = make_segment(raw(usage_line(key)), now=datetime.now(UTC) - timedelta(minutes=1))
+    sent: list[int] = []
+    monkeypatch.setattr("billing.tasks.send", lambda _task, pk: sent.append(pk))
+    sweep_segments()
+    assert sent == [segment.pk]

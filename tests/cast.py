@@ -1,0 +1,145 @@
+"""What tests are about: organizations, keys, models with prices, usage lines."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import uuid_utils
+
+from accounts.keys import create_key
+from accounts.models import ApiKey, Organization, User
+from accounts.organizations import open_organization
+from billing import ledger
+from billing.models import Account, CreditGrant, Price, PriceVersion, Segment, TransactionKind
+from catalog.models import Model, Route, Upstream
+
+DOLLAR = 10**9
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+# $3 and $15 per 1M tokens, cached input at a tenth.
+PRICES = {
+    "input_tokens": (3 * DOLLAR, 10**6),
+    "cached_input_tokens": (3 * DOLLAR // 10, 10**6),
+    "output_tokens": (15 * DOLLAR, 10**6),
+}
+
+
+def make_user(email: str, **fields: Any) -> User:
+    return User.objects.create_user(email, "correct horse battery", **fields)
+
+
+def make_organization(name: str = "Acme", *, owner: User | None = None, now: datetime | None = None) -> Organization:
+    owner = owner or make_user(f"owner-{name.lower().replace(' ', '-')}@example.com")
+    return open_organization(name=name, owner=owner, now=now or datetime.now(UTC))
+
+
+def make_key(organization: Organization, **fields: Any) -> tuple[ApiKey, str]:
+    settings: dict[str, Any] = {
+        "name": "Key",
+        "scopes": ["chat", "embeddings", "models"],
+        "allowed_models": [],
+        "expires_at": None,
+        "actor": None,
+        "now": datetime.now(UTC),
+    }
+    return create_key(organization, **{**settings, **fields})
+
+
+def make_model(
+    public_id: str = "demo-chat",
+    *,
+    prices: dict[str, tuple[int, int]] | None = None,
+    upstream_url: str = "http://127.0.0.1:9/v1",
+    **fields: Any,
+) -> Model:
+    upstream, _ = Upstream.objects.get_or_create(name="test", defaults={"base_url": upstream_url})
+    model = Model.objects.create(
+        public_id=public_id,
+        name=public_id,
+        owned_by="keymeter",
+        created_at=LONG_AGO,
+        **{"families": ["chat", "completions", "embeddings"], **fields},
+    )
+    Route.objects.create(model=model, upstream=upstream, upstream_model=public_id)
+    set_prices(model, PRICES if prices is None else prices)
+    return model
+
+
+def set_prices(
+    model: Model, prices: dict[str, tuple[int, int]], *, effective_from: datetime = LONG_AGO
+) -> PriceVersion:
+    version = PriceVersion.objects.create(model=model, effective_from=effective_from, created_at=effective_from)
+    Price.objects.bulk_create(
+        Price(version=version, meter=meter, amount_nanos=amount, per_units=per)
+        for meter, (amount, per) in prices.items()
+    )
+    return version
+
+
+def give_credit(
+    organization: Organization,
+    nanos: int,
+    *,
+    key: str = "credit",
+    priority: int = 50,
+    expires_at: datetime | None = None,
+    now: datetime | None = None,
+) -> None:
+    now = now or datetime.now(UTC)
+    terms = ledger.GrantTerms(source=CreditGrant.Source.PROMOTION, priority=priority, expires_at=expires_at)
+    movement = ledger.Movement(
+        operation_key=f"test:{organization.pk}:{key}",
+        kind=TransactionKind.GRANT,
+        organization_id=organization.pk,
+        nanos=nanos,
+        counter=Account.PROMOTIONS,
+        event_day=now.date(),
+        grant=terms,
+    )
+    ledger.post([movement], now=now)
+
+
+def request_id(at: datetime) -> UUID:
+    """A UUIDv7 of that moment, to the millisecond."""
+    random = uuid_utils.uuid7().int & ((1 << 80) - 1)
+    return UUID(int=int(at.timestamp() * 1000) << 80 | random)
+
+
+def usage_line(key: ApiKey, model: str = "demo-chat", *, at: datetime | None = None, **fields: Any) -> dict[str, Any]:
+    """A usage line as a plain object; `raw` makes bytes of it."""
+    at = at or datetime.now(UTC) - timedelta(seconds=1)
+    identifier = fields.pop("id", None) or request_id(at)
+    time = datetime.fromtimestamp((identifier.int >> 80) / 1000, UTC)
+    return {
+        "v": 1,
+        "id": str(identifier),
+        "source": "gw-test",
+        "seq": 1,
+        "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "key": key.public_id,
+        "model": model,
+        "endpoint": "chat.completions",
+        "status": 200,
+        "outcome": "completed",
+        "usage": {"input_tokens": 1000, "output_tokens": 100},
+        **fields,
+    }
+
+
+def raw(*lines: dict[str, Any] | bytes) -> bytes:
+    encoded = (line if isinstance(line, bytes) else msgspec.json.encode(line) for line in lines)
+    return b"".join(line + b"\n" for line in encoded)
+
+
+def make_segment(
+    content: bytes, *, identity: str = "", source: str = "gw-test", now: datetime | None = None
+) -> Segment:
+    from billing.intake import receive_segment
+
+    return receive_segment(
+        identity or f"segment-{uuid_utils.uuid7()}",
+        content,
+        source=source,
+        origin=Segment.Origin.GATEWAY,
+        now=now or datetime.now(UTC),
+    )
