@@ -1,7 +1,7 @@
 from django.core.validators import RegexValidator, URLValidator
 from django.db import models
 
-from catalog.encryption import decrypt, encrypt
+from accounts.encryption import decrypt, encrypt
 
 # Ids contain "/" and ":", never white space.
 model_id_validator = RegexValidator(

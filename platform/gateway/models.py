@@ -22,6 +22,5 @@ class GatewayCredential(models.Model):
     def may_write(self, source: str) -> bool:
         """Whether usage of this source may come in under this credential."""
         return any(
-            source == pattern or (pattern.endswith("*") and source.startswith(pattern[:-1]))
-            for pattern in self.sources
+            source == pattern or (pattern.endswith("*") and source.startswith(pattern[:-1])) for pattern in self.sources
         )

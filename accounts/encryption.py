@@ -1,4 +1,4 @@
-"""Encryption at rest of what Keymeter must be able to show again: upstream credentials."""
+"""Encryption at rest of what Keymeter must be able to read again: upstream credentials, second factors."""
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -14,7 +14,7 @@ def decrypt(token: str) -> str:
     try:
         return _fernet().decrypt(token.encode()).decode()
     except InvalidToken:
-        raise ValueError("none of ENCRYPTION_KEYS decrypts this credential; enter it again") from None
+        raise ValueError("none of ENCRYPTION_KEYS decrypts this; enter it again") from None
 
 
 def _fernet() -> MultiFernet:

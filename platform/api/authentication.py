@@ -1,0 +1,31 @@
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from gateway.credentials import find_credential
+from gateway.models import GatewayCredential
+
+
+class GatewayAuthentication(BaseAuthentication):
+    """`Authorization: Bearer <gateway credential>`."""
+
+    def authenticate(self, request: Request) -> tuple[None, GatewayCredential] | None:
+        scheme, _, secret = get_authorization_header(request).decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        credential = find_credential(secret.strip())
+        if credential is None:
+            raise AuthenticationFailed("This gateway credential is not known, or was revoked.")
+        return None, credential
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+class IsGateway(BasePermission):
+    message = "Show a gateway's credential."
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return isinstance(request.auth, GatewayCredential)

@@ -1,0 +1,123 @@
+"""`manage.py demo`: the demo catalogue, the demo admin and the development gateway's credential."""
+
+import base64
+import hmac
+import json
+import os
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import TOTP
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import User
+from billing.models import PriceVersion
+from billing.prices import publish_prices
+from catalog.changes import announce
+from catalog.models import Model, Route, Upstream
+from gateway.credentials import adopt_credential
+
+DOLLAR = 10**9
+MILLION = 10**6
+ADMIN_EMAIL = "admin@example.com"
+UPSTREAM = "demo"
+
+# id, name, description, families, context window, most output tokens, meter → (nano-dollars, per units)
+CATALOGUE: list[tuple[str, str, str, list[str], int, int, dict[str, tuple[int, int]]]] = [
+    (
+        "demo-chat",
+        "Demo Chat",
+        "Answers deterministically, quickly and with exact usage.",
+        ["chat", "completions"],
+        128_000,
+        4_096,
+        {
+            "input_tokens": (DOLLAR // 2, MILLION),
+            "cached_input_tokens": (DOLLAR // 20, MILLION),
+            "output_tokens": (3 * DOLLAR // 2, MILLION),
+        },
+    ),
+    (
+        "demo-chat-large",
+        "Demo Chat Large",
+        "The same answers at a higher price.",
+        ["chat", "completions"],
+        200_000,
+        16_384,
+        {
+            "input_tokens": (3 * DOLLAR, MILLION),
+            "cached_input_tokens": (3 * DOLLAR // 10, MILLION),
+            "output_tokens": (15 * DOLLAR, MILLION),
+        },
+    ),
+    (
+        "demo-embed",
+        "Demo Embed",
+        "Vectors of 1,536 dimensions.",
+        ["embeddings"],
+        8_192,
+        0,
+        {"input_tokens": (DOLLAR // 50, MILLION)},
+    ),
+]
+
+
+class Command(BaseCommand):
+    """Idempotent. The last line of its output is a JSON object for the supervisor."""
+
+    help = "Fill in the demo catalogue, the demo admin and the development gateway's credential."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--models-url", required=True, help="base URL of the demo model server, with /v1")
+
+    @transaction.atomic
+    def handle(self, *args: Any, models_url: str, **options: Any) -> None:
+        now = timezone.now()
+        upstream, _ = Upstream.objects.get_or_create(name=UPSTREAM, defaults={"base_url": models_url})
+        upstream.base_url = models_url
+        upstream.credential = os.environ.get("MODELS_CREDENTIAL", "demo-upstream-credential")
+        upstream.save()
+        for public_id, name, description, families, context_window, max_output_tokens, prices in CATALOGUE:
+            model, _ = Model.objects.get_or_create(
+                public_id=public_id,
+                defaults={
+                    "name": name,
+                    "owned_by": "keymeter",
+                    "description": description,
+                    "families": families,
+                    "context_window": context_window,
+                    "max_output_tokens": max_output_tokens,
+                    "created_at": now,
+                },
+            )
+            Route.objects.get_or_create(model=model, upstream=upstream, upstream_model=public_id)
+            if not PriceVersion.objects.filter(model=model).exists():
+                publish_prices(model, prices, effective_from=None, actor=None, reason="Demo prices", now=now)
+        if settings.GATEWAY_CREDENTIAL:
+            adopt_credential("development gateway", settings.GATEWAY_CREDENTIAL, sources=["gw-*"], now=now)
+        announce(now)
+        self.stdout.write(json.dumps(self._admin()))
+
+    def _admin(self) -> dict[str, str]:
+        """Made from SECRET_KEY, so that nothing has to be stored to show them again."""
+        password = base64.b32encode(_derived("password"))[:16].decode().lower()
+        totp_secret = base64.b32encode(_derived("second factor")[:20]).decode()
+        admin = User.objects.filter(email=ADMIN_EMAIL).first() or User.objects.create_superuser(ADMIN_EMAIL, password)
+        EmailAddress.objects.get_or_create(user=admin, email=admin.email, defaults={"verified": True, "primary": True})
+        if not Authenticator.objects.filter(user=admin, type=Authenticator.Type.TOTP).exists():
+            TOTP.activate(admin, totp_secret)
+        return {
+            "admin_email": admin.email,
+            "admin_password": password,
+            "admin_totp_secret": totp_secret,
+            "admin_totp_url": f"otpauth://totp/{settings.PRODUCT_NAME}:{admin.email}?secret={totp_secret}",
+            "model": CATALOGUE[0][0],
+        }
+
+
+def _derived(purpose: str) -> bytes:
+    return hmac.digest(settings.SECRET_KEY.encode(), f"demo admin: {purpose}".encode(), "sha256")

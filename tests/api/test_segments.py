@@ -1,0 +1,68 @@
+"""Gateways ship segments; nobody else does, and nothing is stored twice."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+
+from billing.models import Segment
+from gateway.credentials import create_credential
+
+pytestmark = pytest.mark.django_db
+URL = "/api/v1/usage/segments/gw-1.0001"
+
+
+@pytest.fixture
+def secret() -> str:
+    return create_credential("gateway", sources=["gw-*"], now=datetime.now(UTC))[1]
+
+
+def put(client: Client, secret: str, content: bytes = b"{}\n", *, source: str = "gw-1", url: str = URL) -> HttpResponse:
+    return client.put(  # type: ignore[return-value]
+        url,
+        content,
+        content_type="application/x-ndjson",
+        headers={"Authorization": f"Bearer {secret}", "X-Source": source},
+    )
+
+
+def test_a_segment_is_archived_and_registered(client: Client, secret: str) -> None:
+    assert put(client, secret).status_code == 201
+    segment = Segment.objects.get()
+    assert (segment.identity, segment.source, segment.size_bytes, segment.posted_at) == ("gw-1.0001", "gw-1", 3, None)
+
+
+def test_the_same_segment_again_is_the_same(client: Client, secret: str) -> None:
+    assert [put(client, secret).status_code for _ in range(2)] == [201, 200]
+    assert Segment.objects.count() == 1
+
+
+def test_other_content_under_a_known_identity_is_a_conflict(client: Client, secret: str) -> None:
+    put(client, secret)
+    assert put(client, secret, b"[]\n").status_code == 409
+
+
+def test_an_empty_segment_is_taken(client: Client, secret: str) -> None:
+    assert put(client, secret, b"").status_code == 201
+
+
+@pytest.mark.parametrize("wrong", ["", "nonsense", "km-gw-" + "a" * 46])
+def test_nobody_else_gets_in(client: Client, wrong: str) -> None:
+    assert put(client, wrong).status_code == 401
+    assert not Segment.objects.exists()
+
+
+def test_a_revoked_credential_gets_in_no_more(client: Client, secret: str) -> None:
+    from gateway.models import GatewayCredential
+
+    GatewayCredential.objects.update(revoked_at=datetime.now(UTC))
+    assert put(client, secret).status_code == 401
+
+
+def test_a_gateway_writes_only_its_own_sources(client: Client, secret: str) -> None:
+    assert put(client, secret, source="other").status_code == 403
+
+
+def test_a_strange_identity_is_refused(client: Client, secret: str) -> None:
+    assert put(client, secret, url="/api/v1/usage/segments/-x").status_code == 400
