@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from devstack import devsecrets, envfile, lock, roster, welcome
-from devstack.engines import Engines
+from devstack.engines import Engines, Given
 from devstack.environment import Addresses, environment
 from devstack.guardian import Guardian
 from devstack.places import Places
@@ -64,11 +64,12 @@ class Stack:
         self.ports = Ports()
         self.addresses = self._claim_addresses()
         self.secrets = devsecrets.load(places)
-        self.engines = Engines(places, self.secrets, self.ports)
+        self.engines = Engines(places, self.secrets, self.ports, Given.by_environment())
 
     def start(self) -> None:
         """Engines first, then tables and demo data, then the services side by side."""
         say = self.supervisor.terminal.step
+        self.supervisor.end_strays()
         self.supervisor.guardian.start()
         settings = environment(self.places, self.secrets, self.engines, self.addresses)
         inherited = os.environ | settings | {MARK: str(self.places.var), "PYTHONUNBUFFERED": "1"}
@@ -119,7 +120,7 @@ class Stack:
 def start_over(places: Places, terminal: Terminal) -> None:
     """Remove what the stack in this folder has kept: data, mails, logs, secrets."""
     terminal.step(f"removing all data in {places.var}")
-    Engines(places, devsecrets.load(places), Ports()).remove()
+    Engines(places, devsecrets.load(places), Ports(), Given.by_environment()).remove()
     for path in places.var.iterdir():
         if path == places.lock:
             continue

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from devstack import envfile
 from devstack.places import Places
@@ -15,19 +16,37 @@ from devstack.valkey import Valkey
 STAGE = 9
 
 
+@dataclass(frozen=True)
+class Given:
+    """Addresses of engines that somebody else runs; an empty one means that we run ours."""
+
+    database_url: str = ""
+    valkey_url: str = ""
+    broker_url: str = ""
+
+    @classmethod
+    def by_environment(cls, prefix: str = "") -> "Given":
+        """From DATABASE_URL, VALKEY_URL and CELERY_BROKER_URL, each after the prefix."""
+        names = ("DATABASE_URL", "VALKEY_URL", "CELERY_BROKER_URL")
+        return cls(*(os.environ.get(prefix + name, "") for name in names))
+
+
 class Engines:
     """The two engines. Their ports are kept in `var/engines.env`, so that addresses stay the same."""
 
-    def __init__(self, places: Places, secrets: Mapping[str, str], ports: Ports, *, temporary: bool = False) -> None:
+    def __init__(
+        self, places: Places, secrets: Mapping[str, str], ports: Ports, given: Given, *, temporary: bool = False
+    ) -> None:
         self._places = places
+        self._given = given
         kept = envfile.read(places.var / "engines.env")
         self.postgres: Postgres | None = None
         self.valkey: Valkey | None = None
-        if not os.environ.get("DATABASE_URL"):
+        if not given.database_url:
             port = ports.any(int(kept.get("POSTGRES_PORT", 0)))
             self.postgres = Postgres(places.var, port, secrets["POSTGRES_PASSWORD"], temporary=temporary)
             kept["POSTGRES_PORT"] = str(port)
-        if not os.environ.get("VALKEY_URL"):
+        if not given.valkey_url:
             port = ports.any(int(kept.get("VALKEY_PORT", 0)))
             self.valkey = Valkey(places.valkey, port, secrets["VALKEY_PASSWORD"], temporary=temporary)
             kept["VALKEY_PORT"] = str(port)
@@ -35,9 +54,9 @@ class Engines:
 
     def addresses(self) -> dict[str, str]:
         """DATABASE_URL, VALKEY_URL and CELERY_BROKER_URL."""
-        database = self.postgres.url if self.postgres else os.environ["DATABASE_URL"]
-        valkey = self.valkey.url() if self.valkey else os.environ["VALKEY_URL"]
-        broker = os.environ.get("CELERY_BROKER_URL") or (self.valkey.url(1) if self.valkey else valkey)
+        database = self.postgres.url if self.postgres else self._given.database_url
+        valkey = self.valkey.url() if self.valkey else self._given.valkey_url
+        broker = self._given.broker_url or (self.valkey.url(1) if self.valkey else valkey)
         return {"DATABASE_URL": database, "VALKEY_URL": valkey, "CELERY_BROKER_URL": broker}
 
     def prepare(self) -> None:

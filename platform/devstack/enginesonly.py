@@ -3,7 +3,7 @@
 import argparse
 
 from devstack import devsecrets, envfile, lock
-from devstack.engines import Engines
+from devstack.engines import Engines, Given
 from devstack.environment import Addresses, environment
 from devstack.guardian import Guardian
 from devstack.places import Places
@@ -20,10 +20,11 @@ def run(arguments: list[str]) -> None:
     terminal = Terminal()
     with lock.take(places.lock) as held:
         secrets = devsecrets.load(places)
-        engines = Engines(places, secrets, Ports())
+        engines = Engines(places, secrets, Ports(), Given.by_environment())
         supervisor = Supervisor(places, terminal, Guardian(places, held.fileno()))
         supervisor.listen()
         try:
+            supervisor.end_strays()
             supervisor.guardian.start()
             supervisor.start(engines.services())
             engines.create_database()

@@ -7,6 +7,11 @@ from devstack.engines import Engines
 from devstack.places import Places
 from devstack.ports import HOST
 
+SECRETS = ("SECRET_KEY", "KEY_PEPPERS", "ENCRYPTION_KEYS", "GATEWAY_CREDENTIAL", "MODELS_CREDENTIAL")
+ENGINES = ("DATABASE_URL", "VALKEY_URL", "CELERY_BROKER_URL")
+FOLDERS = ("VAR_DIR", "GATEWAY_SPOOL_DIR", "ARCHIVE_DIR", "KEYMETER_VAR")
+MANNERS = ("ALLOWED_HOSTS", "SECURE_COOKIES", "LOG_FORMAT")
+
 
 @dataclass(frozen=True)
 class Addresses:
@@ -34,22 +39,33 @@ class Addresses:
     def mailbox_url(self) -> str:
         return f"http://localhost:{self.mailbox}"
 
+    def settings(self) -> dict[str, str]:
+        """The settings that tell the services where the others are."""
+        return {
+            "CONSOLE_URL": self.console_url,
+            "API_URL": self.api_url,
+            "INTAKE_URL": f"http://{HOST}:{self.web}",
+            "EMAIL_URL": f"smtp://{HOST}:{self.smtp}",
+            "MODELS_URL": self.models_url,
+        }
+
 
 def environment(places: Places, secrets: Mapping[str, str], engines: Engines, addresses: Addresses) -> dict[str, str]:
     """The settings, secrets included: for processes and private files only."""
     return {
-        **{name: secrets[name] for name in ("SECRET_KEY", "KEY_PEPPERS", "ENCRYPTION_KEYS", "GATEWAY_CREDENTIAL")},
+        **{name: secrets[name] for name in SECRETS},
         **engines.addresses(),
         "ALLOWED_HOSTS": f"localhost,{HOST}",
-        "CONSOLE_URL": addresses.console_url,
-        "API_URL": addresses.api_url,
-        "INTAKE_URL": f"http://{HOST}:{addresses.web}",
-        "EMAIL_URL": f"smtp://{HOST}:{addresses.smtp}",
-        "MODELS_URL": addresses.models_url,
-        "MODELS_CREDENTIAL": secrets["MODELS_CREDENTIAL"],
+        **addresses.settings(),
         "VAR_DIR": str(places.var),
         "GATEWAY_SPOOL_DIR": str(places.spool),
         "ARCHIVE_DIR": str(places.archive),
         "SECURE_COOKIES": "false",
         "LOG_FORMAT": "console",
     }
+
+
+def without_stack(variables: Mapping[str, str]) -> dict[str, str]:
+    """An environment without the settings of the stack that it comes from, for starting another one in it."""
+    ours = {*SECRETS, *ENGINES, *FOLDERS, *MANNERS, *Addresses().settings()}
+    return {name: value for name, value in variables.items() if name not in ours}

@@ -37,6 +37,7 @@ class Guardian:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
+        self._started = time.monotonic()
         reading, writing = os.pipe()
         self._process = spawn(
             [sys.executable, "-m", "devstack.guardian", str(self._places.var)],
@@ -66,13 +67,15 @@ class Guardian:
         self._watched.pop(pid, None)
         self._tell({"forget": pid})
 
-    def revive(self, pids: list[int]) -> None:
-        """Start it again if it was killed."""
-        if self._process and self._process.poll() is not None:
-            self._watched = {pid: group for pid, group in self._watched.items() if pid in pids}
-            with suppress(OSError):
-                self._pipe.close()
-            self.start()
+    def revive(self, pids: list[int]) -> bool:
+        """Start it again if it was killed, and return whether that was so; at most once a second."""
+        if not self._process or self._process.poll() is None or time.monotonic() < self._started + 1:
+            return False
+        self._watched = {pid: group for pid, group in self._watched.items() if pid in pids}
+        with suppress(OSError):
+            self._pipe.close()
+        self.start()
+        return True
 
     def dismiss(self) -> None:
         """Everything has ended in order."""

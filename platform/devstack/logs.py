@@ -17,7 +17,7 @@ class LogFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._offset = path.stat().st_size if path.exists() else 0
+        self._offset = self.size()
         self._in_traceback = False
 
     def news(self) -> Iterator[str]:
@@ -39,6 +39,15 @@ class LogFile:
             with self.path.open("r+b") as file:
                 file.truncate(0)
             self._offset = 0
+
+    def since(self, offset: int) -> str:
+        """All that was written after the file had `offset` bytes."""
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            return file.read().decode(errors="replace")
+
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
 
     def last_lines(self, count: int = 15) -> str:
         try:

@@ -37,14 +37,6 @@ def spawn(
 
     On Linux it gets `end_with_parent` when the calling thread dies, even by kill -9; call it from the main thread.
     """
-    parent = os.getpid()
-
-    def ask_for_signal() -> None:
-        if _libc is not None and end_with_parent is not None:
-            _libc.prctl(_PR_SET_PDEATHSIG, int(end_with_parent))
-            if os.getppid() != parent:
-                os._exit(1)
-
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         return subprocess.Popen(
@@ -55,7 +47,7 @@ def spawn(
             env=dict(environment),
             cwd=cwd,
             start_new_session=True,
-            preexec_fn=ask_for_signal,  # safe: there is one thread
+            preexec_fn=ending_with_parent(end_with_parent),  # safe: there is one thread
             user=user,
             group=group,
             extra_groups=None if user is None else [],
@@ -63,6 +55,19 @@ def spawn(
         )
     finally:
         os.close(descriptor)
+
+
+def ending_with_parent(number: signal.Signals | None = signal.SIGTERM) -> Callable[[], None]:
+    """For `preexec_fn`: the child gets this signal when the thread that starts it dies (on Linux)."""
+    parent = os.getpid()
+
+    def ask_for_signal() -> None:
+        if _libc is not None and number is not None:
+            _libc.prctl(_PR_SET_PDEATHSIG, int(number))
+            if os.getppid() != parent:
+                os._exit(1)
+
+    return ask_for_signal
 
 
 def signal_group(group: int, number: int) -> None:

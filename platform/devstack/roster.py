@@ -2,11 +2,12 @@
 
 import http.client
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
 from devstack.environment import Addresses
+from devstack.logs import LogFile
 from devstack.places import CHECKOUT, Places
 from devstack.ports import HOST
 from devstack.process import spawn
@@ -40,26 +41,37 @@ def keymeter(places: Places, addresses: Addresses, environment: Mapping[str, str
     return [
         _service("web", places, environment, web, addresses.web, FRONT),
         _service("gateway", places, environment, gateway, addresses.gateway, GATEWAY),
-        _service("worker", places, environment, worker, None, WORK, leader_only=True),
+        _worker(places, environment, worker),
         _service("beat", places, environment, beat, None, WORK),
     ]
 
 
+def _worker(places: Places, environment: Mapping[str, str], command: list[str]) -> Service:
+    """Celery's worker has no port: it is ready when its log says so."""
+    log = LogFile(places.log / "worker.log")
+    before = 0
+
+    def start() -> Process:
+        nonlocal before
+        before = log.size()
+        return spawn(command, log=log.path, environment=environment, cwd=CHECKOUT)
+
+    def ready(process: Process) -> bool:
+        return " ready." in log.since(before)
+
+    return Service("worker", start, ready, WORK, leader_only=True)
+
+
 def _service(
-    name: str,
-    places: Places,
-    environment: Mapping[str, str],
-    command: list[str],
-    port: int | None,
-    stage: int,
-    *,
-    leader_only: bool = False,
+    name: str, places: Places, environment: Mapping[str, str], command: list[str], port: int | None, stage: int
 ) -> Service:
     def start() -> Process:
         return spawn(command, log=places.log / f"{name}.log", environment=environment, cwd=CHECKOUT)
 
-    ready: Callable[[Process], bool] = lambda process: port is None or is_ready(port)  # noqa: E731
-    return Service(name, start, ready, stage, leader_only=leader_only)
+    def ready(process: Process) -> bool:
+        return port is None or is_ready(port)
+
+    return Service(name, start, ready, stage)
 
 
 def is_ready(port: int) -> bool:

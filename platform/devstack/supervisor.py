@@ -1,10 +1,14 @@
 """Starts the services, restarts what dies, and stops everything in order."""
 
+import os
 import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from types import FrameType
+
+import psutil
 
 from devstack.guardian import Guardian
 from devstack.logs import LogFile
@@ -87,7 +91,9 @@ class Supervisor:
 
     def watch(self) -> None:
         """Restart what died, show what the logs warn of."""
-        self.guardian.revive([one.process.pid for one in self.running.values() if one.process])
+        if self.guardian.revive([one.process.pid for one in self.running.values() if one.process]):
+            self.terminal.step("the guardian was killed; it runs again")
+            self._restarted = True
         for name, one in self.running.items():
             if one.has_died() and one.process:
                 code, pid = one.process.returncode, one.process.pid
@@ -121,8 +127,15 @@ class Supervisor:
                 time.sleep(TICK)
             for one in ending:
                 one.kill()
-        self._end_strays()
+        self.end_strays()
         self.guardian.dismiss()
+
+    def end_strays(self) -> None:
+        """Kill processes of this stack that escaped their group, or that a crash of supervisor and guardian left."""
+        for process in marked(self.places.var):
+            if process.pid not in (self.guardian.pid, os.getpid()):
+                with suppress(psutil.Error):
+                    process.kill()
 
     def pids(self) -> dict[str, int]:
         """Service → process id of its leader."""
@@ -135,11 +148,6 @@ class Supervisor:
         one.start()
         if one.process:
             self.guardian.watch(one.process.pid, one.service)
-
-    def _end_strays(self) -> None:
-        for process in marked(self.places.var):
-            if process.pid != self.guardian.pid:
-                process.kill()
 
     def _obituary(self, one: Running, *, late: bool) -> str:
         name = one.service.name

@@ -1,0 +1,51 @@
+"""For all tests: what is too long is left out unless asked for, and nothing is ever skipped."""
+
+import os
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--extended", action="store_true", help="also run the tests marked `extended`")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--extended"):
+        return
+    extended = [item for item in items if item.get_closest_marker("extended")]
+    if extended:
+        config.hook.pytest_deselected(items=extended)
+        items[:] = [item for item in items if item not in extended]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A skipped test fails: what is missing must be installed, or said."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"Skipping is not allowed here: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"Skipping is not allowed here: {report.longrepr}"
+    return report
+
+
+@pytest.fixture
+def empty_valkey() -> Iterator[Any]:
+    """A client of this worker's own Valkey database, which is empty at the start."""
+    import redis
+
+    url = os.environ["VALKEY_URL"]
+    assert int(url.rpartition("/")[2]) >= 8, "the databases below 8 belong to the development stack"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+        yield client
