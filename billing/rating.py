@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import lcm
 
-from billing.meters import FALLBACK, FREE_UNLESS_PRICED, METERS
+from billing.meters import FALLBACK, FREE_UNLESS_PRICED, INPUT_METERS, METERS, OUTPUT_METERS
 
 BASIS_POINTS = 10_000
 LARGEST_CHARGE = 2**63 - 1
@@ -91,3 +91,12 @@ def outcome_charge(
         return 0, NOT_CHARGED[outcome]
     reason = "as_estimated" if estimated and outcome == "completed" else CHARGED[outcome]
     return charge(usage, tariff, multipliers), reason
+
+
+def worst_case(input_units: int, output_units: int, tariff: Tariff) -> int:
+    """The most that so many tokens in and out can cost, whichever finer meters they turn out to be; nano-dollars."""
+    weights = tariff.weights
+    dearest_input = max((weights.get(meter, 0) for meter in INPUT_METERS), default=0)
+    dearest_output = max((weights.get(meter, 0) for meter in OUTPUT_METERS), default=0)
+    numerator = input_units * dearest_input + output_units * dearest_output + weights.get("requests", 0)
+    return -(-numerator // tariff.denominator)

@@ -52,7 +52,7 @@ def add_daily(sums: Mapping[tuple[date, Group], Sums]) -> None:
 
 def _upsert(table: str, span: str, span_type: str, sums: "Mapping[tuple[Span, Group], Sums]") -> None:
     # Sorted, so that workers lock rows in the same order.
-    rows = sorted(sums.items(), key=_group_then_start)
+    rows: list[tuple[tuple[Any, Group], Sums]] = sorted(sums.items(), key=_group_then_start)
     measures = ["events", "errors", "charge_nanos", *METERS]
     columns: list[list[Any]] = [
         [start for (start, _), _ in rows],
@@ -74,6 +74,6 @@ def _upsert(table: str, span: str, span_type: str, sums: "Mapping[tuple[Span, Gr
         )
 
 
-def _group_then_start(row: "tuple[tuple[Span, Group], Sums]") -> "tuple[Group, Span]":
+def _group_then_start(row: tuple[tuple[Any, Group], Sums]) -> tuple[Group, Any]:
     (start, group), _ = row
     return group, start

@@ -1,6 +1,6 @@
 """`PUT /api/v1/usage/segments/<identity>`: a gateway ships a closed segment of its usage log."""
 
-from typing import ClassVar
+from typing import IO, Any
 
 from django.utils import timezone
 from rest_framework import status
@@ -23,8 +23,8 @@ class LinesParser(BaseParser):
 
     media_type = "application/x-ndjson"
 
-    def parse(self, stream: object, media_type: object = None, parser_context: object = None) -> bytes:
-        content: bytes = stream.read(LARGEST_SEGMENT + 1)  # type: ignore[attr-defined]
+    def parse(self, stream: IO[Any], media_type: object = None, parser_context: object = None) -> Any:
+        content = stream.read(LARGEST_SEGMENT + 1)
         if len(content) > LARGEST_SEGMENT:
             raise TooLarge
         return content
@@ -42,9 +42,9 @@ class Conflict(APIException):
 class SegmentView(APIView):
     """Answers 201 once the segment is archived, 200 where it was already: then the sender deletes it."""
 
-    authentication_classes: ClassVar = [GatewayAuthentication]
-    permission_classes: ClassVar = [IsGateway]
-    parser_classes: ClassVar = [LinesParser]
+    authentication_classes = [GatewayAuthentication]
+    permission_classes = [IsGateway]
+    parser_classes = [LinesParser]
 
     def put(self, request: Request, identity: str) -> Response:
         source = request.headers.get("X-Source", "")
@@ -52,7 +52,7 @@ class SegmentView(APIView):
         if not isinstance(credential, GatewayCredential) or not credential.may_write(source):
             raise PermissionDenied(f"This credential may not write usage as source {source!r}.")
         now = timezone.now()
-        content = request.data or b""
+        content: Any = request.data or b""
         try:
             segment = receive_segment(identity, content, source=source, origin=Segment.Origin.GATEWAY, now=now)
         except OtherContentError as error:

@@ -42,13 +42,13 @@ class HotState:
             await self._client.close()
 
     async def decide(
-        self, record: KeyRecord, request_id: str, *, found: str, hold_nanos: int, now_ms: int, lease_ms: int
+        self, record: KeyRecord, request_id: str, *, found: str, hold_nanos: int | None, now_ms: int, lease_ms: int
     ) -> list[bytes]:
         """Ask the script; the first item is a verdict, `missing`, or `stale` (the second is then the newer record)."""
         return await self._call(
             _DECIDE,
             names.decision_keys(record.org, record.key),
-            [now_ms, request_id, record.version, found, clamp(hold_nanos), lease_ms],
+            [now_ms, request_id, record.version, found, "" if hold_nanos is None else clamp(hold_nanos), lease_ms],
         )
 
     async def settle(self, org: str, request_id: str, charge_nanos: int) -> bool:

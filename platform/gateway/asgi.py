@@ -1,0 +1,57 @@
+"""The gateway process: raw ASGI, no Django middleware. It owns every path under /v1."""
+
+import os
+from typing import Any
+
+import django
+import orjson
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django.setup(set_prefix=False)
+
+from config.checks import refuse_bad_settings  # noqa: E402
+
+refuse_bad_settings()
+
+from gateway import errors  # noqa: E402
+from gateway.incoming import Incoming, Receive, Scope, Send  # noqa: E402
+from gateway.outgoing import Outgoing  # noqa: E402
+from gateway.service import BASE, Gateway, new_request_id  # noqa: E402
+
+
+class Application:
+    """The ASGI application; its gateway lives from the server's start to its stop."""
+
+    gateway: Gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = new_request_id()
+        incoming, outgoing = Incoming(scope, receive), Outgoing(send, str(request_id))
+        if incoming.path == "/healthz":
+            await outgoing.whole(200, b'{"ok":true}')
+        elif incoming.path == "/readyz":
+            failures = await self.gateway.failing()
+            body: dict[str, Any] = {"ok": not failures, "failing": failures}
+            await outgoing.whole(503 if failures else 200, orjson.dumps(body))
+        elif incoming.path.startswith(BASE + "/"):
+            await self.gateway.answer(incoming, outgoing, request_id)
+        else:
+            await outgoing.error(errors.NO_SUCH_PATH)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        self.gateway = Gateway()
+        await self.gateway.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.gateway.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+application = Application()

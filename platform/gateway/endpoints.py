@@ -1,0 +1,32 @@
+"""What the gateway serves. An endpoint is a row here."""
+
+from dataclasses import dataclass
+
+# What keys can be scoped to: one per endpoint family.
+SCOPES = {
+    "chat": "Chat and text completions",
+    "embeddings": "Embeddings",
+    "models": "List models",
+}
+FAMILIES = {"chat": "Chat completions", "completions": "Text completions", "embeddings": "Embeddings"}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """`name` is what the usage log calls it; `family` what a model must offer; `text` where its output text is."""
+
+    name: str
+    path: str
+    scope: str
+    family: str
+    has_output: bool = True
+
+
+CHAT = Endpoint("chat.completions", "/chat/completions", "chat", "chat")
+COMPLETIONS = Endpoint("completions", "/completions", "chat", "completions")
+EMBEDDINGS = Endpoint("embeddings", "/embeddings", "embeddings", "embeddings", has_output=False)
+
+# Forwarded to an upstream, by path below /v1.
+FORWARDED = {endpoint.path: endpoint for endpoint in (CHAT, COMPLETIONS, EMBEDDINGS)}
+MODELS_PATH = "/models"
+MODELS_SCOPE = "models"

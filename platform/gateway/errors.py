@@ -1,0 +1,108 @@
+"""Errors as OpenAI's clients know them: `{"error": {"message", "type", "param", "code"}}`.
+
+docs/errors.md has the same as a table; a test compares the two.
+"""
+
+from dataclasses import dataclass, field
+
+import orjson
+
+from gateway.verdicts import Verdict
+
+NO_RETRY = {"x-should-retry": "false"}
+
+
+@dataclass(frozen=True)
+class ApiError(Exception):
+    """An answer other than success. `outcome` is what the usage log calls it, where the request reached an upstream."""
+
+    status: int
+    type: str
+    code: str | None
+    message: str
+    param: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def body(self) -> bytes:
+        return orjson.dumps(
+            {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+        )
+
+
+INVALID = "invalid_request_error"
+
+
+def bad_request(message: str, *, param: str | None = None, code: str | None = None) -> ApiError:
+    return ApiError(400, INVALID, code, message, param)
+
+
+MISSING_KEY = ApiError(
+    401,
+    INVALID,
+    "invalid_api_key",
+    "You didn't provide an API key. Send it in an Authorization header: Authorization: Bearer YOUR_KEY.",
+)
+TWO_KEYS = bad_request("The request has two different API keys. Send one.", code="two_api_keys")
+TOO_LARGE = ApiError(413, INVALID, "request_too_large", "The request's body is too large.")
+TOO_SLOW = ApiError(408, INVALID, "request_timeout", "The request's body didn't arrive in time.")
+NOT_JSON = bad_request("We could not parse the JSON body of your request. It has to be a JSON object.")
+NO_SUCH_PATH = ApiError(404, INVALID, "unknown_url", "There is nothing at this URL. Look at the API reference.")
+WRONG_METHOD = ApiError(405, INVALID, "method_not_allowed", "This URL doesn't answer to that method.")
+UNAVAILABLE = ApiError(
+    503,
+    "server_error",
+    "service_unavailable",
+    "We can't decide on requests right now. Try again.",
+    None,
+    {"retry-after": "1"},
+)
+UPSTREAM_DOWN = ApiError(
+    503,
+    "server_error",
+    "model_unavailable",
+    "The model can't be reached right now. Try again.",
+    None,
+    {"retry-after": "2"},
+)
+UPSTREAM_BUSY = ApiError(
+    503, "server_error", "model_overloaded", "The model is busy right now. Try again.", None, {"retry-after": "5"}
+)
+UPSTREAM_BROKEN = ApiError(502, "server_error", "bad_gateway", "The model's server gave an answer that makes no sense.")
+UPSTREAM_TIMEOUT = ApiError(504, "server_error", "model_timeout", "The model's server didn't answer in time.")
+HOLD_EXHAUSTED = ApiError(
+    429,
+    "insufficient_quota",
+    "hold_exhausted",
+    "The answer grew longer than what was set aside for it.",
+    None,
+    NO_RETRY,
+)
+
+_REFUSALS = {
+    Verdict.MALFORMED: (401, INVALID, "invalid_api_key", "Incorrect API key provided: it isn't one of ours."),
+    Verdict.UNKNOWN: (401, INVALID, "invalid_api_key", "Incorrect API key provided."),
+    Verdict.REVOKED: (401, INVALID, "invalid_api_key", "This API key was revoked. Create another in the console."),
+    Verdict.EXPIRED: (401, INVALID, "invalid_api_key", "This API key has expired. Create another in the console."),
+    Verdict.SUSPENDED: (403, INVALID, "organization_suspended", "This organization is suspended. Ask the support."),
+    Verdict.SCOPE_MISSING: (401, INVALID, "missing_scope", "This API key lacks the scope for this: {detail}."),
+    Verdict.MODEL_NOT_FOUND: (
+        404,
+        INVALID,
+        "model_not_found",
+        "The model `{detail}` does not exist or you do not have access to it.",
+    ),
+    Verdict.INSUFFICIENT_BALANCE: (
+        429,
+        "insufficient_quota",
+        "credit_balance_exhausted",
+        "Your balance doesn't cover what this request may cost. Top up, or ask for fewer tokens (max_tokens).",
+    ),
+}
+
+
+def refusal(verdict: Verdict, detail: str = "") -> ApiError:
+    """The error of a verdict other than `allowed`."""
+    status, type_, code, message = _REFUSALS[verdict]
+    headers = NO_RETRY if status == 429 else {}
+    param = "model" if verdict is Verdict.MODEL_NOT_FOUND else None
+    return ApiError(status, type_, code, message.format(detail=detail), param, headers)

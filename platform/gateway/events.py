@@ -1,0 +1,35 @@
+"""Server-sent events of a stream, cut out of the bytes as they come."""
+
+from collections.abc import Iterator
+
+LONGEST_EVENT = 1024 * 1024
+
+
+class GarbageError(Exception):
+    """What came is no stream of events."""
+
+
+class EventReader:
+    """Feed it bytes; it gives whole events, each with its blank line at the end."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, content: bytes) -> Iterator[bytes]:
+        """Events that are complete now. Raises GarbageError where one is over a megabyte."""
+        self._rest += content.replace(b"\r\n", b"\n") if b"\r" in content else content
+        *events, self._rest = self._rest.split(b"\n\n")
+        if len(self._rest) > LONGEST_EVENT:
+            raise GarbageError("an event without end")
+        for event in events:
+            yield event + b"\n\n"
+
+    def rest(self) -> bytes:
+        """What was left without a blank line when the stream ended."""
+        return self._rest.strip()
+
+
+def data(event: bytes) -> bytes | None:
+    """The event's data; None for a comment or another field."""
+    lines = [line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(lines) if lines else None

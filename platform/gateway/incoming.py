@@ -1,0 +1,72 @@
+"""A client's request: its key, its body, and whether the client is still there."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from gateway import errors
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+LONGEST_SECRET = 200
+
+
+class Incoming:
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._receive = receive
+
+    def secret(self) -> str:
+        """The API key shown as a bearer token or in `api-key`. Raises ApiError where there is none, or two."""
+        shown = set()
+        for value in self._all(b"authorization"):
+            scheme, _, token = value.partition(" ")
+            if scheme.lower() == "bearer" and token.strip():
+                shown.add(token.strip())
+        shown.update(value.strip() for value in self._all(b"api-key") if value.strip())
+        if len(shown) > 1:
+            raise errors.TWO_KEYS
+        if not shown:
+            raise errors.MISSING_KEY
+        return shown.pop()[:LONGEST_SECRET]
+
+    async def body(self, largest: int, *, within: float) -> bytes:
+        """The whole body. Raises ApiError where it is too large or too slow."""
+        declared = next(iter(self._all(b"content-length")), "0")
+        if declared.isdigit() and int(declared) > largest:
+            raise errors.TOO_LARGE
+        try:
+            async with asyncio.timeout(within):
+                return await self._read(largest)
+        except TimeoutError:
+            raise errors.TOO_SLOW from None
+
+    async def disconnected(self) -> None:
+        """Return once the client has gone. To be awaited after the body was read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def _read(self, largest: int) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > largest:
+                raise errors.TOO_LARGE
+            if not message.get("more_body", False):
+                return b"".join(parts)
+
+    def _all(self, name: bytes) -> list[str]:
+        return [value.decode("latin-1") for header, value in self._headers if header == name]
+
+
+class ClientGoneError(Exception):
+    """The client went away before its request was complete: there is nobody to answer."""

@@ -1,0 +1,107 @@
+"""What is sold, as a gateway knows it: models, routes and prices, read anew within a second of a change."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from billing.prices import RateCard, rate_card
+from billing.rating import Tariff
+from catalog.models import Model, Route
+from gateway.database import in_thread
+from hotstate.errors import Unreachable
+from hotstate.fast import HotState
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 0.4
+
+
+@dataclass(frozen=True)
+class OfferedRoute:
+    """Where a model runs. The credential is plain here, in memory only."""
+
+    pk: int
+    base_url: str
+    upstream_model: str
+    credential: str
+
+    def __repr__(self) -> str:
+        return f"OfferedRoute({self.pk})"
+
+
+@dataclass(frozen=True)
+class OfferedModel:
+    """A model that can be asked for."""
+
+    pk: int
+    public_id: str
+    owned_by: str
+    created: int
+    families: frozenset[str]
+    max_output_tokens: int
+    routes: tuple[OfferedRoute, ...]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One state of the catalogue."""
+
+    models: dict[str, OfferedModel]
+    prices: RateCard
+
+    def tariff(self, model: OfferedModel, at: datetime) -> Tariff | None:
+        return self.prices.tariff(model.pk, at)
+
+
+def read_offer() -> Offer:
+    """Read what is enabled from the database."""
+    routes = Route.objects.filter(enabled=True, upstream__enabled=True).select_related("upstream")
+    by_model: dict[int, list[OfferedRoute]] = {}
+    for route in routes.order_by("priority", "id"):
+        offered = OfferedRoute(
+            route.pk, route.upstream.base_url.rstrip("/"), route.upstream_model, route.upstream.credential
+        )
+        by_model.setdefault(route.model_id, []).append(offered)
+    models = {
+        model.public_id: OfferedModel(
+            pk=model.pk,
+            public_id=model.public_id,
+            owned_by=model.owned_by,
+            created=int(model.created_at.timestamp()),
+            families=frozenset(model.families),
+            max_output_tokens=model.max_output_tokens,
+            routes=tuple(by_model.get(model.pk, ())),
+        )
+        for model in Model.objects.filter(enabled=True)
+    }
+    return Offer(models, rate_card())
+
+
+class OfferWatch:
+    """Keeps the newest offer. Where PostgreSQL or Valkey can't be reached, the last one stays in force."""
+
+    def __init__(self, hotstate: HotState) -> None:
+        self._hotstate = hotstate
+        self._version: int | None = None
+        self.offer: Offer | None = None
+
+    async def run(self) -> None:
+        """Poll for ever."""
+        while True:
+            try:
+                await self.refresh()
+            except Unreachable:
+                pass
+            except Exception:
+                log.exception("the offer can't be read; the last one stays in force")
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def refresh(self) -> None:
+        """Read the offer again if it changed. Raises Unreachable, and the database's errors."""
+        # The number is read first: a change in between is read once more, never missed.
+        version = await self._hotstate.catalog_version()
+        if self.offer is None or version != self._version:
+            self.offer = await in_thread(read_offer)
+            self._version = version

@@ -1,0 +1,33 @@
+"""Answering over ASGI."""
+
+from gateway.errors import ApiError
+from gateway.incoming import Send
+
+JSON = "application/json"
+
+
+class Outgoing:
+    """One answer. Every one carries the request id."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.started = False
+
+    async def start(self, status: int, content_type: str, headers: dict[str, str] | None = None) -> None:
+        named = {"content-type": content_type, "x-request-id": self._request_id, **(headers or {})}
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()]
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+
+    async def write(self, content: bytes, *, more: bool = True) -> None:
+        await self._send({"type": "http.response.body", "body": content, "more_body": more})
+
+    async def whole(
+        self, status: int, content: bytes, *, content_type: str = JSON, headers: dict[str, str] | None = None
+    ) -> None:
+        await self.start(status, content_type, {"content-length": str(len(content)), **(headers or {})})
+        await self.write(content, more=False)
+
+    async def error(self, error: ApiError) -> None:
+        await self.whole(error.status, error.body(), headers=error.headers)

@@ -1,0 +1,199 @@
+"""The gateway's parts, put together: from a path to an answer."""
+
+import asyncio
+from datetime import UTC, datetime
+from uuid import UUID
+
+import orjson
+import structlog
+import uuid_utils
+from django.conf import settings
+
+from gateway import asked, errors
+from gateway.decision import Decider, Question
+from gateway.endpoints import FORWARDED, MODELS_PATH, MODELS_SCOPE, Endpoint
+from gateway.errors import ApiError, refusal
+from gateway.incoming import ClientGoneError, Incoming
+from gateway.keyring import Identity, Keyring
+from gateway.leases import Leases
+from gateway.offer import Offer, OfferedModel, OfferWatch
+from gateway.outgoing import Outgoing
+from gateway.running import Running
+from gateway.shipping import Shipper
+from gateway.spool import take_slot
+from gateway.upstream import Upstreams
+from gateway.usage_log import UsageLog
+from gateway.verdicts import Verdict
+from hotstate.errors import Unreachable
+from hotstate.fast import HotState
+
+log = structlog.get_logger(__name__)
+
+BASE = "/v1"
+BODY_SECONDS = 60.0
+DRAIN_SECONDS = 10.0
+
+
+class Gateway:
+    """Everything that one gateway process holds."""
+
+    def __init__(self) -> None:
+        self.hotstate = HotState(settings.VALKEY_URL)
+        self.watch = OfferWatch(self.hotstate)
+        lease_seconds = settings.HOLD_LEASE_SECONDS
+        self.decider = Decider(self.hotstate, Keyring(self.hotstate), lease_seconds=lease_seconds)
+        self.leases = Leases(self.hotstate, lease_seconds=lease_seconds)
+        self.usage_log = UsageLog(
+            take_slot(settings.GATEWAY_SPOOL_DIR),
+            largest_bytes=settings.GATEWAY_SEGMENT_BYTES,
+            oldest_seconds=settings.GATEWAY_SEGMENT_SECONDS,
+        )
+        self.upstreams = Upstreams(
+            connect_seconds=settings.UPSTREAM_CONNECT_SECONDS, idle_seconds=settings.UPSTREAM_IDLE_SECONDS
+        )
+        self.shipper = Shipper(
+            self.usage_log,
+            self.upstreams.session,
+            url=settings.INTAKE_URL,
+            credential=settings.GATEWAY_CREDENTIAL,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin the background work. The gateway answers 503 until the offer was read once."""
+        self._tasks = [
+            asyncio.create_task(self.watch.run()),
+            asyncio.create_task(self.leases.run()),
+            asyncio.create_task(self.shipper.run(sync_seconds=settings.GATEWAY_FSYNC_SECONDS)),
+        ]
+
+    async def stop(self) -> None:
+        """Stop the background work and ship what was logged."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.shipper.drain(within=DRAIN_SECONDS)
+        await self.upstreams.close()
+        await self.hotstate.close()
+
+    async def failing(self) -> dict[str, str]:
+        """What keeps this gateway from serving: nothing, when it is ready."""
+        failures = {} if self.watch.offer else {"catalogue": "not read yet"}
+        try:
+            await self.hotstate.ping()
+        except Unreachable as error:
+            failures["valkey"] = str(error)
+        return failures
+
+    async def answer(self, incoming: Incoming, outgoing: Outgoing, request_id: UUID) -> None:
+        """Answer one request under /v1."""
+        try:
+            await self._answer(incoming, outgoing, request_id)
+        except ApiError as error:
+            await outgoing.error(error)
+        except Unreachable as error:
+            log.warning("no decision", request=str(request_id), error=str(error))
+            await outgoing.error(errors.UNAVAILABLE)
+        except ClientGoneError:
+            pass
+
+    async def _answer(self, incoming: Incoming, outgoing: Outgoing, request_id: UUID) -> None:
+        path = incoming.path.removeprefix(BASE)
+        endpoint = FORWARDED.get(path)
+        is_models = path == MODELS_PATH or path.startswith(MODELS_PATH + "/")
+        if endpoint is None and not is_models:
+            raise errors.NO_SUCH_PATH
+        if incoming.method != ("POST" if endpoint else "GET"):
+            raise errors.WRONG_METHOD
+        identity = await self.decider.identify(incoming.secret())
+        if isinstance(identity, Verdict):
+            raise refusal(identity)
+        offer = self.watch.offer
+        if offer is None or self.usage_log.blocked:
+            raise errors.UNAVAILABLE
+        if endpoint:
+            await self._forward(endpoint, identity, offer, incoming, outgoing, request_id)
+        else:
+            await self._models(path, identity, offer, outgoing, request_id)
+
+    async def _forward(
+        self,
+        endpoint: Endpoint,
+        identity: Identity,
+        offer: Offer,
+        incoming: Incoming,
+        outgoing: Outgoing,
+        request_id: UUID,
+    ) -> None:
+        admitted_at = moment_of(request_id)
+        try:
+            body = await incoming.body(settings.GATEWAY_MAX_BODY_BYTES, within=BODY_SECONDS)
+            wanted = asked.read(body, endpoint)
+        except ApiError:
+            # What is wrong with the key is said before what is wrong with the request.
+            await self._permit(identity, Question(str(request_id), endpoint.scope, None, True, None, admitted_at))
+            raise
+        model = offer.models.get(wanted.model)
+        tariff = offer.tariff(model, admitted_at) if model else None
+        offered = bool(model and tariff and model.routes and endpoint.family in model.families)
+        hold = wanted.hold_nanos(endpoint, model, tariff) if offered and model and tariff else 0
+        if model and offered:
+            asked.check_limits(wanted, model)
+        question = Question(str(request_id), endpoint.scope, wanted.model, offered, hold, admitted_at)
+        await self._permit(identity, question)
+        if not model or not tariff:
+            raise refusal(Verdict.MODEL_NOT_FOUND, wanted.model)
+        running = Running(
+            request_id=request_id,
+            admitted_at=admitted_at,
+            identity=identity,
+            endpoint=endpoint,
+            asked=wanted,
+            model=model,
+            route=model.routes[0],
+            tariff=tariff,
+            incoming=incoming,
+            outgoing=outgoing,
+        )
+        self.leases.running[str(request_id)] = identity.record.org
+        try:
+            await running.run(self.upstreams, self.usage_log, self.hotstate)
+        finally:
+            del self.leases.running[str(request_id)]
+
+    async def _models(self, path: str, identity: Identity, offer: Offer, outgoing: Outgoing, request_id: UUID) -> None:
+        await self._permit(identity, Question(str(request_id), MODELS_SCOPE, None, True, None, moment_of(request_id)))
+        allowed = identity.record.models
+        mine = {
+            name: model for name, model in offer.models.items() if model.routes and (not allowed or name in allowed)
+        }
+        wanted = path.removeprefix(MODELS_PATH).removeprefix("/")
+        if not wanted:
+            listing = {"object": "list", "data": [describe(mine[name]) for name in sorted(mine)]}
+            await outgoing.whole(200, orjson.dumps(listing))
+        elif wanted in mine:
+            await outgoing.whole(200, orjson.dumps(describe(mine[wanted])))
+        else:
+            raise refusal(Verdict.MODEL_NOT_FOUND, wanted)
+
+    async def _permit(self, identity: Identity, question: Question) -> None:
+        """Return where the verdict is `allowed`; raise the refusal otherwise."""
+        verdict = await self.decider.decide(identity, question)
+        if verdict is not Verdict.ALLOWED:
+            detail = question.scope if verdict is Verdict.SCOPE_MISSING else question.model or ""
+            raise refusal(verdict, detail)
+
+
+def describe(model: OfferedModel) -> dict[str, object]:
+    """A model as OpenAI's clients know it."""
+    return {"id": model.public_id, "object": "model", "created": model.created, "owned_by": model.owned_by}
+
+
+def new_request_id() -> UUID:
+    """A UUIDv7: its first 48 bits are the admission's Unix milliseconds."""
+    return UUID(int=uuid_utils.uuid7().int)
+
+
+def moment_of(request_id: UUID) -> datetime:
+    """The time in a UUIDv7."""
+    return datetime.fromtimestamp((request_id.int >> 80) / 1000, UTC)

@@ -1,0 +1,71 @@
+"""Closed segments → the web server, which archives them; a segment is deleted after the answer."""
+
+import asyncio
+from pathlib import Path
+
+import aiohttp
+import structlog
+
+from gateway.usage_log import UsageLog
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 0.1
+LONGEST_PAUSE = 10.0
+TIMEOUT = aiohttp.ClientTimeout(total=30)
+
+
+class Shipper:
+    def __init__(self, usage_log: UsageLog, session: aiohttp.ClientSession, *, url: str, credential: str) -> None:
+        self._log = usage_log
+        self._session = session
+        self._url = url
+        self._credential = credential
+        self._shipping = asyncio.Lock()
+
+    async def run(self, *, sync_seconds: float) -> None:
+        """Close, sync and ship for ever. What can't be shipped stays and is tried again."""
+        pause = TICK_SECONDS
+        since_sync = 0.0
+        while True:
+            await asyncio.sleep(pause)
+            self._log.close_if_due()
+            since_sync += pause
+            if since_sync >= sync_seconds:
+                since_sync = 0.0
+                await asyncio.to_thread(self._log.syncing())
+            shipped = await self.ship()
+            pause = TICK_SECONDS if shipped else min(LONGEST_PAUSE, pause * 2)
+
+    async def drain(self, *, within: float) -> None:
+        """Close the log and ship what is left, as far as time allows; the rest is recovered at the next start."""
+        self._log.shut()
+        try:
+            async with asyncio.timeout(within):
+                await self.ship()
+        except TimeoutError:
+            log.warning("segments left to ship at the next start", segments=len(self._log.closed()))
+
+    async def ship(self) -> bool:
+        """Ship all closed segments. False where one could not be."""
+        async with self._shipping:
+            results = [await self._ship(segment) for segment in self._log.closed()]
+        return all(results)
+
+    async def _ship(self, segment: Path) -> bool:
+        headers = {
+            "Authorization": f"Bearer {self._credential}",
+            "X-Source": self._log.source,
+            "Content-Type": "application/x-ndjson",
+        }
+        address = f"{self._url}/api/v1/usage/segments/{segment.stem}"
+        try:
+            content = await asyncio.to_thread(segment.read_bytes)
+            async with self._session.put(address, data=content, headers=headers, timeout=TIMEOUT) as response:
+                if response.status in (200, 201):
+                    await asyncio.to_thread(segment.unlink)
+                    return True
+                log.error("segment not taken", segment=segment.stem, status=response.status)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            log.warning("segment not shipped", segment=segment.stem, error=type(error).__name__)
+        return False
