@@ -66,7 +66,7 @@ def text_of(message: EmailMessage) -> str:
     body = message.get_body(("plain", "html"))
     if body is None:
         return ""
-    content = str(body.get_content())
+    content = str(body.get_content()).replace("\r\n", "\n")
     if body.get_content_subtype() == "plain":
         return content
     words = _Words()

@@ -13,7 +13,7 @@ from devstack.modelserver.directives import Behaviour, Directives
 from devstack.modelserver.generation import CHAT, CREATED, TEXT, Shape, error_body
 from devstack.modelserver.records import Record, Records
 
-MODELS = ("demo-chat", "demo-chat-mini", "demo-completion", "demo-embedding")
+MODELS = ("demo-chat", "demo-chat-large", "demo-embed")
 CREDENTIAL = web.AppKey("credential", str)
 RECORDS = web.AppKey("records", Records)
 BEHAVIOUR = web.AppKey("behaviour", Behaviour)
