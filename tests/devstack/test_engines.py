@@ -15,8 +15,6 @@ from devstack.problems import StackError
 from devstack.service import Running
 from tests.devstack.stack import remove_data, wait_for
 
-pytestmark = pytest.mark.xdist_group("engines")
-
 
 class Machine:
     """Both engines over one folder, started and stopped at will."""

@@ -15,8 +15,6 @@ from devstack.ports import HOST, Ports
 from devstack.process import spawn
 from tests.devstack.stack import answers, wait_for
 
-pytestmark = pytest.mark.xdist_group("mailbox")
-
 
 class Mailbox:
     def __init__(self, folder: Path, port: int, smtp_port: int) -> None:

@@ -16,7 +16,6 @@ from devstack.ports import HOST, Ports
 from devstack.process import spawn
 from tests.devstack.stack import answers, wait_for
 
-pytestmark = pytest.mark.xdist_group("modelserver")
 CREDENTIAL = "a-credential-for-this-test"
 
 

