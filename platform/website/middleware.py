@@ -1,9 +1,43 @@
+"""Staff pages and the back office want a second factor: nothing under their paths is served without."""
+
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse
+from allauth.account.internal.flows.login import get_authentication_records
+from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import is_mfa_enabled
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+
+from website.access import signed_in
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
+GUARDED = ("/staff/", "/admin/")
+
 
 def staff_second_factor(get_response: Handler) -> Handler:
-    return get_response
+    def middleware(request: HttpRequest) -> HttpResponse:
+        guarded = request.path_info.startswith(GUARDED)
+        return (_refusal(request) if guarded else None) or get_response(request)
+
+    return middleware
+
+
+def _refusal(request: HttpRequest) -> HttpResponse | None:
+    here = "/admin/" if request.path_info == "/admin/login/" else request.get_full_path()
+    if not request.user.is_authenticated:
+        return redirect_to_login(here, reverse("account_login"))
+    user = signed_in(request)
+    if not user.is_staff:
+        raise Http404
+    if not is_mfa_enabled(user, [Authenticator.Type.TOTP]):
+        messages.warning(request, "Staff pages need a second factor. Set up an authenticator app first.")
+        return redirect("mfa_activate_totp")
+    if not any(record.get("method") == "mfa" for record in get_authentication_records(request, user)):
+        return redirect_to_login(here, reverse("mfa_reauthenticate"))
+    if request.path_info == "/admin/login/":
+        return redirect("admin:index")
+    return None

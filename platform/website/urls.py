@@ -1,1 +1,39 @@
-urlpatterns: list[object] = []
+"""Every page. Addresses say whose page it is: `/o/<org>/…` is a member's, `/staff/…` is staff's."""
+
+from django.urls import include, path
+
+from website.views import keys, landing, overview, settings, usage, welcome
+from website.views.staff import audit, organizations, prices, today
+
+of_organization = [
+    path("", overview.overview, name="overview"),
+    path("welcome/", welcome.welcome, name="welcome"),
+    path("keys/", keys.key_list, name="keys"),
+    path("keys/new/", keys.key_create, name="key_create"),
+    path("keys/<str:key>/", keys.key_detail, name="key"),
+    path("keys/<str:key>/revoke/", keys.key_revoke, name="key_revoke"),
+    path("keys/<str:key>/first-request/", welcome.first_request, name="first_request"),
+    path("usage/", usage.request_list, name="usage"),
+    path("usage/requests.csv", usage.request_csv, name="usage_csv"),
+    path("requests/<uuid:request_id>/", usage.request_receipt, name="request"),
+    path("settings/", settings.settings, name="settings"),
+]
+of_staff = [
+    path("", today.today, name="staff_today"),
+    path("alarms/<int:alarm>/close/", today.close_alarm, name="staff_close_alarm"),
+    path("prices/", prices.price_list, name="staff_prices"),
+    path("prices/<int:model>/", prices.price_edit, name="staff_price"),
+    path("organizations/", organizations.organization_list, name="staff_organizations"),
+    path("organizations/<str:org>/", organizations.organization_detail, name="staff_organization"),
+    path("organizations/<str:org>/adjust/", organizations.adjust, name="staff_adjust"),
+    path("organizations/<str:org>/suspend/", organizations.suspend, name="staff_suspend"),
+    path("organizations/<str:org>/reinstate/", organizations.reinstate, name="staff_reinstate"),
+    path("audit/", audit.audit_trail, name="staff_audit"),
+]
+urlpatterns = [
+    path("", landing.landing, name="landing"),
+    path("start/", landing.start, name="start"),
+    path("docs/charging/", landing.charging, name="charging"),
+    path("o/<str:org>/", include(of_organization)),
+    path("staff/", include(of_staff)),
+]

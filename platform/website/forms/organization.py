@@ -1,0 +1,5 @@
+from django import forms
+
+
+class OrganizationForm(forms.Form):
+    name = forms.CharField(max_length=80, label="Organization name")

@@ -1,0 +1,37 @@
+from uuid import uuid4
+
+from django import forms
+
+from website.forms.prices import DollarField
+
+
+class AdjustForm(forms.Form):
+    """Money given or taken, with a reason. Sent twice it counts once: the operation id is the ledger's key."""
+
+    operation_id = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
+    direction = forms.ChoiceField(
+        choices=[("give", "Add to the balance"), ("take", "Take from the balance")],
+        widget=forms.RadioSelect,
+        initial="give",
+        label="Adjustment",
+    )
+    amount = DollarField(label="Amount, dollars", help_text="Up to nine decimals, such as 25 or 0.000042.")
+    reason = forms.CharField(max_length=300, help_text="The ledger and the audit trail keep it.")
+
+    def clean_amount(self) -> int:
+        nanos: int = self.cleaned_data["amount"]
+        if nanos == 0:
+            raise forms.ValidationError("Zero adjusts nothing.")
+        return nanos
+
+    @property
+    def nanos(self) -> int:
+        """Signed nano-dollars."""
+        nanos: int = self.cleaned_data["amount"]
+        return nanos if self.cleaned_data["direction"] == "give" else -nanos
+
+
+class ReasonForm(forms.Form):
+    """Why an organization is suspended or reinstated."""
+
+    reason = forms.CharField(max_length=300, help_text="The audit trail keeps it.")

@@ -1,0 +1,99 @@
+from datetime import timedelta
+
+from django.contrib import messages
+from django.db.models import Prefetch
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts import keys
+from accounts.models import ApiKey, ApiKeySecret, Membership
+from billing import usage
+from gateway.endpoints import SCOPES
+from hotstate.errors import Unreachable
+from website.access import for_members, for_writers
+from website.explorer import Explorer
+from website.forms.keys import KeyForm, RevokeForm
+from website.once import first_time
+from website.views.shown_once import already_shown, show_once
+
+CURRENT_SECRET = Prefetch("secrets", ApiKeySecret.objects.order_by("-id"))
+RECENT = 20
+
+
+@require_safe
+@for_members
+def key_list(request: HttpRequest, member: Membership) -> HttpResponse:
+    now = timezone.now()
+    listed = member.organization.api_keys.select_related("organization").prefetch_related(CURRENT_SECRET)
+    spend = usage.spend_by_key(member.organization, since=now - timedelta(days=29))
+    rows = [(key, key.state(now), *spend.get(key.pk, (0, 0))) for key in listed.order_by("-id")]
+    rows.sort(key=lambda row: row[1] != "active")
+    return render(request, "console/keys.html", {"member": member, "rows": rows, "scopes": SCOPES})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@for_writers
+def key_create(request: HttpRequest, member: Membership) -> HttpResponse:
+    form = KeyForm(request.POST or None, now=timezone.now())
+    if request.method == "POST" and form.is_valid():
+        if not first_time(request, form.cleaned_data["operation_id"]):
+            return already_shown(request, member)
+        key, secret = keys.create_key(
+            member.organization,
+            name=form.cleaned_data["name"],
+            scopes=form.cleaned_data["scopes"],
+            allowed_models=form.allowed_models,
+            expires_at=form.expires_at,
+            actor=member.user,
+            now=form.now,
+        )
+        return show_once(request, member, key, secret)
+    return render(request, "console/key_create.html", {"member": member, "form": form})
+
+
+@require_safe
+@for_members
+def key_detail(request: HttpRequest, member: Membership, key: str) -> HttpResponse:
+    api_key = _key(member, key)
+    now = timezone.now()
+    events, more = Explorer(member.organization, key=api_key).page(size=RECENT)
+    spend = usage.spend_by_key(member.organization, since=now - timedelta(days=29))
+    context = {
+        "member": member,
+        "key": api_key,
+        "state": api_key.state(now),
+        "events": events,
+        "more": more,
+        "spend": spend.get(api_key.pk, (0, 0)),
+        "scopes": SCOPES,
+    }
+    return render(request, "console/key.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@for_writers
+def key_revoke(request: HttpRequest, member: Membership, key: str) -> HttpResponse:
+    api_key = _key(member, key)
+    form = RevokeForm(request.POST or None, key=api_key)
+    if request.method == "POST" and form.is_valid():
+        try:
+            keys.revoke_key(api_key, actor=member.user, now=timezone.now())
+        except Unreachable:
+            messages.warning(
+                request,
+                f"“{api_key.name}” is revoked, but the gateways couldn't be told yet. Until they can, they refuse"
+                " requests with 503 rather than let it through.",
+            )
+        else:
+            messages.success(request, f"“{api_key.name}” is revoked. Every request with it is now refused.")
+        return redirect("keys", org=member.organization.public_id)
+    used = usage.spend_by_key(member.organization, since=timezone.now() - timedelta(days=1))
+    context = {"member": member, "key": api_key, "form": form, "used": used.get(api_key.pk, (0, 0))}
+    return render(request, "console/key_revoke.html", context)
+
+
+def _key(member: Membership, public_id: str) -> ApiKey:
+    mine = member.organization.api_keys.select_related("organization", "created_by", "revoked_by")
+    return get_object_or_404(mine.prefetch_related(CURRENT_SECRET), public_id=public_id)

@@ -1,0 +1,23 @@
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from accounts.models import ApiKey, Membership
+from website import ratecard
+
+
+def show_once(request: HttpRequest, member: Membership, key: ApiKey, secret: str) -> HttpResponse:
+    """The one answer that has the secret: stored nowhere, by browsers neither."""
+    model = key.allowed_models[0] if key.allowed_models else ratecard.example_model()
+    context = {"member": member, "key": key, "secret": secret, "model": model}
+    response = render(request, "console/key_shown_once.html", context)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def already_shown(request: HttpRequest, member: Membership) -> HttpResponse:
+    """The form was sent before: there is one key, and its secret can't be shown again."""
+    messages.info(
+        request, "That key was already created. Its secret is shown only once; create another if you lost it."
+    )
+    return redirect("keys", org=member.organization.public_id)

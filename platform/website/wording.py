@@ -1,0 +1,43 @@
+"""How outcomes, reasons and errors of a request are told to customers, in plain words."""
+
+OUTCOMES = {
+    "completed": "The request completed.",
+    "client_disconnected": "Your client closed the connection before the answer was complete.",
+    "hold_exhausted": "The balance was used up while the answer streamed, so the stream was ended.",
+    "upstream_error": "The model server failed. We couldn't complete this request.",
+    "timeout": "The model server took too long to answer.",
+    "refused": "The model server refused the request as it was sent.",
+}
+REASONS = {
+    "as_reported": "Charged as the model server reported its usage.",
+    "as_estimated": "The model server reported no usage, so it was charged by our own count.",
+    "until_disconnect": "Charged for the input and for what was produced until the connection closed.",
+    "until_exhausted": "Charged for the input and for what was produced until the balance was used up.",
+    "upstream_failed": "Not charged: a failed request costs nothing.",
+    "timed_out": "Not charged: a request that timed out costs nothing.",
+    "upstream_refused": "Not charged: a refused request costs nothing.",
+}
+# (status, code, what it means and what to do); an empty code is one that OpenAI leaves null.
+ERRORS = (
+    (400, "", "The request can't be understood. The message says why, and names the field where it can."),
+    (400, "two_api_keys", "The request has two different keys. Send one."),
+    (401, "invalid_api_key", "The key is missing, wrong, expired or revoked. Create another in the console."),
+    (401, "missing_scope", "The key may not call this endpoint. Use one that has the scope."),
+    (403, "organization_suspended", "All keys of the organization are refused until it is reinstated."),
+    (404, "model_not_found", "There is no such model, or the key may not use it."),
+    (404, "unknown_url", "There is nothing at this address. Look at the base URL."),
+    (405, "method_not_allowed", "The address exists, but doesn't answer to this method."),
+    (408, "request_timeout", "The body didn't arrive in time. Try again."),
+    (413, "request_too_large", "The body is larger than allowed. Send less at once."),
+    (
+        429,
+        "credit_balance_exhausted",
+        "The balance doesn't cover what the request may cost. Repeating it doesn't help.",
+    ),
+    (429, "hold_exhausted", "The answer grew longer than the balance allows; what was produced is charged."),
+    (502, "bad_gateway", "The model server answered nonsense. Try again; it wasn't charged."),
+    (503, "service_unavailable", "We can't decide right now. Wait as long as Retry-After says."),
+    (503, "model_unavailable", "The model server can't be reached. Try again; it wasn't charged."),
+    (503, "model_overloaded", "The model is busy. Wait as long as Retry-After says; it wasn't charged."),
+    (504, "model_timeout", "The model server took too long. Try again; it wasn't charged."),
+)
