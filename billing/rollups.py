@@ -53,7 +53,7 @@ def add_daily(sums: Mapping[tuple[date, Group], Sums]) -> None:
 def _upsert(table: str, span: str, span_type: str, sums: "Mapping[tuple[Span, Group], Sums]") -> None:
     # Sorted, so that workers lock rows in the same order.
     rows: list[tuple[tuple[Any, Group], Sums]] = sorted(sums.items(), key=_group_then_start)
-    measures = ["events", "errors", "charge_nanos", *METERS]
+    measures: list[str] = ["events", "errors", "charge_nanos", *METERS]
     columns: list[list[Any]] = [
         [start for (start, _), _ in rows],
         *([getattr(group, name) for (_, group), _ in rows] for name in Group._fields[:3]),

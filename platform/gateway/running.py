@@ -1,6 +1,7 @@
 """A request that was admitted: forwarded, answered, metered, logged and settled, exactly once, on every path."""
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -112,11 +113,9 @@ class Running:
         reader = events.EventReader()
         try:
             async for content in chunks:
-                passed = b"".join([part for event in reader.feed(content) if (part := self._pass(event))])
-                if passed:
-                    await self._write(passed)
-            if reader.rest() and (part := self._pass(reader.rest() + b"\n\n")):
-                await self._write(part)
+                await self._write(reader.feed(content))
+            if rest := reader.rest():
+                await self._write([rest + b"\n\n"])
         except (events.GarbageError, orjson.JSONDecodeError) as error:
             raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error") from error
         if not self.progress.finished:
@@ -152,10 +151,17 @@ class Running:
             chunk["model"] = self.model.public_id
         return b"data: " + orjson.dumps(chunk) + b"\n\n"
 
-    async def _write(self, content: bytes) -> None:
-        if not self.outgoing.started:
-            await self.outgoing.start(200, "text/event-stream; charset=utf-8", {"cache-control": "no-cache"})
-        await self.outgoing.write(content)
+    async def _write(self, incoming: Iterable[bytes]) -> None:
+        """Pass events on. Where one is bad, those before it still reach the client."""
+        passed: list[bytes] = []
+        try:
+            for event in incoming:
+                passed.append(self._pass(event))
+        finally:
+            if content := b"".join(passed):
+                if not self.outgoing.started:
+                    await self.outgoing.start(200, "text/event-stream; charset=utf-8", {"cache-control": "no-cache"})
+                await self.outgoing.write(content)
 
     async def _failed(self, failure: UpstreamError) -> None:
         """Tell the client: as the whole answer, or inside the stream that has begun."""

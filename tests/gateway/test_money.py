@@ -1,0 +1,29 @@
+"""However many requests run at once, nobody spends what isn't there."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.cast import DOLLAR, give_credit, make_key, make_organization, make_user
+from tests.gateway.conftest import RunningGateway
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_balance_for_three_requests_lets_three_of_thirty_pass(gateway: RunningGateway) -> None:
+    # The hold of a request with max_tokens=1000 is a little more than 1,000 × $15 / 1M = $0.015.
+    thrifty = make_organization("Thrifty", owner=make_user("thrifty@example.com"))
+    give_credit(thrifty, 50 * DOLLAR // 1000)
+    gateway.organization = thrifty
+    gateway.secret = make_key(thrifty)[1]
+    with ThreadPoolExecutor(30) as pool:
+        statuses = list(pool.map(lambda _: gateway.chat("!hang=1", max_tokens=1000).status, range(30)))
+    assert sorted(statuses) == [200] * 3 + [429] * 27
+    gateway.lines(3)
+
+
+def test_a_settled_hold_gives_back_what_the_request_did_not_use(gateway: RunningGateway) -> None:
+    for _ in range(20):
+        assert gateway.chat(max_tokens=4000).status == 200
+    lines = gateway.lines(20)
+    assert gateway.held_nanos() == sum(line["charge_nanos"] for line in lines)
