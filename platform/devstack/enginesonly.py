@@ -26,7 +26,7 @@ def run(arguments: list[str]) -> None:
         try:
             supervisor.end_strays()
             supervisor.guardian.start()
-            supervisor.start(engines.services())
+            supervisor.wait_for(supervisor.launch(engines.services()))
             engines.create_database()
             envfile.write(places.environment, environment(places, secrets, engines, Addresses()))
             for name, address in engines.addresses().items():

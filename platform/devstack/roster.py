@@ -14,6 +14,7 @@ from devstack.process import spawn
 from devstack.service import Process, Service
 
 BIN = Path(sys.executable).parent
+CELERY = [str(BIN / "celery"), "-A", "config"]
 GATEWAY, FRONT, WORK = 1, 2, 3
 """Stages of stopping. The gateway ships its usage log to the web while it stops, so it goes first."""
 
@@ -29,21 +30,24 @@ def helpers(places: Places, addresses: Addresses, environment: Mapping[str, str]
 
 
 def keymeter(places: Places, addresses: Addresses, environment: Mapping[str, str]) -> list[Service]:
-    """Keymeter itself: web, gateway, worker and beat."""
+    """Keymeter itself, without its clock: web, gateway and worker."""
     web = [str(BIN / "granian"), "--interface", "wsgi", "--host", HOST, "--port", str(addresses.web)]
     web += ["--workers", "1", "--blocking-threads", "4", "--respawn-failed-workers", "--respawn-interval", "0.2"]
     web += ["--workers-kill-timeout", "5", "--log-level", "warning", "config.wsgi:application"]
     gateway = [str(BIN / "uvicorn"), "gateway.asgi:application", "--host", HOST, "--port", str(addresses.gateway)]
     gateway += ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--timeout-graceful-shutdown", "8"]
-    celery = [str(BIN / "celery"), "-A", "config"]
-    worker = [*celery, "worker", "-c", "2", "--without-gossip", "--without-mingle", "-l", "INFO"]
-    beat = [*celery, "beat", "--schedule", str(places.var / "beat-schedule"), "--pidfile", "", "-l", "INFO"]
+    worker = [*CELERY, "worker", "-c", "2", "--without-gossip", "--without-mingle", "-l", "INFO"]
     return [
         _service("web", places, environment, web, addresses.web, FRONT),
         _service("gateway", places, environment, gateway, addresses.gateway, GATEWAY),
         _worker(places, environment, worker),
-        _service("beat", places, environment, beat, None, WORK),
     ]
+
+
+def beat(places: Places, environment: Mapping[str, str]) -> Service:
+    """Celery's clock."""
+    command = [*CELERY, "beat", "--schedule", str(places.var / "beat-schedule"), "--pidfile", "", "-l", "INFO"]
+    return _service("beat", places, environment, command, None, WORK)
 
 
 def _worker(places: Places, environment: Mapping[str, str], command: list[str]) -> Service:

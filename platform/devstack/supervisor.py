@@ -44,17 +44,21 @@ class Supervisor:
         for number in STOP_SIGNALS:
             signal.signal(number, self._note_signal)
 
-    def start(self, services: Iterable[Service], *, within: float = 60) -> None:
-        """Start these side by side and return when all are ready. Raises StackError if one fails."""
-        started = [Running(service) for service in services]
-        for one in started:
+    def launch(self, services: Iterable[Service]) -> list[Running]:
+        """Start these side by side and return at once."""
+        launched = [Running(service) for service in services]
+        for one in launched:
             self._logs[one.service.name] = LogFile(self.places.log / f"{one.service.name}.log")
             self.running[one.service.name] = one
             self._start(one)
+        return launched
+
+    def wait_for(self, launched: list[Running], *, within: float = 60) -> None:
+        """Return when all of these are ready. Raises StackError if one ends, or isn't ready in so many seconds."""
         deadline = time.monotonic() + within
-        while [one for one in started if not one.is_ready()]:
+        while [one for one in launched if not one.is_ready()]:
             self.pause()
-            for one in started:
+            for one in launched:
                 late = not one.was_ready and time.monotonic() > deadline
                 if one.has_died() or late:
                     raise StackError(self._obituary(one, late=late))

@@ -32,7 +32,7 @@ def run(arguments: list[str]) -> None:
         supervisor.listen()
         try:
             supervisor.guardian.start()
-            supervisor.start(engines.services())
+            supervisor.wait_for(supervisor.launch(engines.services()))
             engines.create_database()
             settings = environment(places, secrets, engines, Addresses())
             settings |= {"KEYMETER_CHROMIUM": browser, "KEYMETER_VAR": str(places.var)}
