@@ -8,7 +8,11 @@ class BillingConfig(AppConfig):
     name = "billing"
 
     def ready(self) -> None:
+        from billing.published import records
+        from hotstate import rebuild
+
         post_migrate.connect(make_partitions, sender=self)
+        rebuild.sources.append(records)
 
 
 def make_partitions(**_kwargs: Any) -> None:

@@ -67,7 +67,7 @@ def parse(raw: bytes) -> UsageLine:
         raise LineError(str(error)) from error
     if line.id.version != 7:
         raise LineError("`id` is not a UUIDv7")
-    if line.id.int >> 80 != int(line.time.timestamp() * 1000 + 0.5):
+    if line.id.int >> 80 != round(line.time.timestamp() * 1000):
         raise LineError("`time` is not the timestamp of `id`")
     return line
 

@@ -24,6 +24,7 @@ from hotstate.client import valkey
 from tests.cast import DOLLAR, give_credit, make_key, make_model, make_organization
 
 CREDENTIAL = "demo-upstream-credential"
+POLL_SECONDS = 0.02
 
 
 @dataclass
@@ -136,13 +137,16 @@ def model_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def bare_gateway(transactional_db: None, empty_valkey: Any, tmp_path: Path, settings: Any) -> Iterator[RunningGateway]:
+def bare_gateway(
+    transactional_db: None, empty_valkey: Any, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RunningGateway]:
     """A gateway whose database has nothing in it yet."""
     from gateway.asgi import Application
 
     settings.GATEWAY_SPOOL_DIR = tmp_path / "spool"
     settings.INTAKE_URL = "http://127.0.0.1:9"
     settings.UPSTREAM_IDLE_SECONDS = 2.0
+    monkeypatch.setattr("gateway.offer.POLL_SECONDS", POLL_SECONDS)
     port = free_port()
     configuration = uvicorn.Config(
         Application(), host="127.0.0.1", port=port, loop="uvloop", http="httptools", log_config=None, access_log=False
@@ -177,10 +181,9 @@ def announce() -> None:
     from datetime import UTC, datetime
 
     from catalog import changes
-    from gateway.offer import POLL_SECONDS
 
     changes.announce(datetime.now(UTC))
-    time.sleep(POLL_SECONDS + 0.15)
+    time.sleep(10 * POLL_SECONDS)
 
 
 def _wait_until_ready(port: int) -> None:

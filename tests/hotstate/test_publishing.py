@@ -1,0 +1,219 @@
+"""What Valkey is told only ever gets newer, and holds go exactly once."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from accounts.keys import create_key, revoke_key
+from accounts.models import Organization
+from hotstate import holds, names, outbox, publish, rebuild, scripts
+from hotstate.client import valkey
+from hotstate.errors import Unreachable
+from hotstate.models import OutboxEntry
+from hotstate.records import BalanceRecord, KeyRecord, OrganizationRecord
+from tests.cast import DOLLAR, give_credit, make_key, make_organization
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+NOW_MS = int(NOW.timestamp() * 1000)
+ORG, KEY = "org_a", "key_a"
+KEYS = names.decision_keys(ORG, KEY)
+
+
+def key_record(version: int = 1, *, revoked: bool = False) -> KeyRecord:
+    return KeyRecord(
+        key=KEY,
+        org=ORG,
+        version=version,
+        revoked=revoked,
+        expires_ms=None,
+        scopes=frozenset({"chat"}),
+        models=frozenset(),
+        secrets={"ab": ("sec_a", None)},
+    )
+
+
+def balance(version: int, nanos: int, *posted: str) -> BalanceRecord:
+    return BalanceRecord(org=ORG, version=version, nanos=nanos, posted=posted)
+
+
+def decide(request_id: str, nanos: int, *, version: int = 1, at: int = NOW_MS) -> str:
+    return valkey().eval(scripts.DECIDE, 4, *KEYS, at, request_id, version, "", nanos, 60_000)[0].decode()  # type: ignore[no-any-return]
+
+
+def held() -> int:
+    return int(valkey().hget(KEYS[0], "held") or 0)
+
+
+@pytest.fixture
+def published(empty_valkey: Any) -> None:
+    publish.put(valkey(), OrganizationRecord(org=ORG, version=1, suspended=False, overdraft_nanos=0))
+    publish.put(valkey(), key_record())
+    publish.put(valkey(), balance(1, 100))
+
+
+@pytest.mark.usefixtures("published")
+class TestHolds:
+    def test_a_hold_is_taken_from_what_can_be_spent(self) -> None:
+        assert [decide("a", 60), decide("b", 60), decide("c", 40)] == ["allowed", "insufficient_balance", "allowed"]
+        assert held() == 100
+
+    def test_the_same_request_twice_is_the_same_decision(self) -> None:
+        assert [decide("a", 60), decide("a", 60)] == ["allowed", "allowed"]
+        assert held() == 60
+
+    def test_a_settled_hold_is_the_exact_charge_until_it_is_posted(self) -> None:
+        decide("a", 60)
+        valkey().eval(scripts.SETTLE, 4, *KEYS, "a", 7)
+        assert held() == 7
+        publish.put(valkey(), balance(2, 93, "a"))
+        assert held() == 0
+        assert decide("b", 93) == "allowed"
+
+    def test_settling_twice_or_after_the_posting_changes_nothing(self) -> None:
+        decide("a", 60)
+        for _ in range(2):
+            valkey().eval(scripts.SETTLE, 4, *KEYS, "a", 7)
+        assert held() == 7
+        publish.put(valkey(), balance(2, 93, "a"))
+        valkey().eval(scripts.SETTLE, 4, *KEYS, "a", 7)
+        assert held() == 0
+
+    def test_a_released_hold_is_gone(self) -> None:
+        decide("a", 60)
+        valkey().eval(scripts.RELEASE, 4, *KEYS, "a")
+        assert held() == 0
+
+    def test_an_older_balance_is_not_taken_but_its_holds_go(self) -> None:
+        decide("a", 10)
+        decide("b", 10)
+        publish.put(valkey(), balance(3, 80, "b"))
+        publish.put(valkey(), balance(2, 90, "a"))
+        assert held() == 0
+        assert int(valkey().hget(KEYS[0], "balance") or 0) == 80
+
+    def test_a_hold_lapses_with_its_lease_unless_it_is_renewed_or_settled(self) -> None:
+        for request_id in ("lost", "renewed", "settled"):
+            decide(request_id, 10)
+        later = NOW_MS + 120_000
+        valkey().eval(scripts.RENEW, 4, *KEYS, later + 60_000, "renewed")
+        valkey().eval(scripts.SETTLE, 4, *KEYS, "settled", 5)
+        assert holds.sweep_lapsed(datetime.fromtimestamp(later / 1000, UTC)) == 1
+        assert held() == 15
+        assert valkey().hget(KEYS[0], "lapsed") == b"1"
+
+    def test_a_free_request_is_allowed_without_money(self) -> None:
+        publish.put(valkey(), balance(2, -5))
+        assert [decide("a", 0), decide("b", 1)] == ["allowed", "insufficient_balance"]
+
+    def test_amounts_beyond_what_lua_counts_are_clamped(self) -> None:
+        publish.put(valkey(), balance(2, 2**62))
+        assert decide("a", publish.LARGEST_NANOS) == "allowed"
+        assert decide("b", 1) == "insufficient_balance"
+        assert held() == publish.LARGEST_NANOS
+
+    def test_a_refusal_writes_nothing(self) -> None:
+        before = valkey().hgetall(KEYS[0])
+        decide("a", 101)
+        assert valkey().hgetall(KEYS[0]) == before
+        assert not valkey().exists(KEYS[2], KEYS[3])
+
+    def test_many_holds_go_at_once(self) -> None:
+        publish.put(valkey(), balance(2, 10**6))
+        ids = [f"r{number}" for number in range(12_000)]
+        pipeline = valkey().pipeline(transaction=False)
+        for request_id in ids:
+            pipeline.eval(scripts.DECIDE, 4, *KEYS, NOW_MS, request_id, 1, "", 1, 60_000)
+        pipeline.execute()
+        assert held() == 12_000
+        publish.put(valkey(), balance(3, 10**6 - 12_000, *ids))
+        assert held() == 0
+
+
+@pytest.mark.usefixtures("published")
+class TestVersions:
+    def test_a_late_write_cannot_bring_a_revoked_key_back(self) -> None:
+        publish.put(valkey(), key_record(3, revoked=True))
+        publish.put(valkey(), key_record(2))
+        assert decide("a", 1, version=2) == "revoked"
+
+    def test_an_old_record_in_a_gateway_is_told_so_and_given_the_new_one(self) -> None:
+        publish.put(valkey(), key_record(2))
+        assert decide("a", 1, version=1) == "stale"
+        assert decide("a", 1, version=2) == "allowed"
+
+    def test_what_is_not_there_is_asked_for(self) -> None:
+        valkey().flushdb()
+        assert decide("a", 1) == "missing"
+
+
+@pytest.mark.django_db(transaction=True)
+class TestOutbox:
+    @pytest.fixture
+    def organization(self, empty_valkey: Any) -> Organization:
+        return make_organization()
+
+    def test_a_change_is_delivered_after_commit(self, organization: Organization) -> None:
+        key, _ = make_key(organization)
+        assert valkey().hget(names.decision_keys(organization.public_id, key.public_id)[1], "version") == b"1"
+        assert not OutboxEntry.objects.exists()
+
+    def test_what_a_rollback_took_back_is_never_told(self, organization: Organization) -> None:
+        with pytest.raises(RuntimeError), transaction.atomic():
+            make_key(organization)
+            raise RuntimeError
+        assert not list(valkey().scan_iter("km:digest:*"))
+
+    def test_what_a_crash_after_commit_lost_is_healed(
+        self, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as crash:
+            crash.setattr(outbox, "_deliver_quietly", lambda ids: None)
+            key, _ = make_key(organization)
+        assert OutboxEntry.objects.count() == 1
+        assert outbox.deliver() == 1
+        assert valkey().exists(names.decision_keys(organization.public_id, key.public_id)[1])
+
+    def test_revoking_says_so_where_valkey_is_out_of_reach_and_is_healed(
+        self, organization: Organization, unreachable: Any
+    ) -> None:
+        key, _ = make_key(organization)
+        with unreachable():
+            with pytest.raises(Unreachable):
+                revoke_key(key, actor=None, now=NOW)
+            key.refresh_from_db()
+            assert key.revoked_at == NOW
+        outbox.deliver()
+        assert valkey().hget(names.decision_keys(organization.public_id, key.public_id)[1], "revoked") == b"1"
+
+    def test_an_emptied_valkey_is_filled_again(self, organization: Organization) -> None:
+        give_credit(organization, DOLLAR)
+        key, _ = create_key(
+            organization, name="k", scopes=["chat"], allowed_models=[], expires_at=None, actor=None, now=NOW
+        )
+        valkey().flushdb()
+        assert rebuild.rebuild_if_restarted()
+        keys = names.decision_keys(organization.public_id, key.public_id)
+        assert valkey().hget(keys[0], "balance") == str(DOLLAR).encode()
+        assert valkey().hget(keys[1], "revoked") == b"0"
+        assert not rebuild.rebuild_if_restarted()
+
+
+@pytest.fixture
+def unreachable(monkeypatch: pytest.MonkeyPatch) -> Any:
+    from contextlib import contextmanager
+
+    @contextmanager
+    def reaching_nothing() -> Iterator[None]:
+        raise Unreachable("no Valkey")
+        yield
+
+    @contextmanager
+    def out_of_reach() -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            patch.setattr(outbox, "reaching_valkey", reaching_nothing)
+            yield
+
+    return out_of_reach
