@@ -72,7 +72,9 @@ class Stack:
         self.supervisor.end_strays()
         self.supervisor.guardian.start()
         settings = environment(self.places, self.secrets, self.engines, self.addresses)
-        inherited = os.environ | settings | {MARK: str(self.places.var), "PYTHONUNBUFFERED": "1"}
+        # Compiling all modules at each start would cost a second.
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        inherited |= settings | {MARK: str(self.places.var), "PYTHONUNBUFFERED": "1"}
         say("starting PostgreSQL and Valkey")
         launched = self.supervisor.launch(roster.helpers(self.places, self.addresses, inherited))
         self.supervisor.wait_for(self.supervisor.launch(self.engines.services()))
