@@ -36,8 +36,8 @@ def prepare(
 
 
 def fingerprint(addresses: Addresses) -> str:
-    """Changes with the migrations, the packages, the demo command and the addresses that it stores."""
-    digest = hashlib.sha256(f"{addresses}".encode())
+    """Changes with the migrations, the packages, the demo command and the address that it stores."""
+    digest = hashlib.sha256(addresses.models_url.encode())
     for pattern in (*SOURCES, "requirements/*.txt"):
         for path in sorted(CHECKOUT.glob(pattern)):
             digest.update(str(path.relative_to(CHECKOUT)).encode() + path.read_bytes())
