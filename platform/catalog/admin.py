@@ -1,0 +1,184 @@
+"""Models, upstreams and routes. A change is audited and reaches the gateways within a second."""
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts.admin import AuditedAdmin
+from accounts.models import User, audit
+from catalog.changes import announce
+from catalog.models import Model, Route, Upstream
+
+if TYPE_CHECKING:
+    UpstreamFormBase = forms.ModelForm[Upstream]
+    ModelFormBase = forms.ModelForm[Model]
+    Inline = admin.TabularInline[Route, Model]
+else:
+    UpstreamFormBase = ModelFormBase = forms.ModelForm
+    Inline = admin.TabularInline
+
+# As in gateway/endpoints.py, which the catalogue may not import; a test compares the two.
+FAMILIES = {"chat": "Chat completions", "completions": "Text completions", "embeddings": "Embeddings"}
+
+
+class CatalogAdmin(AuditedAdmin):
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        """In the transaction of the page: the change, its audit entry and the notice to the gateways."""
+        super().save_model(request, obj, form, change)
+        announce(timezone.now())
+
+
+class UpstreamForm(UpstreamFormBase):
+    """The credential goes in and never comes out."""
+
+    new_credential = forms.CharField(
+        required=False,
+        strip=True,
+        label="Credential",
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text="The bearer token for the upstream. Stored encrypted, never shown. Empty keeps what is stored.",
+    )
+    forget_credential = forms.BooleanField(required=False, label="Forget the stored credential")
+
+    class Meta:
+        model = Upstream
+        fields = ("name", "base_url", "enabled")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("new_credential") and cleaned.get("forget_credential"):
+            self.add_error("forget_credential", "Either enter a new credential or forget the stored one.")
+        return cleaned
+
+
+@admin.register(Upstream)
+class UpstreamAdmin(CatalogAdmin):
+    form = UpstreamForm
+    noun = "upstream"
+    list_display = ("name", "base_url", "enabled", "has_credential")
+    fields = ("name", "base_url", "enabled", "new_credential", "forget_credential")
+
+    @admin.display(boolean=True, description="credential")
+    def has_credential(self, upstream: Upstream) -> bool:
+        return bool(upstream.credential_encrypted)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        if form.cleaned_data["new_credential"]:
+            obj.credential = form.cleaned_data["new_credential"]
+        elif form.cleaned_data["forget_credential"]:
+            obj.credential = ""
+        super().save_model(request, obj, form, change)
+        if form.cleaned_data["new_credential"] or form.cleaned_data["forget_credential"]:
+            audit.record(
+                "upstream.credential",
+                f"upstream:{obj}",
+                actor=request.user if isinstance(request.user, User) else None,
+                now=timezone.now(),
+                after={"credential": "set" if obj.credential_encrypted else "forgotten"},
+            )
+
+    def audited(self, obj: Upstream) -> dict[str, Any]:
+        return {"name": obj.name, "base_url": obj.base_url, "enabled": obj.enabled}
+
+
+class ModelForm(ModelFormBase):
+    families = forms.MultipleChoiceField(
+        choices=list(FAMILIES.items()), widget=forms.CheckboxSelectMultiple, label="Serves"
+    )
+
+    class Meta:
+        model = Model
+        fields = (
+            "public_id",
+            "name",
+            "owned_by",
+            "description",
+            "families",
+            "context_window",
+            "max_output_tokens",
+            "enabled",
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        unknown = [family for family in self.instance.families or [] if family not in FAMILIES]
+        self.fields["families"].choices = [*FAMILIES.items(), *((name, name) for name in unknown)]  # type: ignore[attr-defined]
+
+
+class RouteInline(Inline):
+    model = Route
+    extra = 0
+    can_delete = False
+
+
+@admin.register(Model)
+class ModelAdmin(CatalogAdmin):
+    form = ModelForm
+    noun = "model"
+    audited_fields = (
+        "public_id",
+        "name",
+        "owned_by",
+        "description",
+        "families",
+        "context_window",
+        "max_output_tokens",
+        "enabled",
+    )
+    list_display = ("public_id", "name", "enabled", "context_window")
+    list_filter = ("enabled",)
+    search_fields = ("public_id", "name")
+    inlines = (RouteInline,)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Keys, prices and customers' code name a model by its id: it stays."""
+        return ("public_id",) if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        if not change:
+            obj.created_at = timezone.now()
+        super().save_model(request, obj, form, change)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: Any) -> None:
+        """Routes beneath the model are audited one by one, as on their own page."""
+        changed = {route.pk: fields for route, fields in _stored(formset)}
+        super().save_formset(request, form, formset, change)
+        for route in [*formset.new_objects, *(route for route, _ in formset.changed_objects)]:
+            audit.record(
+                "route.change" if route.pk in changed else "route.create",
+                f"route:{route}"[:120],
+                actor=request.user if isinstance(request.user, User) else None,
+                now=timezone.now(),
+                before=changed.get(route.pk),
+                after=_route(route),
+            )
+        announce(timezone.now())
+
+
+@admin.register(Route)
+class RouteAdmin(CatalogAdmin):
+    noun = "route"
+    list_display = ("model", "upstream", "upstream_model", "priority", "enabled")
+    list_filter = ("enabled", "upstream")
+    list_select_related = ("model", "upstream")
+
+    def audited(self, obj: Route) -> dict[str, Any]:
+        return _route(obj)
+
+
+def _route(route: Route) -> dict[str, Any]:
+    return {
+        "model": route.model.public_id,
+        "upstream": route.upstream.name,
+        "upstream_model": route.upstream_model,
+        "priority": route.priority,
+        "enabled": route.enabled,
+    }
+
+
+def _stored(formset: Any) -> list[tuple[Route, dict[str, Any]]]:
+    pks = [form.instance.pk for form in formset.initial_forms]
+    return [(route, _route(route)) for route in Route.objects.filter(pk__in=pks).select_related("model", "upstream")]
