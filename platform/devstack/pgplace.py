@@ -68,18 +68,21 @@ def packaged_programs() -> Path | None:
 
 
 def copied(programs: Path, home: Path, owner: Owner) -> Path | None:
-    """A copy of the package's programs beside the data, made once per version."""
-    package = programs.parent
+    """A copy of the package beside the data, made once per version. Its libraries lie in a folder next to it."""
+    package = programs.parent.parent
     mark = hashlib.sha256((programs / "postgres").read_bytes()).hexdigest()[:12]
-    copy = home / f"pginstall-{mark}"
+    copy = home / f"programs-{mark}"
     if not copy.exists():
-        unfinished = home / f"pginstall-{mark}.{os.getpid()}"
-        shutil.copytree(package, unfinished, symlinks=True)
+        unfinished = home / f"programs-{mark}.{os.getpid()}"
+        for folder in package.parent.glob(f"{package.name}*"):
+            if not folder.name.endswith(".dist-info"):
+                shutil.copytree(folder, unfinished / folder.name, symlinks=True)
         for path in [unfinished, *unfinished.rglob("*")]:
             if not path.is_symlink():
                 path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
         unfinished.rename(copy)
-    return copy / "bin" if works(copy / "bin", owner) else None
+    found = copy / programs.relative_to(package.parent)
+    return found if works(found, owner) else None
 
 
 def installed_programs(owner: Owner) -> Path | None:
@@ -94,9 +97,14 @@ def installed_programs(owner: Owner) -> Path | None:
 
 def works(programs: Path, owner: Owner) -> int:
     """The major version of these programs, run as their user; 0 if they don't run."""
-    try:
-        answer = owner.run([str(programs / "postgres"), "--version"])
-    except OSError:
-        return 0
-    found = re.search(r"\b(\d+)\.", answer.stdout)
-    return int(found[1]) if found and answer.returncode == 0 else 0
+    major = 0
+    for program in ("initdb", "postgres"):
+        try:
+            answer = owner.run([str(programs / program), "--version"])
+        except OSError:
+            return 0
+        found = re.search(r"\b(\d+)\.", answer.stdout)
+        if answer.returncode or not found:
+            return 0
+        major = int(found[1])
+    return major
