@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 from django.db import connection
+from psycopg.types.json import Jsonb
 
 from billing.rated import RatedEvent
 
@@ -42,7 +43,7 @@ def insert_new(events: Iterable[RatedEvent]) -> list[RatedEvent]:
             copy.set_types(TYPES)
             for event in by_id.values():
                 row = list(event[:-1])
-                row[_USAGE] = msgspec.json.encode(event.usage).decode()
+                row[_USAGE] = Jsonb(event.usage, dumps=msgspec.json.encode)
                 row[_KIND] = event.kind.value
                 copy.write_row(row)
         # In the order of ids, so that two workers with the same events never wait for each other in a circle.

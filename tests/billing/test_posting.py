@@ -59,6 +59,7 @@ def test_an_event_is_charged_added_up_and_debited(key: ApiKey) -> None:
     segment = post(raw(usage_line(key, stream=True, ttft_ms=12)))
     event = UsageEvent.objects.get()
     assert (event.charge_nanos, event.api_key, event.stream, event.reason) == (CHARGE, key, True, "as_reported")
+    assert event.usage == {"input_tokens": 1000, "output_tokens": 100}
     assert counts(segment) == (1, 1, 0, 0)
     for rollup in (HourlyUsage.objects.get(), DailyUsage.objects.get()):
         assert (rollup.events, rollup.charge_nanos, rollup.input_tokens, rollup.output_tokens) == (1, CHARGE, 1000, 100)
