@@ -26,6 +26,7 @@ class Owner:
         return subprocess.run(
             command,
             check=False,
+            start_new_session=True,  # Ctrl-C is for the supervisor, which stops when this has ended
             cwd="/",
             capture_output=True,
             text=True,
