@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from devstack.problems import StackError
+
 ENGINELESS = frozenset(["check", "collectstatic", "diffsettings", "findstatic", "help", "--help", "-h"]) | frozenset(
     ["makemigrations", "sqlmigrate", "startapp", "version", "--version"]
 )
@@ -13,11 +15,14 @@ ENGINELESS = frozenset(["check", "collectstatic", "diffsettings", "findstatic", 
 def run(root: str, argv: list[str]) -> None:
     """`dev`, `engines` and `test` are ours, everything else is Django's."""
     command = argv[1] if len(argv) > 1 else "help"
-    if command in ("dev", "engines", "test"):
-        run_ours(command, argv[2:])
-        return
-    if in_checkout(root):
-        use_stack(command)
+    try:
+        if command in ("dev", "engines", "test"):
+            run_ours(command, argv[2:])
+            return
+        if in_checkout(root):
+            use_stack(command)
+    except StackError as error:
+        sys.exit(f"\n{error}")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.management import execute_from_command_line
 
@@ -27,14 +32,9 @@ def run(root: str, argv: list[str]) -> None:
 def run_ours(command: str, arguments: list[str]) -> None:
     try:
         from devstack import dev, enginesonly, testrun
-        from devstack.problems import StackError
     except ModuleNotFoundError as error:
         sys.exit(f"`{command}` needs the packages of requirements/dev.txt, and {error.name} is missing.")
-    run = {"dev": dev.run, "engines": enginesonly.run, "test": testrun.run}[command]
-    try:
-        run(arguments)
-    except StackError as error:
-        sys.exit(f"\n{error}")
+    {"dev": dev.run, "engines": enginesonly.run, "test": testrun.run}[command](arguments)
 
 
 def in_checkout(root: str) -> bool:
@@ -47,6 +47,7 @@ def use_stack(command: str) -> None:
     from devstack import devsecrets, envfile, lock
     from devstack.places import Places
 
+    given = "DATABASE_URL" in os.environ
     places = Places.of()
     for name, value in envfile.read(places.environment).items():
         os.environ.setdefault(name, value)
@@ -61,6 +62,7 @@ def use_stack(command: str) -> None:
         for name, value in missing.items():
             os.environ.setdefault(name, value)
         return
-    from_outside = os.environ.get("DATABASE_URL") != envfile.read(places.environment).get("DATABASE_URL")
-    if not from_outside and not lock.is_held(places.lock):
-        sys.exit(f"Keymeter isn't running, and `{command}` needs its engines. Start it with: python3 manage.py dev")
+    if not given and not lock.is_held(places.lock):
+        raise StackError(
+            f"Keymeter isn't running, and `{command}` needs its engines. Start it with: python3 manage.py dev"
+        )

@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from devstack.problems import StackError
+
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -15,9 +17,20 @@ class Places:
 
     @classmethod
     def of(cls, var: str | None = None) -> "Places":
-        """The stack in `var`, else in KEYMETER_VAR, else in the checkout's `var/`; the folder is made."""
+        """The stack in `var`, else in KEYMETER_VAR, else in the checkout's `var/`; the folder is made.
+
+        Raises StackError if it is another user's.
+        """
         places = cls(Path(var or os.environ.get("KEYMETER_VAR") or CHECKOUT / "var").resolve())
-        places.make()
+        try:
+            places.make()
+        except PermissionError:
+            raise StackError(
+                f"{places.var} can't be written by this user.\n"
+                "Run Keymeter as the user who owns it, or choose another folder with --var."
+            ) from None
+        if not os.access(places.log, os.W_OK):
+            raise StackError(f"{places.var} is another user's. Choose another folder with --var.")
         return places
 
     def make(self) -> None:
