@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -36,6 +36,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def stack(folder: Path) -> Iterator[Stack]:
+    with running_stack(folder) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def restarted(folder: Path) -> Iterator[Stack]:
+    """Another run on the same data, once the first one has been killed."""
     with running_stack(folder) as stack:
         yield stack
 
@@ -103,7 +110,7 @@ def test_a_killed_child_of_a_service_is_replaced(stack: Stack, name: str) -> Non
     wait_for(replaced, HEAL_SECONDS, f"{name}'s child")
 
 
-def test_kill_9_of_the_supervisor_leaves_no_process_and_loses_nothing(stack: Stack, folder: Path) -> None:
+def test_kill_9_of_the_supervisor_leaves_no_process(stack: Stack) -> None:
     with psycopg.connect(stack.database_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
     pids = stack.pids
@@ -113,18 +120,18 @@ def test_kill_9_of_the_supervisor_leaves_no_process_and_loses_nothing(stack: Sta
     assert marked(stack.var) == []
     assert not members(pids.values())
     assert not lock.is_held(stack.var / "dev.lock")
-    with ExitStack() as again:
-        restarted = again.enter_context(running_stack(folder))
-        assert restarted.demo["admin_password"] == stack.demo["admin_password"]
-        with psycopg.connect(restarted.database_url) as connection:
-            assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
 
 
-def test_a_closed_terminal_stops_everything(folder: Path) -> None:
-    with running_stack(folder) as stack:
-        os.kill(stack.pids["supervisor"], signal.SIGHUP)
-        wait_for(lambda: not marked(stack.var), 40, "all processes to end")
-    assert "stopped; everything is kept" in stack.output.read_text()
+def test_nothing_is_lost_by_it(restarted: Stack, stack: Stack) -> None:
+    assert restarted.demo["admin_password"] == stack.demo["admin_password"]
+    with psycopg.connect(restarted.database_url) as connection:
+        assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
+
+
+def test_a_closed_terminal_stops_everything(restarted: Stack) -> None:
+    os.kill(restarted.pids["supervisor"], signal.SIGHUP)
+    wait_for(lambda: not marked(restarted.var), 40, "all processes to end")
+    assert "stopped; everything is kept" in restarted.output.read_text()
 
 
 def test_without_a_running_stack_commands_say_how_to_start_it(folder: Path) -> None:

@@ -25,6 +25,7 @@ li b { color: light-dark(#14181d, #eef1f4); font-weight: 600; overflow-wrap: any
 small, p.empty { color: var(--soft); }
 li small:last-child { grid-column: 1 / -1; overflow-wrap: anywhere; }
 article header { padding: 1rem; border-bottom: 1px solid var(--line); color: var(--soft); }
+@media (max-width: 30rem) { li a { grid-template-columns: 1fr; } }
 pre { margin: 0; padding: 1rem; white-space: pre-wrap; overflow-wrap: anywhere; font: inherit; }
 """
 
