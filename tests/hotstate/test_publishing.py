@@ -120,6 +120,20 @@ class TestHolds:
         assert valkey().hgetall(KEYS[0]) == before
         assert not valkey().exists(KEYS[2], KEYS[3])
 
+    @pytest.mark.parametrize("way", ["settle", "release", "lapse", "post open", "post settled"])
+    def test_a_hold_of_nothing_goes_like_any_other(self, way: str) -> None:
+        decide("a", 0)
+        match way:
+            case "settle" | "post settled":
+                valkey().eval(scripts.SETTLE, 4, *KEYS, "a", 0)
+            case "release":
+                valkey().eval(scripts.RELEASE, 4, *KEYS, "a")
+            case "lapse":
+                holds.sweep_lapsed(datetime.fromtimestamp(NOW_MS / 1000 + 90, UTC))
+        publish.put(valkey(), balance(2, 100, "a"))
+        assert held() == 0
+        assert not valkey().exists(KEYS[2], KEYS[3])
+
     def test_many_holds_go_at_once(self) -> None:
         publish.put(valkey(), balance(2, 10**6))
         ids = [f"r{number}" for number in range(12_000)]

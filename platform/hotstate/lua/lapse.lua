@@ -6,7 +6,7 @@ for _, id in ipairs(gone) do
     local hold = redis.call('HGET', KEYS[3], id)
     if hold then
         local amount = string.sub(hold, 6)
-        redis.call('HINCRBY', KEYS[1], 'held', '-' .. amount)
+        if amount ~= '0' then redis.call('HINCRBY', KEYS[1], 'held', '-' .. amount) end
         redis.call('HINCRBY', KEYS[1], 'lapsed', 1)
         redis.call('HDEL', KEYS[3], id)
         lapsed[#lapsed + 1] = id

@@ -8,7 +8,9 @@ end
 for i = 3, #ARGV do
     local hold = redis.call('HGET', KEYS[3], ARGV[i])
     if hold then
-        redis.call('HINCRBY', KEYS[1], 'held', '-' .. string.match(hold, ':(%d+)$'))
+        local amount = string.match(hold, ':(%d+)$')
+        -- '-0' is no integer to HINCRBY.
+        if amount ~= '0' then redis.call('HINCRBY', KEYS[1], 'held', '-' .. amount) end
         redis.call('HDEL', KEYS[3], ARGV[i])
         redis.call('ZREM', KEYS[4], ARGV[i])
     end

@@ -1,0 +1,104 @@
+"""Any one process is killed during traffic: it comes back by itself, and then the books agree to the nano-dollar."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import redis
+from openai import APIError, OpenAI
+from playwright.sync_api import Browser
+
+from tests.devstack.stack import Stack, wait_for
+from tests.e2e.books import assert_settled, query
+from tests.e2e.test_story import MESSAGES, create_first_key, sign_up
+
+SERVICES = ["gateway", "worker", "web", "valkey", "postgres", "beat", "models", "mailbox"]
+
+
+@dataclass
+class Traffic:
+    """Requests, plain and streamed, for as long as it runs."""
+
+    client: OpenAI
+    answered: list[str] = field(default_factory=list)
+    failed: int = 0
+    wrong: list[str] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                raw = self.client.chat.completions.with_raw_response.create(model="demo-chat", messages=MESSAGES)
+                self.answered.append(raw.headers["x-request-id"])
+                for _ in self.client.chat.completions.create(model="demo-chat", messages=MESSAGES, stream=True):
+                    pass
+            except APIError as error:
+                self.failed += 1
+                # Our own failure is never told as the customer's.
+                if getattr(error, "status_code", 503) in (401, 403, 404, 429):
+                    self.wrong.append(str(error))
+                time.sleep(0.05)
+            time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def secret(stack: Stack, browser: Browser) -> str:
+    page = browser.new_context(base_url=stack.console_url).new_page()
+    sign_up(page, stack.mail, "faults@example.com")
+    created = create_first_key(page)
+    page.context.close()
+    return created
+
+
+@pytest.fixture
+def traffic(stack: Stack, secret: str) -> Iterator[Traffic]:
+    traffic = Traffic(OpenAI(api_key=secret, base_url=stack.api_url, max_retries=0, timeout=10))
+    threads = [threading.Thread(target=traffic.run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    yield traffic
+    traffic.stopping.set()
+    for thread in threads:
+        thread.join(30)
+
+
+def hot_state(stack: Stack) -> tuple[int, int]:
+    """The organization's balance and what is held, as Valkey has them."""
+    ((org,),) = query(stack, "SELECT public_id FROM accounts_organization WHERE name ILIKE 'faults%%'")
+    fields: Any = redis.Redis.from_url(stack.valkey_url).hmget(f"km:{{{org}}}", "balance", "held")
+    return int(fields[0]), int(fields[1] or 0)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_killed_process_comes_back_and_nothing_is_lost_or_doubled(
+    stack: Stack, traffic: Traffic, service: str
+) -> None:
+    wait_for(lambda: len(traffic.answered) > 10, 20, "traffic")
+    killed = stack.pids[service]
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: stack.pids.get(service) not in (killed, None), 30, f"{service} to be started again")
+    wait_for(stack.is_ready, 30, "everything to be ready")
+    count = len(traffic.answered)
+    wait_for(lambda: len(traffic.answered) > count + 10, 20, "traffic afterwards")
+    traffic.stopping.set()
+
+    assert_settled(stack)
+    assert traffic.wrong == []
+    ids = [id for (id,) in query(stack, "SELECT id::text FROM billing_usageevent WHERE outcome = 'completed'")]
+    assert len(ids) == len(set(ids))
+    lost = set(traffic.answered) - set(ids)
+    assert lost == set()
+    ((nanos,),) = query(
+        stack,
+        "SELECT nanos FROM billing_balance JOIN accounts_organization o ON o.id = organization_id"
+        " WHERE o.name ILIKE 'faults%%'",
+    )
+    wait_for(lambda: hot_state(stack)[0] == nanos, 30, "Valkey to have the balance")
+    if service != "gateway":
+        # A killed gateway's open holds lapse later, when their leases have run out.
+        wait_for(lambda: hot_state(stack)[1] == 0, 10, "no hold to be left")
