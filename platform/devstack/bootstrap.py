@@ -165,7 +165,8 @@ def installer(checkout: Path, say: Say) -> str:
         "--root-user-action=ignore",
     ]
     command = [sys.executable, "-m", "pip", "install", *options, "--target", str(unfinished), "-r", str(pins)]
-    done = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)
+    environment = os.environ | {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}  # either would refuse --target
+    done = subprocess.run(command, check=False, env=environment, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         unreachable(done.stderr)
     shutil.rmtree(place, ignore_errors=True)

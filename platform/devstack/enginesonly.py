@@ -30,8 +30,8 @@ def run(arguments: list[str]) -> None:
             engines.create_database()
             envfile.write(places.environment, environment(places, secrets, engines, Addresses()))
             for name, address in engines.addresses().items():
-                terminal.line(f"{name}={address}")
-            terminal.step(f"ready; commands find these in {places.environment}. Ctrl-C stops.")
+                terminal.line(f"{name} at {address.rpartition('@')[2]}")
+            terminal.step(f"ready; commands find them through {places.environment}. Ctrl-C stops.")
             supervisor.run()
         except StopRequested:
             terminal.line()

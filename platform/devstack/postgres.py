@@ -108,7 +108,9 @@ class Postgres:
             shutil.rmtree(folder, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
         self.owner.give(unfinished)
-        locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if self.place.major >= 17 else []
+        locale = ["--locale=C.UTF-8"]
+        if self.place.major >= 17:
+            locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         with tempfile.NamedTemporaryFile("w", prefix="keymeter-") as file:
             file.write(self.password)
             file.flush()
@@ -121,7 +123,6 @@ class Postgres:
                     f"--pwfile={file.name}",
                     "--auth=scram-sha-256",
                     "--encoding=UTF8",
-                    "--locale=C",
                     *locale,
                     "--no-instructions",
                     "--no-sync",

@@ -42,9 +42,9 @@ class Running:
         return self.process.pid if self.process else None
 
     def start(self) -> None:
-        self.process = self.service.start()
         self.started = time.monotonic()
         self.was_ready = False
+        self.process = self.service.start()
 
     def is_ready(self) -> bool:
         if not self.was_ready and self.process and self.process.poll() is None:

@@ -36,7 +36,7 @@ class Supervisor:
         self.running: dict[str, Running] = {}
         self.on_restart: Callable[[], None] = lambda: None
         self._logs: dict[str, LogFile] = {}
-        self._signals = 0
+        self.signals: list[int] = []
         self._restarted = False
 
     def listen(self) -> None:
@@ -88,9 +88,9 @@ class Supervisor:
 
     def pause(self, seconds: float = TICK) -> None:
         """Sleep a little. Raises StopRequested after a stop signal."""
-        if not self._signals:
+        if not self.signals:
             time.sleep(seconds)
-        if self._signals:
+        if self.signals:
             raise StopRequested
 
     def watch(self) -> None:
@@ -105,8 +105,7 @@ class Supervisor:
                 self.guardian.forget(pid)
                 self.terminal.step(f"{name} {how_it_ended(code)}; it starts again in {pause:.1f} s")
             elif one.process is None and time.monotonic() >= one.next_try:
-                self._start(one)
-                self._restarted = True
+                self._restart(one)
             for line in self._logs[name].news():
                 self.terminal.line(f"{name:>8} | {line}")
             self._logs[name].trim()
@@ -117,14 +116,14 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop stage by stage; what doesn't stop in its time is killed. A second signal hurries."""
-        signals = self._signals
+        signals = len(self.signals)
         for stage in sorted({one.service.stage for one in self.running.values()}):
             ending = [one for one in self.running.values() if one.service.stage == stage and one.process]
             for one in ending:
                 one.ask_to_stop()
             deadline = time.monotonic() + max((one.service.stop_seconds for one in ending), default=0)
             while any(not one.is_gone() for one in ending):
-                if time.monotonic() > deadline or self._signals > signals:
+                if time.monotonic() > deadline or len(self.signals) > signals:
                     names = ", ".join(one.service.name for one in ending if not one.is_gone())
                     self.terminal.step(f"killing {names}")
                     break
@@ -153,13 +152,22 @@ class Supervisor:
         if one.process:
             self.guardian.watch(one.process.pid, one.service)
 
+    def _restart(self, one: Running) -> None:
+        try:
+            self._start(one)
+        except (StackError, OSError) as error:
+            self.terminal.step(
+                f"{one.service.name} can't start, trying again in {one.schedule_restart():.1f} s: {error}"
+            )
+        self._restarted = True
+
     def _obituary(self, one: Running, *, late: bool) -> str:
         name = one.service.name
         what = "is not ready in time" if late else how_it_ended(one.process.returncode if one.process else 0)
         return f"{name} {what}. The end of {self.places.log / name}.log:\n\n{self.last_lines(name)}"
 
     def _note_signal(self, number: int, frame: FrameType | None) -> None:
-        self._signals += 1
+        self.signals.append(number)
 
 
 def how_it_ended(code: int) -> str:

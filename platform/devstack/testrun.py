@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -66,7 +67,8 @@ def run_pytest(supervisor: Supervisor, arguments: list[str], variables: dict[str
         while pytest.poll() is None:
             supervisor.pause()
     except StopRequested:
-        pytest.terminate()
+        if signal.SIGINT not in supervisor.signals:  # Ctrl-C reached it already
+            pytest.send_signal(signal.SIGINT)
         try:
             pytest.wait(20)
         except subprocess.TimeoutExpired:
