@@ -15,7 +15,8 @@ def styled(field: BoundField) -> SafeString:
         css = "form-check-input"
     else:
         css = "form-select" if isinstance(widget, forms.Select) else "form-control"
-    attrs: dict[str, str | bool] = {"class": f"{css} is-invalid" if field.errors else css}
+    # A placeholder would only repeat the label.
+    attrs: dict[str, str | bool] = {"class": f"{css} is-invalid" if field.errors else css, "placeholder": False}
     if field.errors and next(iter(field.form.errors)) == field.name:
         attrs["autofocus"] = True
     return field.as_widget(attrs=attrs)

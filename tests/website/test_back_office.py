@@ -1,0 +1,167 @@
+"""The back office: what is sold can be changed, audited and announced; what has a history can only be looked at."""
+
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.test import Client
+
+from accounts.models import AuditEntry, Organization, User
+from catalog.models import Model, Route, Upstream
+from gateway.endpoints import FAMILIES
+from hotstate.models import OutboxEntry
+from tests.website.browsing import passed_second_factor, person, use
+
+pytestmark = pytest.mark.django_db
+CREDENTIAL = "sk-upstream-very-secret"
+
+
+def upstream_form(**fields: str) -> dict[str, str]:
+    return {"name": "lab", "base_url": "https://models.example.com/v1", "enabled": "on", "new_credential": "", **fields}
+
+
+def announced() -> int:
+    return OutboxEntry.objects.filter(kind=OutboxEntry.Kind.CATALOG).count()
+
+
+class TestUpstreams:
+    def test_a_credential_goes_in_encrypted_and_never_comes_out(self, staff_browser: Client, staff: User) -> None:
+        staff_browser.post("/admin/catalog/upstream/add/", upstream_form(new_credential=CREDENTIAL))
+        upstream = Upstream.objects.get()
+        assert upstream.credential == CREDENTIAL
+        assert CREDENTIAL not in upstream.credential_encrypted
+        for page in ("", f"{upstream.pk}/change/", f"{upstream.pk}/history/"):
+            assert CREDENTIAL not in staff_browser.get(f"/admin/catalog/upstream/{page}").content.decode()
+        assert CREDENTIAL not in str(list(AuditEntry.objects.values()))
+        assert set(AuditEntry.objects.values_list("action", "actor")) == {
+            ("upstream.create", staff.pk),
+            ("upstream.credential", staff.pk),
+        }
+
+    def test_an_empty_field_keeps_the_credential_and_a_tick_forgets_it(self, staff_browser: Client) -> None:
+        staff_browser.post("/admin/catalog/upstream/add/", upstream_form(new_credential=CREDENTIAL))
+        upstream = Upstream.objects.get()
+        address = f"/admin/catalog/upstream/{upstream.pk}/change/"
+        staff_browser.post(address, upstream_form(base_url="https://other.example.com/v1"))
+        upstream.refresh_from_db()
+        assert (upstream.base_url, upstream.credential) == ("https://other.example.com/v1", CREDENTIAL)
+        staff_browser.post(address, upstream_form(forget_credential="on"))
+        upstream.refresh_from_db()
+        assert upstream.credential == ""
+
+    def test_disabling_is_audited_with_before_and_after_and_announced(self, staff_browser: Client) -> None:
+        staff_browser.post("/admin/catalog/upstream/add/", upstream_form())
+        before = announced()
+        disabled = upstream_form()
+        del disabled["enabled"]
+        staff_browser.post(f"/admin/catalog/upstream/{Upstream.objects.get().pk}/change/", disabled)
+        entry = AuditEntry.objects.latest("id")
+        assert (entry.action, entry.before, entry.after) == (
+            "upstream.change",
+            {"enabled": True},
+            {"enabled": False},
+        )
+        assert announced() == before + 1
+
+
+class TestModels:
+    def form(self, upstream: Upstream, **fields: Any) -> dict[str, Any]:
+        return {
+            "public_id": "lab/chat",
+            "name": "Chat",
+            "owned_by": "lab",
+            "families": ["chat"],
+            "context_window": "8192",
+            "max_output_tokens": "4096",
+            "enabled": "on",
+            "routes-TOTAL_FORMS": "1",
+            "routes-INITIAL_FORMS": "0",
+            "routes-0-upstream": str(upstream.pk),
+            "routes-0-upstream_model": "chat-7b",
+            "routes-0-priority": "10",
+            "routes-0-enabled": "on",
+            **fields,
+        }
+
+    def test_a_model_is_made_with_its_route(self, staff_browser: Client) -> None:
+        upstream = Upstream.objects.create(name="lab", base_url="https://models.example.com/v1")
+        answer = staff_browser.post("/admin/catalog/model/add/", self.form(upstream))
+        assert answer.status_code == 302
+        assert Model.objects.get().families == ["chat"]
+        assert Route.objects.get().upstream_model == "chat-7b"
+        assert set(AuditEntry.objects.values_list("action", flat=True)) == {"model.create", "route.create"}
+        assert announced() == 2
+
+    def test_its_id_stays(self, staff_browser: Client, model: Model) -> None:
+        page = staff_browser.get(f"/admin/catalog/model/{model.pk}/change/").content.decode()
+        assert 'name="public_id"' not in page
+
+    def test_families_are_those_of_the_gateway(self) -> None:
+        from catalog.admin import FAMILIES as OFFERED
+
+        assert OFFERED == FAMILIES
+
+
+class TestHistory:
+    def test_nothing_is_deleted(self, staff_browser: Client) -> None:
+        request = staff_browser.get("/admin/").wsgi_request
+        deletable = [str(model) for model, page in admin.site._registry.items() if page.has_delete_permission(request)]
+        assert deletable == []
+
+    @pytest.mark.parametrize(
+        "page",
+        [
+            "accounts/auditentry",
+            "accounts/apikey",
+            "accounts/organization",
+            "accounts/membership",
+            "billing/ledgertransaction",
+            "billing/creditgrant",
+            "billing/priceversion",
+            "billing/segment",
+            "billing/usageevent",
+            "billing/quarantinedline",
+        ],
+    )
+    def test_is_read_only(self, staff_browser: Client, page: str) -> None:
+        assert staff_browser.get(f"/admin/{page}/").status_code == 200
+        assert staff_browser.get(f"/admin/{page}/add/").status_code == 403
+
+    def test_one_transaction_and_one_event_can_be_looked_at(
+        self, staff_browser: Client, organization: Organization, key: Any, model: Model
+    ) -> None:
+        event = use(key, model)[0]
+        entry = organization.ledger_transactions.get()
+        assert staff_browser.get(f"/admin/billing/usageevent/{event.pk}/change/").status_code == 200
+        page = staff_browser.get(f"/admin/billing/ledgertransaction/{entry.pk}/change/").content.decode()
+        assert "revenue" in page.lower()
+
+
+class TestPeople:
+    def test_making_somebody_staff_is_audited(self, staff_browser: Client, outsider: User) -> None:
+        address = f"/admin/accounts/user/{outsider.pk}/change/"
+        staff_browser.post(address, {"is_active": "on", "is_staff": "on"})
+        outsider.refresh_from_db()
+        assert outsider.is_staff
+        assert AuditEntry.objects.get(action="user.change").after == {"is_staff": True}
+
+    def test_only_superusers_make_others_staff(self, staff_browser: Client, staff: User, outsider: User) -> None:
+        from django.contrib.auth.models import Permission
+
+        User.objects.filter(pk=staff.pk).update(is_superuser=False)
+        staff.user_permissions.set(Permission.objects.filter(content_type__app_label="accounts"))
+        answer = staff_browser.post(
+            f"/admin/accounts/user/{outsider.pk}/change/", {"is_staff": "on", "is_active": "on"}
+        )
+        outsider.refresh_from_db()
+        assert answer.status_code == 302
+        assert not outsider.is_staff
+
+    def test_staff_without_permissions_see_an_empty_back_office(self, browse: Any) -> None:
+        from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+
+        clerk = person("clerk@example.com", is_staff=True)
+        TOTP.activate(clerk, generate_totp_secret())
+        browser = browse(clerk)
+        passed_second_factor(browser, clerk)
+        assert browser.get("/admin/catalog/upstream/").status_code == 403
