@@ -42,13 +42,18 @@ def insert_new(events: Iterable[RatedEvent]) -> list[RatedEvent]:
         with cursor.copy(f"COPY usage_staging ({columns}) FROM STDIN (FORMAT BINARY)") as copy:
             copy.set_types(TYPES)
             for event in by_id.values():
-                row = list(event[:-1])
-                row[_USAGE] = Jsonb(event.usage, dumps=msgspec.json.encode)
-                row[_KIND] = event.kind.value
-                copy.write_row(row)
+                copy.write_row(as_row(event))
         # In the order of ids, so that two workers with the same events never wait for each other in a circle.
         cursor.execute(
             f"INSERT INTO billing_usageevent ({columns}) SELECT {columns} FROM usage_staging ORDER BY id"  # noqa: S608
             " ON CONFLICT (id) DO NOTHING RETURNING id"
         )
         return [by_id[row[0]] for row in cursor.fetchall()]
+
+
+def as_row(event: RatedEvent) -> list[object]:
+    """The values of COLUMNS."""
+    row: list[object] = list(event[:-1])
+    row[_USAGE] = Jsonb(event.usage, dumps=msgspec.json.encode)
+    row[_KIND] = event.kind.value
+    return row

@@ -1,0 +1,190 @@
+"""`bench decision`: whole decisions with their settlement in one process, by the client that the gateway uses.
+
+Beside it the same script calls by other clients, and `lua`: the scripts alone, pipelined by a native client. The HTTP
+face comes with the decision's own bench.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import unquote, urlsplit
+
+import hiredis
+import redis.asyncio
+import uuid_utils
+import uvloop
+from django.conf import settings
+from django.utils import timezone
+
+from devstack.bench.population import Population, empty_database, populate
+from devstack.bench.report import Report, in_turn, percentile
+from gateway.decision import Decider, Question
+from gateway.keyring import Identity, Keyring
+from gateway.verdicts import Verdict
+from hotstate import names, rebuild, scripts
+from hotstate.client import valkey
+from hotstate.fast import HotState
+
+CONCURRENCY = 64
+HOLD, CHARGE = 1_000_000, 250_000
+LEASE_MS = 120_000
+
+Work = Callable[[int], Awaitable[None]]
+
+
+def run(*, quick: bool) -> Report:
+    """Measure; the database and Valkey are the bench's own."""
+    decisions, runs = (5_000, 3) if quick else (40_000, 5)
+    empty_database()
+    valkey().flushdb()
+    population = populate(organizations=1_000, keys=10_000, models=5)
+    rebuild.rebuild_if_restarted()
+    latencies: list[float] = []
+    series = in_turn(
+        runs,
+        {
+            "decision": lambda: uvloop.run(_keymeter(population, decisions, latencies)),
+            "redis-py": lambda: uvloop.run(_redis_py(population, decisions)),
+            "hiredis-pipelining": lambda: uvloop.run(_hiredis(population, decisions)),
+            "lua": lambda: _lua(population, decisions),
+        },
+    )
+    measured = series.pop("decision")
+    return Report(
+        "decision",
+        measured,
+        series,
+        p50_ms=round(percentile(latencies, 0.5), 3),
+        p99_ms=round(percentile(latencies, 0.99), 3),
+        notes={
+            "keys": 10_000,
+            "organizations": 1_000,
+            "concurrency": CONCURRENCY,
+            "each": "identify, decide and settle; one in twenty is refused for its scope",
+            "latency": f"at {CONCURRENCY} at once, saturated",
+        },
+    )
+
+
+async def _measure(work: Work, count: int) -> float:
+    """Run `work(0…count-1)`, CONCURRENCY at once; give the rate per second."""
+    numbers = iter(range(count))
+
+    async def worker() -> None:
+        for number in numbers:
+            await work(number)
+
+    start = time.perf_counter()
+    await asyncio.gather(*(worker() for _ in range(CONCURRENCY)))
+    return count / (time.perf_counter() - start)
+
+
+async def _keymeter(population: Population, count: int, latencies: list[float]) -> float:
+    hotstate = HotState(settings.VALKEY_URL)
+    decider = Decider(hotstate, Keyring(hotstate), lease_seconds=LEASE_MS // 1000)
+    chosen = random.Random(1).choices(range(len(population.secrets)), k=count)
+
+    async def one(number: int) -> None:
+        start = time.perf_counter()
+        identity = await decider.identify(population.secrets[chosen[number]])
+        if not isinstance(identity, Identity):
+            raise TypeError(identity)
+        request_id = str(uuid_utils.uuid7())
+        scope = "images" if number % 20 == 0 else "chat"
+        question = Question(request_id, scope, "bench-0", True, HOLD, timezone.now())
+        verdict = await decider.decide(identity, question)
+        if verdict is Verdict.ALLOWED:
+            await hotstate.settle(identity.record.org, request_id, CHARGE)
+        latencies.append((time.perf_counter() - start) * 1000)
+
+    try:
+        return await _measure(one, count)
+    finally:
+        await hotstate.close()
+
+
+def _arguments(population: Population, number: int) -> tuple[list[str], list[str]]:
+    index = number % len(population.keys)
+    keys = names.decision_keys(population.owners[index], population.keys[index])
+    now_ms = str(int(time.time() * 1000))
+    return keys, [now_ms, str(uuid_utils.uuid7()), "1", "", str(HOLD), str(LEASE_MS)]
+
+
+async def _redis_py(population: Population, count: int) -> float:
+    client = redis.asyncio.Redis.from_url(settings.VALKEY_URL, max_connections=CONCURRENCY)
+    decide, settle = client.register_script(scripts.DECIDE), client.register_script(scripts.SETTLE)
+
+    async def one(number: int) -> None:
+        keys, arguments = _arguments(population, number)
+        await decide(keys=keys, args=arguments)
+        await settle(keys=keys, args=[arguments[1], CHARGE])
+
+    try:
+        return await _measure(one, count)
+    finally:
+        await client.aclose()
+
+
+class _Pipelining(asyncio.Protocol):
+    """The least that a client can be: commands out, replies in their order."""
+
+    def __init__(self) -> None:
+        self._reader = hiredis.Reader()
+        self._waiting: list[asyncio.Future[object]] = []
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        answered = 0
+        while (reply := self._reader.gets()) is not False:
+            self._waiting[answered].set_result(reply)
+            answered += 1
+        del self._waiting[:answered]
+
+    def call(self, *command: object) -> "asyncio.Future[object]":
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        if self._transport is None:
+            raise ConnectionError
+        self._transport.write(hiredis.pack_command(tuple([str(word) for word in command]))  # type: ignore[arg-type])
+        return future
+
+
+async def _hiredis(population: Population, count: int) -> float:
+    parts = urlsplit(settings.VALKEY_URL)
+    loop = asyncio.get_running_loop()
+    transport, client = await loop.create_connection(_Pipelining, parts.hostname or "127.0.0.1", parts.port or 6379)
+    if parts.password:
+        await client.call("AUTH", unquote(parts.password))
+    await client.call("SELECT", parts.path.strip("/") or 0)
+    decide = (await client.call("SCRIPT", "LOAD", scripts.DECIDE)).decode()  # type: ignore[attr-defined]
+    settle = (await client.call("SCRIPT", "LOAD", scripts.SETTLE)).decode()  # type: ignore[attr-defined]
+
+    async def one(number: int) -> None:
+        keys, arguments = _arguments(population, number)
+        await client.call("EVALSHA", decide, 4, *keys, *arguments)
+        await client.call("EVALSHA", settle, 4, *keys, arguments[1], CHARGE)
+
+    try:
+        return await _measure(one, count)
+    finally:
+        transport.close()
+
+
+def _lua(population: Population, count: int) -> float:
+    """The scripts alone, two per decision, a hundred decisions in a pipeline."""
+    client = valkey()
+    decide, settle = client.script_load(scripts.DECIDE), client.script_load(scripts.SETTLE)
+    start = time.perf_counter()
+    for first in range(0, count, 100):
+        pipeline = client.pipeline(transaction=False)
+        for number in range(first, first + 100):
+            keys, arguments = _arguments(population, number)
+            pipeline.evalsha(decide, 4, *keys, *arguments)
+            pipeline.evalsha(settle, 4, *keys, arguments[1], CHARGE)
+        pipeline.execute()
+    return count / (time.perf_counter() - start)

@@ -1,0 +1,111 @@
+"""Organizations, keys and models to measure with, written in bulk."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from accounts import secrets
+from accounts.models import ApiKey, ApiKeySecret, Organization
+from billing import ledger
+from billing.models import Account, CreditGrant, Price, PriceVersion, TransactionKind
+from catalog.models import Model, Route, Upstream
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+START_NANOS = 10**15
+PRICES = {"input_tokens": (3 * 10**9, 10**6), "output_tokens": (15 * 10**9, 10**6)}
+
+
+@dataclass(frozen=True)
+class Population:
+    """Public ids; `secrets` are the keys' secrets, in the order of `keys`, `owners` the organization of each."""
+
+    organizations: list[str]
+    keys: list[str]
+    secrets: list[str]
+    owners: list[str]
+    models: list[str]
+
+
+def empty_database() -> None:
+    """Start from nothing. Only ever called with a database that the bench made itself."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "TRUNCATE accounts_organization, catalog_upstream, catalog_model, billing_usageevent, hotstate_outboxentry,"
+            " billing_segment RESTART IDENTITY CASCADE"
+        )
+
+
+@transaction.atomic
+def populate(*, organizations: int, keys: int, models: int) -> Population:
+    """Write so many of each; every organization has $1,000,000."""
+    now = timezone.now()
+    orgs = Organization.objects.bulk_create(
+        Organization(name=f"Organization {number}", created_at=now) for number in range(organizations)
+    )
+    found = ApiKey.objects.bulk_create(
+        ApiKey(
+            organization=orgs[number % organizations],
+            name=f"Key {number}",
+            scopes=["chat", "embeddings", "models"],
+            created_at=now,
+        )
+        for number in range(keys)
+    )
+    made = [secrets.generate("km-sk") for _ in found]
+    ApiKeySecret.objects.bulk_create(
+        ApiKeySecret(
+            api_key=key,
+            digest=secret.digest,
+            pepper_id=secret.pepper_id,
+            prefix=secret.prefix,
+            last4=secret.last4,
+            created_at=now,
+        )
+        for key, secret in zip(found, made, strict=True)
+    )
+    _give_credit(orgs, now)
+    return Population(
+        organizations=[organization.public_id for organization in orgs],
+        keys=[key.public_id for key in found],
+        secrets=[secret.text for secret in made],
+        owners=[key.organization.public_id for key in found],
+        models=_models(models),
+    )
+
+
+def _give_credit(organizations: list[Organization], now: datetime) -> None:
+    terms = ledger.GrantTerms(source=CreditGrant.Source.PROMOTION, priority=10)
+    ledger.post(
+        [
+            ledger.Movement(
+                operation_key=f"bench:{organization.pk}",
+                kind=TransactionKind.GRANT,
+                organization_id=organization.pk,
+                nanos=START_NANOS,
+                counter=Account.PROMOTIONS,
+                event_day=now.date(),
+                grant=terms,
+            )
+            for organization in organizations
+        ],
+        now=now,
+    )
+
+
+def _models(count: int) -> list[str]:
+    upstream = Upstream.objects.create(name="bench", base_url="http://127.0.0.1:9/v1")
+    names = []
+    for number in range(count):
+        model = Model.objects.create(
+            public_id=f"bench-{number}", name="Bench", owned_by="bench", families=["chat"], created_at=LONG_AGO
+        )
+        Route.objects.create(model=model, upstream=upstream, upstream_model="bench")
+        version = PriceVersion.objects.create(
+            model=model, effective_from=LONG_AGO + timedelta(days=number), created_at=LONG_AGO
+        )
+        for meter, (amount, per) in PRICES.items():
+            Price.objects.create(version=version, meter=meter, amount_nanos=amount, per_units=per)
+        names.append(model.public_id)
+    return names

@@ -1,0 +1,24 @@
+"""`manage.py bench decision|ingest [--quick] [--json]`."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from devstack.bench import decision, ingest
+
+BENCHES = {"decision": decision.run, "ingest": ingest.run}
+
+
+class Command(BaseCommand):
+    """Empties its database: `manage.py bench` gives it one of its own."""
+
+    help = "Measure, beside limits and peers in the same run."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", choices=BENCHES)
+        parser.add_argument("--quick", action="store_true", help="under a minute, less exact")
+        parser.add_argument("--json", action="store_true", help="one JSON object")
+
+    def handle(self, *args: Any, name: str, quick: bool, json: bool, **options: Any) -> None:
+        report = BENCHES[name](quick=quick)
+        self.stdout.write(report.as_json() if json else report.as_text())
