@@ -150,7 +150,8 @@ class _Pipelining(asyncio.Protocol):
         self._waiting.append(future)
         if self._transport is None:
             raise ConnectionError
-        self._transport.write(hiredis.pack_command(tuple([str(word) for word in command]))  # type: ignore[arg-type])
+        words: tuple[str | int | float | bytes | memoryview[int], ...] = tuple(str(word) for word in command)
+        self._transport.write(hiredis.pack_command(words))  # type: ignore[arg-type]
         return future
 
 
