@@ -27,7 +27,7 @@ API_URL = env.read("API_URL", env.origin, "http://localhost:8001/v1", required=T
 INTAKE_URL = env.read("INTAKE_URL", env.origin, CONSOLE_URL)
 ALLOWED_HOSTS = env.read("ALLOWED_HOSTS", env.words, [urlsplit(CONSOLE_URL).hostname or "localhost"])
 CSRF_TRUSTED_ORIGINS = [CONSOLE_URL]
-TRUSTED_PROXIES = env.read("TRUSTED_PROXIES", int, 0)
+ALLAUTH_TRUSTED_PROXY_COUNT = env.read("TRUSTED_PROXIES", int, 0)
 
 # --- Engines -------------------------------------------------------------------------------------------------------
 DATABASE_URL = env.read("DATABASE_URL", str, "postgresql://keymeter@127.0.0.1:5432/keymeter", required=True)

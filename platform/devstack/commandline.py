@@ -6,6 +6,7 @@ from pathlib import Path
 
 from devstack.problems import StackError
 
+OURS = frozenset(["bench", "dev", "engines", "test"])
 ENGINELESS = frozenset(["check", "collectstatic", "diffsettings", "findstatic", "help", "--help", "-h"]) | frozenset(
     ["makemigrations", "sqlmigrate", "startapp", "version", "--version"]
 )
@@ -13,10 +14,10 @@ ENGINELESS = frozenset(["check", "collectstatic", "diffsettings", "findstatic", 
 
 
 def run(root: str, argv: list[str]) -> None:
-    """`dev`, `engines` and `test` are ours, everything else is Django's."""
+    """`bench`, `dev`, `engines` and `test` are ours, everything else is Django's."""
     command = argv[1] if len(argv) > 1 else "help"
     try:
-        if command in ("dev", "engines", "test"):
+        if command in OURS:
             run_ours(command, argv[2:])
             return
         if in_checkout(root):
@@ -31,10 +32,10 @@ def run(root: str, argv: list[str]) -> None:
 
 def run_ours(command: str, arguments: list[str]) -> None:
     try:
-        from devstack import dev, enginesonly, testrun
+        from devstack import benchrun, dev, enginesonly, testrun
     except ModuleNotFoundError as error:
         sys.exit(f"`{command}` needs the packages of requirements/dev.txt, and {error.name} is missing.")
-    {"dev": dev.run, "engines": enginesonly.run, "test": testrun.run}[command](arguments)
+    {"bench": benchrun.run, "dev": dev.run, "engines": enginesonly.run, "test": testrun.run}[command](arguments)
 
 
 def in_checkout(root: str) -> bool:
