@@ -4,15 +4,17 @@ import os
 import signal
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import redis
-from openai import APIError, OpenAI
+from openai import APIError, APIStatusError, OpenAI
 from playwright.sync_api import Browser
 
+from devstack import envfile
 from tests.devstack.stack import Stack, wait_for
 from tests.e2e.books import assert_settled, query
 from tests.e2e.test_story import MESSAGES, create_first_key, sign_up
@@ -102,3 +104,49 @@ def test_a_killed_process_comes_back_and_nothing_is_lost_or_doubled(
     if service != "gateway":
         # A killed gateway's open holds lapse later, when their leases have run out.
         wait_for(lambda: hot_state(stack)[1] == 0, 10, "no hold to be left")
+
+
+def test_without_valkey_nobody_is_called_unknown_and_it_heals(stack: Stack, secret: str) -> None:
+    client = OpenAI(api_key=secret, base_url=stack.api_url, max_retries=0, timeout=10)
+    os.kill(stack.pids["valkey"], signal.SIGSTOP)
+    try:
+        with pytest.raises(APIStatusError) as refused:
+            client.models.list()
+    finally:
+        os.kill(stack.pids["valkey"], signal.SIGCONT)
+    assert refused.value.status_code == 503
+    assert refused.value.code == "service_unavailable"
+    assert refused.value.response.headers["retry-after"] == "1"
+    wait_for(stack.is_ready, 20, "everything to be ready")
+    assert client.models.list().data
+
+
+def test_without_postgresql_known_keys_go_on_and_usage_waits(stack: Stack, secret: str) -> None:
+    client = OpenAI(api_key=secret, base_url=stack.api_url, max_retries=0, timeout=10)
+    client.chat.completions.create(model="demo-chat", messages=MESSAGES)
+    before = assert_settled(stack)
+    os.kill(stack.pids["postgres"], signal.SIGSTOP)
+    try:
+        client.chat.completions.create(model="demo-chat", messages=MESSAGES)
+    finally:
+        os.kill(stack.pids["postgres"], signal.SIGCONT)
+    wait_for(lambda: assert_settled(stack) > before, 30, "the usage to be charged")
+
+
+def test_two_workers_with_the_same_events_charge_them_once(stack: Stack, secret: str) -> None:
+    """The same lines in many segments, posted at once: a gateway that repeats itself, an archive replayed."""
+    OpenAI(api_key=secret, base_url=stack.api_url).chat.completions.create(model="demo-chat", messages=MESSAGES)
+    before = assert_settled(stack)
+    ((path, source),) = query(stack, "SELECT path, source FROM billing_segment WHERE new > 0 ORDER BY id DESC LIMIT 1")
+    content = (stack.var / "archive" / path).read_bytes()
+    credential = envfile.read(stack.var / "secrets.env")["GATEWAY_CREDENTIAL"]
+    for number in range(20):
+        request = urllib.request.Request(
+            f"{stack.console_url}/api/v1/usage/segments/again.{number}.{os.getpid()}",
+            content,
+            {"Authorization": f"Bearer {credential}", "X-Source": source, "Content-Type": "application/x-ndjson"},
+            method="PUT",
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == 201
+    assert assert_settled(stack) == before

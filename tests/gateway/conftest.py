@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
@@ -66,7 +66,7 @@ class RunningGateway:
         self,
         method: str,
         path: str,
-        content: bytes | None = None,
+        content: bytes | Iterable[bytes] | None = None,
         *,
         secret: str | None = None,
         headers: dict[str, str] | None = None,

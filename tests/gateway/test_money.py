@@ -1,9 +1,11 @@
 """However many requests run at once, nobody spends what isn't there."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+from hotstate import names
 from tests.cast import DOLLAR, give_credit, make_key, make_organization, make_user
 from tests.gateway.conftest import RunningGateway
 
@@ -20,6 +22,15 @@ def test_a_balance_for_three_requests_lets_three_of_thirty_pass(gateway: Running
         statuses = list(pool.map(lambda _: gateway.chat("!hang=1", max_tokens=1000).status, range(30)))
     assert sorted(statuses) == [200] * 3 + [429] * 27
     gateway.lines(3)
+
+
+def test_an_emptied_valkey_is_asked_back_from_the_database(gateway: RunningGateway, empty_valkey: Any) -> None:
+    assert gateway.chat().status == 200
+    empty_valkey.flushdb()
+    assert gateway.chat(max_tokens=4000).status == 200
+    assert gateway.organization
+    balance = empty_valkey.hget(names.decision_keys(gateway.organization.public_id)[0], "balance")
+    assert int(balance) == DOLLAR
 
 
 def test_a_settled_hold_gives_back_what_the_request_did_not_use(gateway: RunningGateway) -> None:
