@@ -8,6 +8,8 @@ from django.db import transaction
 
 from billing import archive
 from billing.models import Segment
+from billing.tasks import post_segment
+from config import enqueue
 
 IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,149}")
 
@@ -43,14 +45,8 @@ def receive_segment(identity: str, content: bytes, *, source: str, origin: Segme
         with transaction.atomic():
             Segment.objects.bulk_create([segment], ignore_conflicts=True)
             known = Segment.objects.get(identity=identity)
-            hint_at(known)
+            # Only a hint: the sweep finds what the workers were not told of.
+            enqueue.after_commit(post_segment, known.pk)
     if known.sha256 != digest:
         raise OtherContentError(f"Segment {identity} is known with other content.")
     return known
-
-
-def hint_at(segment: Segment) -> None:
-    """Tell the workers, after commit, that a segment waits. Only a hint: the sweep finds what it misses."""
-    from billing.tasks import post_segment, send
-
-    transaction.on_commit(lambda: send(post_segment, segment.pk), robust=True)

@@ -1,29 +1,17 @@
 """Celery's side of billing: tasks fetch, call and return, and are safe to run twice."""
 
 from datetime import timedelta
-from typing import Any
 
-import structlog
-from celery import Task, shared_task
+from celery import shared_task
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
 from accounts.models import alarm
 from billing import partitions, posting
 from billing.models import Segment
-
-log = structlog.get_logger(__name__)
+from config import enqueue
 
 GRACE = timedelta(seconds=10)
 LATE = timedelta(seconds=60)
-
-
-def send(task: "Task[Any, Any]", *arguments: int) -> None:
-    """Enqueue; a broker that can't be reached is no error, because a sweep finds the work."""
-    try:
-        task.apply_async(arguments, retry=False)
-    except OperationalError as error:
-        log.warning("task not sent", task=task.name, error=str(error))
 
 
 @shared_task
@@ -36,7 +24,7 @@ def sweep_segments() -> None:
     """Enqueue what waits although its hint should have come long ago."""
     waiting = Segment.objects.unposted().filter(received_at__lt=timezone.now() - GRACE).order_by("id")
     for pk in waiting.values_list("pk", flat=True)[:1000]:
-        send(post_segment, pk)
+        enqueue.now(post_segment, pk)
 
 
 @shared_task

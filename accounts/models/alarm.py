@@ -3,6 +3,8 @@ from datetime import datetime
 from django.db import models
 from django.db.models import F
 
+from config import enqueue
+
 
 class AlarmQuerySet(models.QuerySet["Alarm"]):
     def open(self) -> "AlarmQuerySet":
@@ -37,11 +39,13 @@ class Alarm(models.Model):
 
 
 def raise_alarm(kind: str, subject: str, detail: str, *, now: datetime) -> None:
-    """Open an alarm, or count another sighting of the open one."""
-    Alarm.objects.bulk_create(
-        [Alarm(kind=kind, subject=subject, detail=detail, raised_at=now, last_seen_at=now, count=0)],
-        ignore_conflicts=True,
+    """Open an alarm and mail staff, or count another sighting of the open one."""
+    from accounts.tasks import mail_alarm
+
+    alarm, created = Alarm.objects.open().get_or_create(
+        kind=kind, subject=subject, defaults={"detail": detail, "raised_at": now, "last_seen_at": now}
     )
-    Alarm.objects.open().filter(kind=kind, subject=subject).update(
-        detail=detail, last_seen_at=now, count=F("count") + 1
-    )
+    if created:
+        enqueue.after_commit(mail_alarm, alarm.pk)
+    else:
+        Alarm.objects.filter(pk=alarm.pk).update(detail=detail, last_seen_at=now, count=F("count") + 1)

@@ -156,6 +156,7 @@ MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 # --- Mail ----------------------------------------------------------------------------------------------------------
 vars().update(env.env.email_url_config(env.read("EMAIL_URL", str, "smtp://127.0.0.1:25", required=True)))
 EMAIL_TIMEOUT = 10
+EMAIL_SUBJECT_PREFIX = f"[{PRODUCT_NAME}] "
 DEFAULT_FROM_EMAIL = env.read("DEFAULT_FROM_EMAIL", str, f"{PRODUCT_NAME} <noreply@localhost>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 

@@ -163,6 +163,6 @@ def test_a_charge_that_the_gateway_computed_otherwise_raises_an_alarm(key: ApiKe
 def test_a_segment_whose_hint_was_lost_is_swept_up(key: ApiKey, monkeypatch: pytest.MonkeyPatch) -> None:
     segment = make_segment(raw(usage_line(key)), now=datetime.now(UTC) - timedelta(minutes=1))
     sent: list[int] = []
-    monkeypatch.setattr("billing.tasks.send", lambda _task, pk: sent.append(pk))
+    monkeypatch.setattr("billing.tasks.enqueue.now", lambda _task, pk: sent.append(pk))
     sweep_segments()
     assert sent == [segment.pk]
