@@ -5,7 +5,6 @@ const COLOURS = {
   light: ["#0f766e", "#d97706", "#4f46e5", "#be185d", "#0284c7", "#65a30d", "#78716c"],
   dark: ["#2dd4bf", "#fbbf24", "#818cf8", "#f472b6", "#38bdf8", "#a3e635", "#a8a29e"],
 };
-const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 const isDark = () => {
   const chosen = document.documentElement.dataset.bsTheme;
@@ -42,30 +41,39 @@ function pattern(colour, place) {
   return pen.createPattern(tile, "repeat");
 }
 
+// Days without requests have no row in the table, and a place in the chart all the same.
+function daysOf(table) {
+  const days = [];
+  const last = Date.parse(table.dataset.last);
+  for (let day = Date.parse(table.dataset.first); day <= last; day += 86400000) {
+    days.push(new Date(day).toISOString().slice(0, 10));
+  }
+  return days;
+}
+
 function figures(table) {
   const models = [...table.querySelectorAll("thead th[data-model]")].map((head) => head.textContent.trim());
-  const rows = [...table.querySelectorAll("tbody tr[data-day]")].reverse();
+  const rows = daysOf(table).map((day) => [day, table.querySelector(`tr[data-day="${day}"]`)]);
   return {
     models,
-    days: rows.map((row) => row.dataset.day),
+    days: rows.map(([day]) => day),
     cells: models.map((_, place) =>
-      rows.map((row) => {
-        const cell = row.querySelectorAll("td[data-nanos]")[place];
-        return { y: Number(cell.dataset.nanos) / 1e9, text: cell.textContent.trim() };
+      rows.map(([, row]) => {
+        const cell = row?.querySelectorAll("td[data-nanos]")[place];
+        return cell ? { y: Number(cell.dataset.nanos) / 1e9, text: cell.textContent.trim() } : { y: 0, text: "" };
       }),
     ),
-    totals: rows.map((row) => row.querySelector("[data-total]").textContent.trim()),
+    totals: rows.map(([, row]) => row?.querySelector("[data-total]").textContent.trim() ?? "$0.00"),
   };
 }
 
 function options(data) {
-  const styles = getComputedStyle(document.documentElement);
-  const muted = styles.getPropertyValue("--km-chart-text").trim() || "#737373";
-  const line = styles.getPropertyValue("--km-chart-line").trim() || "#e5e5e5";
+  const muted = isDark() ? "#a1a1aa" : "#63636e";
+  const line = isDark() ? "#2a2b30" : "#e4e4e7";
   const short = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", timeZone: "UTC" });
   const font = { family: "Inter, system-ui, sans-serif", size: 11 };
   return {
-    animation: still.matches ? false : { duration: 250 },
+    animation: false,
     maintainAspectRatio: false,
     interaction: { mode: "index", intersect: false },
     scales: {

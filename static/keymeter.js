@@ -87,7 +87,9 @@ document.addEventListener("keydown", (event) => {
 // A filter is applied by choosing; the button is for those without scripts.
 document.addEventListener("change", (event) => {
   const form = event.target.closest("form[data-submit-on-change]");
-  if (form) form.requestSubmit();
+  if (!form) return;
+  const chosen = [...new FormData(form)].filter(([, value]) => value);
+  location.assign(`${location.pathname}${chosen.length ? "?" : ""}${new URLSearchParams(chosen)}`);
 });
 
 // The page that shows a secret once is the answer to a form: reloading it should show the key, not send the form again.
@@ -124,12 +126,12 @@ setInterval(() => {
 }, 5000);
 
 // --- Live parts -----------------------------------------------------------------------------------------------------
-// They rest while nobody looks, and while somebody reads further down, types or marks text in them.
+// They rest while nobody looks, and while somebody reads further down, marks text or moves through them by keyboard.
 function resting(part) {
   const selection = getSelection();
   const marked = !selection.isCollapsed && part.contains(selection.anchorNode);
-  const above = part.getBoundingClientRect().top < -part.offsetTop - 120;
-  return document.hidden || marked || above || part.contains(document.activeElement);
+  const above = part.getBoundingClientRect().top < -120;
+  return document.hidden || marked || above || part.querySelector(":focus-visible") !== null;
 }
 
 document.addEventListener("htmx:beforeRequest", (event) => {
@@ -146,7 +148,6 @@ document.addEventListener("htmx:beforeSwap", (event) => {
     return;
   }
   const open = [...target.querySelectorAll("details[id][open]")].map((details) => details.id);
-  target.dataset.open = open.join(" ");
   document.addEventListener(
     "htmx:afterSettle",
     () => {

@@ -128,6 +128,7 @@ class ModelAdmin(CatalogAdmin):
         "max_output_tokens",
         "enabled",
     )
+    fields = audited_fields
     list_display = ("public_id", "name", "enabled", "context_window")
     list_filter = ("enabled",)
     search_fields = ("public_id", "name")

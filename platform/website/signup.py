@@ -32,7 +32,8 @@ def open_account(user: User, *, now: datetime) -> Organization | None:
         return None
     with transaction.atomic():
         organization = open_organization(name=_name(user), owner=user, now=now, signup=True)
-        grant_starting_balance(organization, now=now)
+        if settings.SIGNUP_CREDIT_NANOS:
+            grant_starting_balance(organization, now=now)
     return organization
 
 

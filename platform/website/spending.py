@@ -38,7 +38,12 @@ class SpendTable:
         return [sum(day.by_model[place] for day in self.days) for place in range(len(self.models))]
 
     @property
+    def newest(self) -> Day:
+        return self.days[-1]
+
+    @property
     def newest_first(self) -> list[Day]:
+        """Days that had any requests."""
         return [day for day in reversed(self.days) if day.total or day.requests]
 
 

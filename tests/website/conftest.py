@@ -17,11 +17,12 @@ from tests.website.browsing import passed_second_factor, person, signed_in
 
 
 @pytest.fixture(autouse=True)
-def _archive(settings: Any, tmp_path: Path) -> Iterator[None]:
+def _own_archive_and_limits(settings: Any, tmp_path: Path) -> Iterator[None]:
+    """Segments in a folder of the test; limits on attempts that no other test has used up."""
     storages = {**settings.STORAGES}
     storages["archive"] = {**storages["archive"], "OPTIONS": {"location": tmp_path / "archive"}}
     settings.STORAGES = storages
-    cache.clear()
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     yield
     cache.clear()
 

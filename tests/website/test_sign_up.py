@@ -65,6 +65,14 @@ def test_the_starting_balance_is_granted_once_however_often_it_is_asked_for(clie
     assert Balance.objects.get().nanos == settings.SIGNUP_CREDIT_NANOS
 
 
+def test_without_a_starting_balance_there_is_an_organization_and_no_grant(client: Client, settings: Any) -> None:
+    settings.SIGNUP_CREDIT_NANOS = 0
+    client.post(sign_up(client))
+    assert Organization.objects.exists()
+    assert not CreditGrant.objects.exists()
+    assert client.get("/").status_code == 200
+
+
 def test_a_lost_step_is_made_up_for_at_the_start(client: Client) -> None:
     user = make_user("lost@example.com")
     EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)

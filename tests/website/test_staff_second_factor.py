@@ -55,6 +55,23 @@ class TestPassing:
         assert browser.get("/staff/prices/").status_code == 200
         assert browser.get("/admin/login/")["Location"] == "/admin/"
 
+    def test_signing_in_with_password_and_code_opens_everything(self, client: Client, staff: User) -> None:
+        secret = generate_totp_secret()
+        TOTP.activate(staff, secret)
+        first = client.post("/account/login/?next=/staff/", {"login": staff.email, "password": "correct horse battery"})
+        assert first["Location"].startswith("/account/2fa/authenticate/")
+        assert client.get("/staff/")["Location"].startswith("/account/login/"), "half signed in is not signed in"
+        second = client.post(first["Location"], {"code": code(secret)})
+        assert second["Location"] == "/staff/"
+        assert client.get("/staff/").status_code == 200
+
+    def test_setting_the_app_up_passes_the_session_that_did(self, client: Client, staff: User) -> None:
+        client.post("/account/login/", {"login": staff.email, "password": "correct horse battery"})
+        assert client.get("/staff/", follow=True).redirect_chain[-1][0].startswith("/account/2fa/totp/activate/")
+        secret = client.session["mfa.totp.secret"]
+        client.post("/account/2fa/totp/activate/", {"code": code(secret)})
+        assert client.get("/staff/").status_code == 200
+
     def test_another_users_code_in_the_session_counts_for_nothing(
         self, browse: Browse, staff: User, outsider: User
     ) -> None:

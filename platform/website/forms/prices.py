@@ -63,6 +63,7 @@ class PriceForm(forms.Form):
             self.fields[f"per_{meter}"] = forms.TypedChoiceField(
                 choices=list(units.items()), coerce=int, initial=per, label=f"{LABELS[meter]}: per"
             )
+            self.fields[f"per_{meter}"].widget.attrs["aria-label"] = f"{LABELS[meter]}: dollars per how many"
 
     def rows(self) -> list[tuple[str, BoundField, BoundField]]:
         """Meter, amount and unit of each."""
