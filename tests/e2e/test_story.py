@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,7 +10,7 @@ import openai
 import psycopg
 import pytest
 from openai import OpenAI
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from devstack.totp import code
 from tests.devstack.stack import Stack
@@ -20,6 +20,7 @@ PASSWORD = "a long enough passphrase"
 # demo-chat costs $0.50 and $1.50, demo-embed $0.02 per 1M tokens.
 CHAT_IN, CHAT_OUT, EMBED_IN = 500, 1_500, 20
 MESSAGES: Any = [{"role": "user", "content": "hello world"}]
+UPSTREAM_CREDENTIAL = "demo-upstream-credential"
 CHAT = 2 * CHAT_IN + 4 * CHAT_OUT
 Mail = Callable[[str], dict[str, Any]]
 
@@ -130,7 +131,12 @@ def test_the_newest_secret_is_nowhere_to_be_found_again(page: Page, stack: Stack
             assert rows.fetchone() == (0,), table
 
 
-def sign_in_as_admin(page: Page, stack: Stack) -> None:
+@pytest.fixture(scope="module")
+def admin(browser: Browser, stack: Stack) -> Iterator[Page]:
+    """A page on which the demo admin has signed in, once: a code counts only once."""
+    context = browser.new_context(base_url=stack.console_url, locale="en-US", timezone_id="UTC")
+    context.set_default_timeout(15_000)
+    page = context.new_page()
     page.goto("/account/login/")
     page.get_by_label("Email").fill(stack.demo["admin_email"])
     page.get_by_label("Password", exact=True).fill(stack.demo["admin_password"])
@@ -138,17 +144,18 @@ def sign_in_as_admin(page: Page, stack: Stack) -> None:
     page.locator("input[name=code]").fill(code(stack.demo["admin_totp_secret"], time.time()))
     page.locator("main button[type=submit]").first.click()
     expect(page.locator("input[name=code]")).to_have_count(0)
+    yield page
+    context.close()
 
 
 def test_an_admin_changes_a_price_for_later_requests_and_adjusts_a_balance(
-    page: Page, stack: Stack, mail: Mail
+    page: Page, admin: Page, stack: Stack, mail: Mail
 ) -> None:
     sign_up(page, mail, "erin@example.com")
     secret = create_first_key(page)
     api = client(stack, secret)
     api.chat.completions.create(model="demo-chat-large", messages=MESSAGES)
-    page.context.clear_cookies()
-    sign_in_as_admin(page, stack)
+    page = admin
 
     page.goto("/staff/prices/")
     page.get_by_role("link", name="demo-chat-large").click()
@@ -192,3 +199,52 @@ def test_staff_pages_want_a_second_factor(page: Page, stack: Stack) -> None:
     for path in ("/staff/", "/staff/prices/", "/admin/"):
         page.goto(path)
         assert "/account/" in page.url
+
+
+def test_an_admin_sells_a_model_of_another_upstream_and_stops_selling_it(
+    page: Page, admin: Page, stack: Stack, mail: Mail
+) -> None:
+    sign_up(page, mail, "frank@example.com")
+    api = client(stack, create_first_key(page))
+    page = admin
+
+    page.goto("/admin/catalog/upstream/add/")
+    for field, value in (("name", "second"), ("base_url", stack.models_url), ("new_credential", UPSTREAM_CREDENTIAL)):
+        page.locator(f"input[name={field}]").fill(value)
+    page.get_by_role("button", name="Save", exact=True).click()
+    assert UPSTREAM_CREDENTIAL not in page.content()
+
+    page.goto("/admin/catalog/model/add/")
+    for field, value in (("public_id", "ours/large:1"), ("name", "Ours"), ("owned_by", "us")):
+        page.locator(f"input[name={field}]").fill(value)
+    page.get_by_label("Chat completions").check()
+    page.get_by_text("Add another Route").click()
+    page.locator("select[name=routes-0-upstream]").select_option(label="second")
+    page.locator("input[name=routes-0-upstream_model]").fill("demo-chat")
+    page.get_by_role("button", name="Save", exact=True).click()
+    with pytest.raises(openai.NotFoundError):
+        api.chat.completions.create(model="ours/large:1", messages=MESSAGES)
+
+    page.goto("/staff/prices/")
+    page.get_by_role("link", name="ours/large:1").click()
+    page.get_by_label("Input tokens", exact=True).first.fill("1")
+    page.get_by_label("Output tokens", exact=True).first.fill("2")
+    page.get_by_label("Reason", exact=True).fill("First price")
+    page.get_by_role("button", name="Publish prices").click()
+    time.sleep(3)
+    answer = api.chat.completions.create(model="ours/large:1", messages=MESSAGES)
+    assert answer.model == "ours/large:1"
+    assert "ours/large:1" in {model.id for model in api.models.list()}
+    assert_settled(stack)
+    charges = (
+        "SELECT e.charge_nanos FROM billing_usageevent e JOIN catalog_model m ON m.id = model_id WHERE public_id = %s"
+    )
+    assert query(stack, charges, "ours/large:1") == [(2 * 1_000 + 4 * 2_000,)]
+
+    page.goto("/admin/catalog/model/")
+    page.get_by_role("link", name="ours/large:1").click()
+    page.locator("input[name=enabled]").uncheck()
+    page.get_by_role("button", name="Save", exact=True).click()
+    time.sleep(1)
+    with pytest.raises(openai.NotFoundError):
+        api.chat.completions.create(model="ours/large:1", messages=MESSAGES)
