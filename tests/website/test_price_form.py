@@ -1,5 +1,6 @@
 """Prices are typed as decimal dollars and stored as whole nano-dollars; what is wrong is said beside the field."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -110,6 +111,12 @@ def test_what_was_typed_is_kept_beside_the_error(staff_browser: Client, model: M
     page = staff_browser.post(f"/staff/prices/{model.pk}/", typed(amount_images="1,5")).content.decode()
     assert 'value="1,5"' in page
     assert 'id="id_amount_images_error"' in page
+
+
+def test_the_first_wrong_field_of_the_page_gets_the_focus(staff_browser: Client, model: Model) -> None:
+    page = staff_browser.post(f"/staff/prices/{model.pk}/", typed(amount_output_tokens="x", reason="")).content.decode()
+    focused = re.findall(r'name="([a-z_]+)"[^>]*autofocus', page)
+    assert focused == ["amount_output_tokens"]
 
 
 def test_the_form_begins_with_what_is_in_force_exactly(staff_browser: Client, model: Model) -> None:

@@ -65,6 +65,9 @@ class PriceForm(forms.Form):
             )
             self.fields[f"per_{meter}"].widget.attrs["aria-label"] = f"{LABELS[meter]}: dollars per how many"
 
+        # As on the page: the first wrong field gets the focus.
+        self.order_fields([name for name in self.fields if name.startswith(("amount_", "per_"))])
+
     def rows(self) -> list[tuple[str, BoundField, BoundField]]:
         """Meter, amount and unit of each."""
         return [(meter, self[f"amount_{meter}"], self[f"per_{meter}"]) for meter in METERS]

@@ -17,7 +17,7 @@ def styled(field: BoundField) -> SafeString:
         css = "form-select" if isinstance(widget, forms.Select) else "form-control"
     # A placeholder would only repeat the label.
     attrs: dict[str, str | bool] = {"class": f"{css} is-invalid" if field.errors else css, "placeholder": False}
-    if field.errors and next(iter(field.form.errors)) == field.name:
+    if field.errors and field.name == next(name for name in field.form.fields if name in field.form.errors):
         attrs["autofocus"] = True
     return field.as_widget(attrs=attrs)
 
