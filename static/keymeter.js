@@ -45,11 +45,12 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button?.hasAttribute("data-theme-toggle")) toggleTheme();
   else if (button?.hasAttribute("data-dismiss")) button.closest("[role=status], [role=alert]").remove();
+  else if (button?.dataset.dialog) document.querySelector(button.dataset.dialog).showModal();
   else if (button?.dataset.copy) copy(button);
   else if (button?.dataset.download) download(button);
   // A menu closes when something else is clicked.
   for (const menu of document.querySelectorAll("details.menu[open]")) {
-    if (!menu.contains(event.target)) menu.open = false;
+    if (!menu.contains(event.target) || button?.dataset.dialog) menu.open = false;
   }
 });
 
