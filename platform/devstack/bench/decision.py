@@ -10,12 +10,12 @@ import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote, urlsplit
 
-import hiredis
 import redis.asyncio
 import uuid_utils
 import uvloop
 from django.conf import settings
 from django.utils import timezone
+from glide import GlideClient, GlideClientConfiguration, NodeAddress, Script, ServerCredentials
 
 from devstack.bench.population import Population, empty_database, populate
 from devstack.bench.report import Report, in_turn, percentile
@@ -46,7 +46,7 @@ def run(*, quick: bool) -> Report:
         {
             "decision": lambda: uvloop.run(_keymeter(population, decisions, latencies)),
             "redis-py": lambda: uvloop.run(_redis_py(population, decisions)),
-            "hiredis-pipelining": lambda: uvloop.run(_hiredis(population, decisions)),
+            "valkey-glide": lambda: uvloop.run(_glide(population, decisions)),
             "lua": lambda: _lua(population, decisions),
         },
     )
@@ -126,54 +126,27 @@ async def _redis_py(population: Population, count: int) -> float:
         await client.aclose()
 
 
-class _Pipelining(asyncio.Protocol):
-    """The least that a client can be: commands out, replies in their order."""
-
-    def __init__(self) -> None:
-        self._reader = hiredis.Reader()
-        self._waiting: list[asyncio.Future[object]] = []
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
-
-    def data_received(self, data: bytes) -> None:
-        self._reader.feed(data)
-        answered = 0
-        while (reply := self._reader.gets()) is not False:
-            self._waiting[answered].set_result(reply)
-            answered += 1
-        del self._waiting[:answered]
-
-    def call(self, *command: object) -> "asyncio.Future[object]":
-        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
-        if self._transport is None:
-            raise ConnectionError
-        words: tuple[str | int | float | bytes | memoryview[int], ...] = tuple(str(word) for word in command)
-        self._transport.write(hiredis.pack_command(words))  # type: ignore[arg-type]
-        return future
-
-
-async def _hiredis(population: Population, count: int) -> float:
+async def _glide(population: Population, count: int) -> float:
     parts = urlsplit(settings.VALKEY_URL)
-    loop = asyncio.get_running_loop()
-    transport, client = await loop.create_connection(_Pipelining, parts.hostname or "127.0.0.1", parts.port or 6379)
-    if parts.password:
-        await client.call("AUTH", unquote(parts.password))
-    await client.call("SELECT", parts.path.strip("/") or 0)
-    decide = (await client.call("SCRIPT", "LOAD", scripts.DECIDE)).decode()  # type: ignore[attr-defined]
-    settle = (await client.call("SCRIPT", "LOAD", scripts.SETTLE)).decode()  # type: ignore[attr-defined]
+    client = await GlideClient.create(
+        GlideClientConfiguration(
+            [NodeAddress(parts.hostname or "127.0.0.1", parts.port or 6379)],
+            credentials=ServerCredentials(unquote(parts.password)) if parts.password else None,
+            database_id=int(parts.path.strip("/") or 0),
+            request_timeout=5_000,
+        )
+    )
+    decide, settle = Script(scripts.DECIDE), Script(scripts.SETTLE)
 
     async def one(number: int) -> None:
         keys, arguments = _arguments(population, number)
-        await client.call("EVALSHA", decide, 4, *keys, *arguments)
-        await client.call("EVALSHA", settle, 4, *keys, arguments[1], CHARGE)
+        await client.invoke_script(decide, keys=keys, args=arguments)
+        await client.invoke_script(settle, keys=keys, args=[arguments[1], str(CHARGE)])
 
     try:
         return await _measure(one, count)
     finally:
-        transport.close()
+        await client.close()
 
 
 def _lua(population: Population, count: int) -> float:

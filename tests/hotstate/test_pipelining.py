@@ -1,0 +1,119 @@
+"""The gateway's connection: replies in order, failures at once, and back again by itself."""
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import hiredis
+import pytest
+
+from hotstate.errors import Unreachable
+from hotstate.fast import HotState
+from hotstate.pipelining import Pipelining
+
+T = TypeVar("T")
+URL = os.environ.get("VALKEY_URL", "")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+def test_a_thousand_at_once_get_their_own_replies(empty_valkey: Any) -> None:
+    async def work() -> list[Any]:
+        client = Pipelining(URL)
+        replies = await asyncio.gather(*(client.call("ECHO", f"{number}") for number in range(1000)))
+        await client.close()
+        return replies
+
+    assert run(work()) == [str(number).encode() for number in range(1000)]
+
+
+def test_an_error_of_the_server_is_a_reply(empty_valkey: Any) -> None:
+    async def work() -> Any:
+        client = Pipelining(URL)
+        error, fine = await asyncio.gather(client.call("NONSENSE"), client.call("PING"))
+        await client.close()
+        return error, fine
+
+    error, fine = run(work())
+    assert isinstance(error, hiredis.ReplyError)
+    assert fine == b"PONG"
+
+
+def test_a_lost_connection_fails_those_who_wait_and_is_opened_again(empty_valkey: Any) -> None:
+    async def work() -> Any:
+        client = Pipelining(URL)
+        own = await client.call("CLIENT", "ID")
+        waiting = asyncio.create_task(client.call("BLPOP", "nothing", 0.9))
+        await asyncio.sleep(0.05)
+        empty_valkey.execute_command("CLIENT", "KILL", "ID", own)
+        with pytest.raises(Unreachable):
+            await waiting
+        again = await client.call("PING")
+        await client.close()
+        return again
+
+    assert run(work()) == b"PONG"
+
+
+def test_a_server_that_is_not_there_fails_at_once_and_for_all() -> None:
+    async def work() -> None:
+        client = Pipelining("redis://127.0.0.1:1/0")
+        results = await asyncio.gather(*(client.call("PING") for _ in range(100)), return_exceptions=True)
+        assert {type(result) for result in results} == {Unreachable}
+        with pytest.raises(Unreachable):
+            await client.call("PING")
+
+    start = time.monotonic()
+    run(work())
+    assert time.monotonic() - start < 5
+
+
+def test_a_server_that_says_nothing_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        threading.Thread(target=silent.accept, daemon=True).start()
+
+        async def work() -> None:
+            with pytest.raises(Unreachable):
+                await Pipelining(f"redis://127.0.0.1:{silent.getsockname()[1]}/0").call("PING")
+
+        run(work())
+
+
+def test_a_wrong_password_is_unreachable() -> None:
+    parts = urlsplit(URL)
+    wrong = urlunsplit(parts._replace(netloc=f":wrong@{parts.hostname}:{parts.port}"))
+
+    async def work() -> None:
+        with pytest.raises(Unreachable):
+            await Pipelining(wrong).call("PING")
+
+    run(work())
+
+
+def test_a_server_that_forgot_the_scripts_is_told_them_again(empty_valkey: Any) -> None:
+    async def work() -> Any:
+        hotstate = HotState(URL)
+        empty_valkey.script_flush()
+        settled = await hotstate.settle("org_x", "request", 5)
+        await hotstate.close()
+        return settled
+
+    assert run(work()) is False
+
+
+def test_a_server_that_refuses_is_no_answer(empty_valkey: Any) -> None:
+    async def work() -> None:
+        hotstate = HotState(URL)
+        empty_valkey.lpush("km:digest:ab", "not a string")
+        with pytest.raises(Unreachable, match="WRONGTYPE"):
+            await hotstate.find("ab")
+        await hotstate.close()
+
+    run(work())
