@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.admin import AuditedAdmin
 from accounts.models import User, audit
 from catalog.changes import announce
-from catalog.models import Model, Route, Upstream
+from catalog.models import FAMILIES, Model, Route, Upstream
 
 if TYPE_CHECKING:
     UpstreamFormBase = forms.ModelForm[Upstream]
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 else:
     UpstreamFormBase = ModelFormBase = forms.ModelForm
     Inline = admin.TabularInline
-
-# As in gateway/endpoints.py, which the catalogue may not import; a test compares the two.
-FAMILIES = {"chat": "Chat completions", "completions": "Text completions", "embeddings": "Embeddings"}
 
 
 class CatalogAdmin(AuditedAdmin):
@@ -110,8 +107,11 @@ class ModelForm(ModelFormBase):
 
 class RouteInline(Inline):
     model = Route
-    extra = 0
     can_delete = False
+
+    def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
+        """A new model has room for its route, without JavaScript too."""
+        return 0 if obj else 1
 
 
 @admin.register(Model)

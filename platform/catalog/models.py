@@ -8,6 +8,9 @@ model_id_validator = RegexValidator(
     r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}$", "A model id has letters, digits and . _ : / @ + - only."
 )
 
+# What a model can serve: the gateway's endpoints name one of these each.
+FAMILIES = {"chat": "Chat completions", "completions": "Text completions", "embeddings": "Embeddings"}
+
 
 class Upstream(models.Model):
     """A server that runs models, OpenAI-compatible."""
@@ -42,7 +45,7 @@ class Model(models.Model):
     name = models.CharField(max_length=120)
     owned_by = models.CharField(max_length=80)
     description = models.CharField(max_length=300, blank=True)
-    # Endpoint families that it serves, as in gateway/endpoints.py.
+    # Of FAMILIES.
     families = models.JSONField(default=list)
     context_window = models.PositiveIntegerField("context window, tokens", default=8192)
     max_output_tokens = models.PositiveIntegerField("most output tokens of a request", default=4096)

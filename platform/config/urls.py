@@ -7,3 +7,5 @@ urlpatterns = [
     path("account/", include("allauth.urls")),
     path("admin/", admin.site.urls),
 ]
+
+handler500 = "website.views.errors.server_error"

@@ -38,7 +38,15 @@ class Asked:
     def hold_nanos(self, endpoint: Endpoint, model: OfferedModel, tariff: Tariff) -> int:
         """The worst case: a token is at least a byte of the body, and the output as long as it may get."""
         output = self.output_limit(model) if endpoint.has_output else 0
-        return worst_case(self.size + TEMPLATE_TOKENS, output, tariff)
+        # An image behind a link is a few bytes here and many tokens there.
+        most_input = max(self.size, model.context_window) if self._has_media() else self.size
+        return worst_case(most_input + TEMPLATE_TOKENS, output, tariff)
+
+    def _has_media(self) -> bool:
+        """Whether a message has a part that isn't text."""
+        messages = self.fields.get("messages")
+        contents = [message.get("content") for message in _objects(messages)]
+        return any(part.get("type") != "text" for content in contents for part in _objects(content))
 
     def for_upstream(self, endpoint: Endpoint, upstream_model: str) -> bytes:
         """The body for a route: the model's name there, and the usage of a stream always asked for."""
@@ -83,6 +91,10 @@ def check_limits(asked: Asked, model: OfferedModel) -> None:
             f"max_tokens is too large: {most}. This model supports at most {model.max_output_tokens} output tokens.",
             param="max_tokens",
         )
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _choices(fields: dict[str, Any], endpoint: Endpoint) -> int:

@@ -8,7 +8,6 @@ SCOPES = {
     "embeddings": "Embeddings",
     "models": "List models",
 }
-FAMILIES = {"chat": "Chat completions", "completions": "Text completions", "embeddings": "Embeddings"}
 
 
 @dataclass(frozen=True)

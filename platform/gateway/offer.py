@@ -40,6 +40,7 @@ class OfferedModel:
     owned_by: str
     created: int
     families: frozenset[str]
+    context_window: int
     max_output_tokens: int
     routes: tuple[OfferedRoute, ...]
 
@@ -71,6 +72,7 @@ def read_offer() -> Offer:
             owned_by=model.owned_by,
             created=int(model.created_at.timestamp()),
             families=frozenset(model.families),
+            context_window=model.context_window,
             max_output_tokens=model.max_output_tokens,
             routes=tuple(by_model.get(model.pk, ())),
         )

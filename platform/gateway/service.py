@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID
 
 import orjson
@@ -20,7 +21,7 @@ from gateway.offer import Offer, OfferedModel, OfferWatch
 from gateway.outgoing import Outgoing
 from gateway.running import Running
 from gateway.shipping import Shipper
-from gateway.spool import take_slot
+from gateway.spool import take_abandoned, take_slot
 from gateway.upstream import Upstreams
 from gateway.usage_log import UsageLog
 from gateway.verdicts import Verdict
@@ -43,16 +44,16 @@ class Gateway:
         lease_seconds = settings.HOLD_LEASE_SECONDS
         self.decider = Decider(self.hotstate, Keyring(self.hotstate), lease_seconds=lease_seconds)
         self.leases = Leases(self.hotstate, lease_seconds=lease_seconds)
-        self.usage_log = UsageLog(
-            take_slot(settings.GATEWAY_SPOOL_DIR),
-            largest_bytes=settings.GATEWAY_SEGMENT_BYTES,
-            oldest_seconds=settings.GATEWAY_SEGMENT_SECONDS,
-        )
+        self.usage_log = _usage_log(take_slot(settings.GATEWAY_SPOOL_DIR))
+        abandoned = take_abandoned(settings.GATEWAY_SPOOL_DIR)
+        for folder in abandoned:
+            _usage_log(folder).shut()
         self.upstreams = Upstreams(
             connect_seconds=settings.UPSTREAM_CONNECT_SECONDS, idle_seconds=settings.UPSTREAM_IDLE_SECONDS
         )
         self.shipper = Shipper(
             self.usage_log,
+            abandoned,
             self.upstreams.session,
             url=settings.INTAKE_URL,
             credential=settings.GATEWAY_CREDENTIAL,
@@ -182,6 +183,14 @@ class Gateway:
         if verdict is not Verdict.ALLOWED:
             detail = question.scope if verdict is Verdict.SCOPE_MISSING else question.model or ""
             raise refusal(verdict, detail)
+
+
+def _usage_log(folder: Path) -> UsageLog:
+    return UsageLog(
+        folder,
+        largest_bytes=settings.GATEWAY_SEGMENT_BYTES,
+        oldest_seconds=settings.GATEWAY_SEGMENT_SECONDS,
+    )
 
 
 def describe(model: OfferedModel) -> dict[str, object]:

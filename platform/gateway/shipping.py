@@ -6,7 +6,7 @@ from pathlib import Path
 import aiohttp
 import structlog
 
-from gateway.usage_log import UsageLog
+from gateway.usage_log import UsageLog, closed_segments
 
 log = structlog.get_logger(__name__)
 
@@ -16,8 +16,19 @@ TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
 class Shipper:
-    def __init__(self, usage_log: UsageLog, session: aiohttp.ClientSession, *, url: str, credential: str) -> None:
+    """Ships what `usage_log` closes, and what is left in `abandoned` folders."""
+
+    def __init__(
+        self,
+        usage_log: UsageLog,
+        abandoned: list[Path],
+        session: aiohttp.ClientSession,
+        *,
+        url: str,
+        credential: str,
+    ) -> None:
         self._log = usage_log
+        self._abandoned = abandoned
         self._session = session
         self._url = url
         self._credential = credential
@@ -44,18 +55,21 @@ class Shipper:
             async with asyncio.timeout(within):
                 await self.ship()
         except TimeoutError:
-            log.warning("segments left to ship at the next start", segments=len(self._log.closed()))
+            log.warning("segments left to ship at the next start", segments=len(self._waiting()))
 
     async def ship(self) -> bool:
         """Ship all closed segments. False where one could not be."""
         async with self._shipping:
-            results = [await self._ship(segment) for segment in self._log.closed()]
+            results = [await self._ship(segment) for segment in self._waiting()]
         return all(results)
+
+    def _waiting(self) -> list[Path]:
+        return [*self._log.closed(), *(segment for folder in self._abandoned for segment in closed_segments(folder))]
 
     async def _ship(self, segment: Path) -> bool:
         headers = {
             "Authorization": f"Bearer {self._credential}",
-            "X-Source": self._log.source,
+            "X-Source": segment.name.partition(".")[0],
             "Content-Type": "application/x-ndjson",
         }
         address = f"{self._url}/api/v1/usage/segments/{segment.stem}"

@@ -90,11 +90,15 @@ class UsageLog:
 
     def closed(self) -> list[Path]:
         """Segments to ship, the oldest first."""
-        return sorted(self._folder.glob(f"{self.source}.*.jsonl"))
+        return closed_segments(self._folder)
 
     def shut(self) -> None:
         """Close for good."""
-        self._finish()
+        if self._size:
+            self._finish()
+        else:
+            os.close(self._descriptor)
+            (self._folder / OPEN).unlink()
 
     def _finish(self) -> None:
         os.fsync(self._descriptor)
@@ -136,6 +140,11 @@ class UsageLog:
         temporary = self._folder / (STATE + ".new")
         temporary.write_bytes(msgspec.json.encode({"source": self.source, "next_seq": self._next_seq}))
         temporary.rename(self._folder / STATE)
+
+
+def closed_segments(folder: Path) -> list[Path]:
+    """A folder's closed segments, the oldest first. A segment is named `<source>.<UUIDv7>.jsonl`."""
+    return sorted(folder.glob("gw-*.jsonl"), key=lambda segment: segment.name.partition(".")[2])
 
 
 def _sync_folder(folder: Path) -> None:

@@ -218,7 +218,6 @@ def test_an_admin_sells_a_model_of_another_upstream_and_stops_selling_it(
     for field, value in (("public_id", "ours/large:1"), ("name", "Ours"), ("owned_by", "us")):
         page.locator(f"input[name={field}]").fill(value)
     page.get_by_label("Chat completions").check()
-    page.get_by_text("Add another Route").click()
     page.locator("select[name=routes-0-upstream]").select_option(label="second")
     page.locator("input[name=routes-0-upstream_model]").fill("demo-chat")
     page.get_by_role("button", name="Save", exact=True).click()

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from gateway.service import moment_of, new_request_id
-from gateway.spool import take_slot
-from gateway.usage_log import UsageLog
+from gateway.spool import take_abandoned, take_slot
+from gateway.usage_log import UsageLog, closed_segments
 
 
 def make_log(folder: Path, **options: Any) -> UsageLog:
@@ -94,6 +94,17 @@ def test_a_kill_between_the_state_and_the_name_skips_no_number(tmp_path: Path, m
 
 def test_two_writers_have_two_folders(tmp_path: Path) -> None:
     assert take_slot(tmp_path) != take_slot(tmp_path)
+
+
+def test_what_a_gateway_left_that_nobody_follows_is_taken_over(tmp_path: Path) -> None:
+    follower = take_slot(tmp_path)
+    left = tmp_path / "07"
+    append(make_log(left))
+    assert take_abandoned(tmp_path) == [left]
+    make_log(left).shut()
+    assert [path.parent for path in closed_segments(left)] == [left]
+    assert take_abandoned(tmp_path) == []
+    assert follower not in take_abandoned(tmp_path)
 
 
 def test_a_request_id_carries_its_admission() -> None:

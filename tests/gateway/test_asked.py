@@ -1,0 +1,80 @@
+"""The hold covers whatever the request allows."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.rating import Tariff, charge
+from gateway.asked import Asked, read
+from gateway.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, Endpoint
+from gateway.offer import OfferedModel
+
+TARIFF = Tariff(1, {"input_tokens": (3, 1), "cached_input_tokens": (1, 1), "output_tokens": (15, 1)})
+MODEL = OfferedModel(
+    pk=1,
+    public_id="m",
+    owned_by="us",
+    created=0,
+    families=frozenset({"chat"}),
+    context_window=100_000,
+    max_output_tokens=1_000,
+    routes=(),
+)
+
+
+def asked(endpoint: Endpoint = CHAT, **fields: Any) -> Asked:
+    return read(orjson.dumps({"model": "m", **fields}), endpoint)
+
+
+def hold(endpoint: Endpoint = CHAT, **fields: Any) -> int:
+    return asked(endpoint, **fields).hold_nanos(endpoint, MODEL, TARIFF)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fields", "output_tokens"),
+    [
+        (CHAT, {}, 1_000),
+        (CHAT, {"max_tokens": 10}, 10),
+        (CHAT, {"max_completion_tokens": 10}, 10),
+        (CHAT, {"max_completion_tokens": 10, "max_tokens": 20}, 20),
+        (CHAT, {"max_tokens": 10, "n": 3}, 30),
+        (COMPLETIONS, {"prompt": "a", "max_tokens": 10}, 10),
+        (COMPLETIONS, {"prompt": ["a", "b"], "max_tokens": 10}, 20),
+        (COMPLETIONS, {"prompt": [1, 2, 3], "max_tokens": 10}, 10),
+        (COMPLETIONS, {"prompt": [[1, 2], [3]], "max_tokens": 10}, 20),
+        (COMPLETIONS, {"prompt": ["a", "b"], "max_tokens": 10, "n": 2, "best_of": 5}, 100),
+        (EMBEDDINGS, {"input": "a", "max_tokens": 10}, 0),
+    ],
+)
+def test_every_choice_of_every_prompt_may_be_as_long_as_it_may(
+    endpoint: Endpoint, fields: dict[str, Any], output_tokens: int
+) -> None:
+    size = len(orjson.dumps({"model": "m", **fields}))
+    assert hold(endpoint, **fields) == (size + 64) * 3 + output_tokens * 15
+
+
+def test_a_link_to_an_image_may_be_as_large_as_the_context() -> None:
+    parts = [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
+    assert hold(messages=[{"role": "user", "content": parts}], max_tokens=1) >= 100_000 * 3
+
+
+@given(st.text(), st.integers(1, 1000), st.integers(1, 5), st.integers(0, 100))
+def test_no_answer_within_its_limits_costs_more_than_its_hold(text: str, most: int, n: int, cached: int) -> None:
+    question = asked(messages=[{"role": "user", "content": text}], max_tokens=most, n=n)
+    # Not even where every byte is a token.
+    tokens = len(text.encode())
+    usage = {
+        "input_tokens": max(0, tokens - cached),
+        "cached_input_tokens": min(tokens, cached),
+        "reasoning_tokens": most * n,
+    }
+    assert question.hold_nanos(CHAT, MODEL, TARIFF) >= charge(usage, TARIFF)
+
+
+def test_the_upstream_is_asked_for_usage_and_by_its_own_name() -> None:
+    body = orjson.loads(asked(stream=True, stream_options={"x": 1}).for_upstream(CHAT, "theirs"))
+    assert body["model"] == "theirs"
+    assert body["stream_options"] == {"x": 1, "include_usage": True}
