@@ -1,7 +1,7 @@
-"""Renewing the leases of the holds of what is running."""
+"""Looking after holds: those of what is running are renewed, those that nobody knows of are released."""
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from datetime import UTC, datetime
 
 import structlog
@@ -11,14 +11,20 @@ from hotstate.fast import HotState
 
 log = structlog.get_logger(__name__)
 
+# What doesn't fit lapses with its lease.
+MOST_DOUBTFUL = 10_000
+TICK_SECONDS = 1.0
+
 
 class Leases:
     def __init__(self, hotstate: HotState, *, lease_seconds: int) -> None:
         self._hotstate = hotstate
         self._lease_seconds = lease_seconds
         self.running: dict[str, str] = {}
+        # (organization, request id) where the answer got lost: the hold may be there, the request was refused.
+        self.doubtful: deque[tuple[str, str]] = deque(maxlen=MOST_DOUBTFUL)
 
-    async def run(self) -> None:
+    async def renew(self) -> None:
         """Renew for ever, three times per lease. `running` maps a request id to its organization."""
         while True:
             await asyncio.sleep(self._lease_seconds / 3)
@@ -31,3 +37,15 @@ class Leases:
                     await self._hotstate.renew(org, request_ids, until_ms)
                 except Unreachable as error:
                     log.warning("leases not renewed", org=org, error=str(error))
+
+    async def release_doubtful(self) -> None:
+        """Release for ever what may have been held for requests that were refused."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            while self.doubtful:
+                org, request_id = self.doubtful[0]
+                try:
+                    await self._hotstate.release(org, request_id)
+                except Unreachable:
+                    break
+                self.doubtful.popleft()

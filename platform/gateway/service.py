@@ -64,7 +64,8 @@ class Gateway:
         """Begin the background work. The gateway answers 503 until the offer was read once."""
         self._tasks = [
             asyncio.create_task(self.watch.run()),
-            asyncio.create_task(self.leases.run()),
+            asyncio.create_task(self.leases.renew()),
+            asyncio.create_task(self.leases.release_doubtful()),
             asyncio.create_task(self.shipper.run(sync_seconds=settings.GATEWAY_FSYNC_SECONDS)),
         ]
 
@@ -179,7 +180,11 @@ class Gateway:
 
     async def _permit(self, identity: Identity, question: Question) -> None:
         """Return where the verdict is `allowed`; raise the refusal otherwise."""
-        verdict = await self.decider.decide(identity, question)
+        try:
+            verdict = await self.decider.decide(identity, question)
+        except Unreachable:
+            self.leases.doubtful.append((identity.record.org, question.request_id))
+            raise
         if verdict is not Verdict.ALLOWED:
             detail = question.scope if verdict is Verdict.SCOPE_MISSING else question.model or ""
             raise refusal(verdict, detail)

@@ -1,5 +1,6 @@
 """However many requests run at once, nobody spends what isn't there."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -31,6 +32,27 @@ def test_an_emptied_valkey_is_asked_back_from_the_database(gateway: RunningGatew
     assert gateway.organization
     balance = empty_valkey.hget(names.decision_keys(gateway.organization.public_id)[0], "balance")
     assert int(balance) == DOLLAR
+
+
+def test_a_hold_whose_answer_was_lost_is_released(gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hotstate.errors import Unreachable
+    from hotstate.fast import HotState
+
+    real = HotState.decide
+
+    async def answer_is_lost(*args: Any, **kwargs: Any) -> Any:
+        await real(*args, **kwargs)
+        raise Unreachable("lost")
+
+    with monkeypatch.context() as losing:
+        losing.setattr(HotState, "decide", answer_is_lost)
+        assert gateway.chat().status == 503
+    assert gateway.held_nanos() > 0
+    deadline = time.monotonic() + 5
+    while gateway.held_nanos() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert gateway.held_nanos() == 0
+    assert gateway.lines(0) == []
 
 
 def test_a_settled_hold_gives_back_what_the_request_did_not_use(gateway: RunningGateway) -> None:
