@@ -4,7 +4,7 @@ Credits are positive and debits negative, so what a customer has is positive and
 negative: `balance = customer_credit + receivable`. Everything is in nano-dollars.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from billing import burning
 from billing.models import Account, Balance, CreditGrant, LedgerEntry, TransactionKind
 from hotstate import outbox
-from hotstate.records import BalanceRecord
+from hotstate.records import BalanceRecord, Spent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +52,17 @@ class Posted:
     transactions: dict[str, int]
 
 
-def post(movements: Sequence[Movement], *, now: datetime, settled: dict[int, list[str]] | None = None) -> Posted:
+def post(
+    movements: Sequence[Movement],
+    *,
+    now: datetime,
+    settled: dict[int, list[str]] | None = None,
+    spending: Callable[[], dict[int, list[Spent]]] = dict,
+) -> Posted:
     """Post movements in one transaction (the caller's, if there is one). An operation key posts once, ever.
 
     `settled` names, per organization pk, the requests posted now: their holds go together with the new balance.
+    `spending` is asked, once the balances are locked, what the organizations' keys with budgets have spent.
     """
     settled = settled or {}
     movements = [movement for movement in movements if movement.nanos]
@@ -76,7 +83,7 @@ def post(movements: Sequence[Movement], *, now: datetime, settled: dict[int, lis
             entries += _entries(movement, transaction_id, sides, now)
         LedgerEntry.objects.bulk_create(entries)
         pools.save()
-        _save_balances(balances, now, settled)
+        _save_balances(balances, now, settled, spending())
     return Posted(transactions)
 
 
@@ -158,7 +165,9 @@ WHERE balance.organization_id = new.organization
 """
 
 
-def _save_balances(balances: dict[int, Balance], now: datetime, settled: dict[int, list[str]]) -> None:
+def _save_balances(
+    balances: dict[int, Balance], now: datetime, settled: dict[int, list[str]], spent: dict[int, list[Spent]]
+) -> None:
     rows = list(balances.values())
     with connection.cursor() as cursor:
         cursor.execute(
@@ -172,6 +181,7 @@ def _save_balances(balances: dict[int, Balance], now: datetime, settled: dict[in
                 version=row.version + 1,
                 nanos=row.credit_nanos - row.debt_nanos,
                 posted=tuple(settled.get(row.pk, ())),
+                spent=tuple(spent.get(row.pk, ())),
             )
             for row in rows
         ],

@@ -17,6 +17,7 @@ from billing.archive import read_lines
 from billing.models import Account, QuarantinedLine, Segment, TransactionKind
 from billing.rated import Quarantined, RatedEvent, Rater
 from billing.rollups import Group, Sums
+from billing.spending import spent_by_organization
 from billing.staging import insert_new
 
 log = structlog.get_logger(__name__)
@@ -100,4 +101,5 @@ def _charge(segment: Segment, new: list[RatedEvent], now: datetime) -> None:
         )
         for (organization_id, day), nanos in sorted(charges.items())
     ]
-    ledger.post(movements, now=now, settled=settled)
+    keys = {event.api_key_id for event in new}
+    ledger.post(movements, now=now, settled=settled, spending=lambda: spent_by_organization(keys, now))

@@ -5,25 +5,38 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from accounts.identifiers import key_id, secret_id
+from accounts.models.limits import Limited, at_least_one
 from accounts.models.organization import Organization
-from hotstate.records import KeyRecord
+from hotstate.records import Budgets, KeyRecord
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def with_budgets(self) -> Self:
+        return self.exclude(
+            budget_day_nanos=None, budget_week_nanos=None, budget_month_nanos=None, budget_total_nanos=None
+        )
+
     def usable(self, now: datetime) -> Self:
         """Neither revoked nor expired."""
         return self.filter(models.Q(expires_at=None) | models.Q(expires_at__gt=now), revoked_at=None)
 
 
-class ApiKey(models.Model):
+class ApiKey(Limited):
     """A stable identity that outlives its secrets. What it may do is here; what proves it is in `ApiKeySecret`."""
 
     public_id = models.CharField(max_length=40, unique=True, default=key_id, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="api_keys")
     name = models.CharField(max_length=80)
     scopes = ArrayField(models.CharField(max_length=40))
-    # Public model ids; empty means every model.
+    # Public model ids or patterns with *; empty means every model.
     allowed_models = ArrayField(models.CharField(max_length=200), default=list, blank=True)
+    # CIDRs of clients; empty means every address.
+    allowed_networks = ArrayField(models.CharField(max_length=50), default=list, blank=True)
+    # What may be spent by UTC day, ISO week, month and in all, nano-dollars; null is no limit.
+    budget_day_nanos = models.PositiveBigIntegerField(null=True, blank=True)
+    budget_week_nanos = models.PositiveBigIntegerField(null=True, blank=True)
+    budget_month_nanos = models.PositiveBigIntegerField(null=True, blank=True)
+    budget_total_nanos = models.PositiveBigIntegerField(null=True, blank=True)
     created_at = models.DateTimeField()
     created_by = models.ForeignKey("accounts.User", null=True, on_delete=models.SET_NULL, related_name="+")
     expires_at = models.DateTimeField(null=True, blank=True)
@@ -35,7 +48,10 @@ class ApiKey(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["organization", "-id"], name="api_key_by_organization")]
-        constraints = [models.CheckConstraint(condition=~models.Q(name=""), name="api_key_has_a_name")]
+        constraints = [
+            models.CheckConstraint(condition=~models.Q(name=""), name="api_key_has_a_name"),
+            *at_least_one("api_key"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.public_id})"
@@ -53,9 +69,21 @@ class ApiKey(models.Model):
             expires_ms=milliseconds(self.expires_at),
             scopes=frozenset(self.scopes),
             models=frozenset(self.allowed_models),
+            networks=frozenset(self.allowed_networks),
+            limits=self.limits,
+            budgets=self.budgets,
             secrets={
                 secret.digest.hex(): (secret.public_id, milliseconds(secret.lapses_at)) for secret in self.secrets.all()
             },
+        )
+
+    @property
+    def budgets(self) -> Budgets:
+        return Budgets(
+            day=self.budget_day_nanos,
+            week=self.budget_week_nanos,
+            month=self.budget_month_nanos,
+            total=self.budget_total_nanos,
         )
 
     def state(self, now: datetime) -> str:

@@ -3,6 +3,7 @@ from typing import TYPE_CHECKING, Self
 from django.db import models
 
 from accounts.identifiers import organization_id
+from accounts.models.limits import Limited, at_least_one
 from hotstate.records import OrganizationRecord
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
         return self.filter(memberships__user=user)
 
 
-class Organization(models.Model):
+class Organization(Limited):
     """Who pays."""
 
     public_id = models.CharField(max_length=40, unique=True, default=organization_id, editable=False)
@@ -48,6 +49,7 @@ class Organization(models.Model):
                 condition=models.Q(overdraft_nanos__gte=0), name="organization_overdraft_not_negative"
             ),
             models.CheckConstraint(condition=~models.Q(name=""), name="organization_has_a_name"),
+            *at_least_one("organization"),
         ]
 
     def __str__(self) -> str:
@@ -63,6 +65,7 @@ class Organization(models.Model):
             version=self.version,
             suspended=self.suspended_at is not None,
             overdraft_nanos=self.overdraft_nanos,
+            limits=self.limits,
         )
 
 

@@ -34,7 +34,15 @@ def keymeter(places: Places, addresses: Addresses, environment: Mapping[str, str
     web = [str(BIN / "granian"), "--interface", "wsgi", "--host", HOST, "--port", str(addresses.web)]
     web += ["--workers", "1", "--blocking-threads", "4", "--respawn-failed-workers", "--respawn-interval", "0.2"]
     web += ["--workers-kill-timeout", "5", "--log-level", "warning", "config.wsgi:application"]
-    gateway = [str(BIN / "uvicorn"), "gateway.asgi:application", "--host", HOST, "--port", str(addresses.gateway)]
+    gateway = [
+        str(BIN / "uvicorn"),
+        "gateway.asgi:application",
+        "--no-proxy-headers",
+        "--host",
+        HOST,
+        "--port",
+        str(addresses.gateway),
+    ]
     gateway += ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--timeout-graceful-shutdown", "8"]
     worker = [*CELERY, "worker", "-c", "2", "--without-gossip", "--without-mingle", "-l", "INFO"]
     return [

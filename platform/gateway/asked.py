@@ -13,6 +13,8 @@ from gateway.offer import OfferedModel
 # Besides the bytes of the body: what a chat template adds.
 TEMPLATE_TOKENS = 64
 MOST_CHOICES = 128
+# A stream without a limit of its own holds so many output tokens, and so many more each time they are used up.
+STREAM_STEP_TOKENS = 1024
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,20 @@ class Asked:
         """Output tokens that the request allows, over all of its choices."""
         return (self.most_output_tokens or model.max_output_tokens) * self.choices
 
+    def covered_output(self, endpoint: Endpoint, model: OfferedModel) -> int:
+        """Output tokens to set money aside for: all, or the first step of a stream whose length nobody limited."""
+        if not endpoint.has_output:
+            return 0
+        limit = self.output_limit(model)
+        return min(limit, STREAM_STEP_TOKENS) if self.stream and self.most_output_tokens is None else limit
+
+    def estimated_tokens(self) -> int:
+        """What token limits take at admission: the input by our count, and the output where its length was limited."""
+        return metering.tokens(self.input_bytes()) + (self.most_output_tokens or 0) * self.choices
+
     def hold_nanos(self, endpoint: Endpoint, model: OfferedModel, tariff: Tariff) -> int:
-        """The worst case: a token is at least a byte of the body, and the output as long as it may get."""
-        output = self.output_limit(model) if endpoint.has_output else 0
+        """The worst case: a token is at least a byte of the body, and the output as long as what is covered."""
+        output = self.covered_output(endpoint, model)
         # An image behind a link is a few bytes here and many tokens there.
         most_input = max(self.size, model.context_window) if self._has_media() else self.size
         return worst_case(most_input + TEMPLATE_TOKENS, output, tariff)

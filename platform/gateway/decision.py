@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from accounts import secrets
+from gateway import matching
 from gateway.keyring import Identity, Keyring
 from gateway.verdicts import Verdict
 from hotstate.errors import Unreachable
@@ -12,19 +14,42 @@ from hotstate.fast import HotState
 ROUNDS = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Question:
     """What is asked for. `model` is the public id, None where the endpoint needs none; `offered` whether it is sold.
 
-    `hold_nanos` is the worst case of what the request may cost; None is a question only, which holds nothing.
+    `hold_nanos` is the worst case of what the request may cost; None is a question only, which takes nothing.
+    `tokens` is an estimate, corrected when the request is settled. `address` is the client's, None where unknown.
     """
 
     request_id: str
-    scope: str
-    model: str | None
-    offered: bool
-    hold_nanos: int | None
     now: datetime
+    scope: str
+    model: str | None = None
+    offered: bool = True
+    hold_nanos: int | None = None
+    tokens: int = 0
+    address: str | None = None
+
+
+@dataclass(frozen=True)
+class LimitState:
+    """A limit as it is after the decision: what is left, and in how many milliseconds all of it is back."""
+
+    name: str
+    most: int
+    left: int
+    back_ms: int
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The verdict; which budget or limit bound; when to try again (-1: never, None: nothing to wait for)."""
+
+    verdict: Verdict
+    bound: str = ""
+    wait_ms: int | None = None
+    limits: tuple[LimitState, ...] = ()
 
 
 class Decider:
@@ -39,40 +64,54 @@ class Decider:
             return Verdict.MALFORMED
         return await self._keyring.identify(secret) or Verdict.UNKNOWN
 
-    async def decide(self, identity: Identity, question: Question) -> Verdict:
-        """The verdict; where it is `allowed`, the hold is in place. Raises Unreachable."""
-        now_ms = int(question.now.timestamp() * 1000)
+    async def decide(self, identity: Identity, question: Question) -> Decision:
+        """Where the verdict is `allowed`, the hold is in place. Raises Unreachable."""
         for _ in range(ROUNDS):
             answer = await self._hotstate.decide(
                 identity.record,
                 question.request_id,
-                found=judge(identity, question, now_ms),
+                found=judge(identity, question),
                 hold_nanos=question.hold_nanos,
-                now_ms=now_ms,
+                tokens=question.tokens,
+                now=question.now,
                 lease_ms=self._lease_ms,
             )
             match answer[0]:
                 case b"stale":
                     identity.record = self._hotstate.parse_record(answer[1])
                     if identity.digest not in identity.record.secrets:
-                        return Verdict.UNKNOWN
+                        return Decision(Verdict.UNKNOWN)
                 case b"missing":
                     if not await self._keyring.reload(identity):
-                        return Verdict.UNKNOWN
-                case verdict:
-                    return Verdict(verdict.decode())
+                        return Decision(Verdict.UNKNOWN)
+                case _:
+                    return _decision(answer)
         raise Unreachable("the key's record keeps changing")
 
 
-def judge(identity: Identity, question: Question, now_ms: int) -> str:
+def judge(identity: Identity, question: Question) -> str:
     """What can be said of the request by the key's record alone: '' or a verdict."""
     record = identity.record
-    if identity.secret_lapsed(now_ms):
+    if identity.secret_lapsed(int(question.now.timestamp() * 1000)):
         return Verdict.EXPIRED
+    if record.networks and not matching.in_networks(question.address, record.networks):
+        return Verdict.ADDRESS_NOT_ALLOWED
     if question.scope not in record.scopes:
         return Verdict.SCOPE_MISSING
-    if question.model is not None:
-        allowed = not record.models or question.model in record.models
-        if not question.offered or not allowed:
-            return Verdict.MODEL_NOT_FOUND
+    if question.model is not None and not (question.offered and matching.model_allowed(question.model, record.models)):
+        return Verdict.MODEL_NOT_FOUND
     return ""
+
+
+def _decision(answer: list[Any]) -> Decision:
+    verdict, *rest = answer
+    if not rest:
+        return Decision(Verdict(verdict.decode()))
+    bound = rest[0].decode()
+    wait_ms = int(rest[1]) if len(rest) > 1 and bound else None
+    states = rest[2:]
+    limits = tuple(
+        LimitState(states[at].decode(), int(states[at + 1]), int(states[at + 2]), int(states[at + 3]))
+        for at in range(0, len(states), 4)
+    )
+    return Decision(Verdict(verdict.decode()), bound, wait_ms, limits)

@@ -56,6 +56,7 @@ UNAVAILABLE = ApiError(
     None,
     {"retry-after": "1"},
 )
+INTERNAL = ApiError(500, "server_error", "internal_error", "Something broke on our side. It is in our logs.")
 UPSTREAM_DOWN = ApiError(
     503,
     "server_error",
@@ -84,12 +85,26 @@ _REFUSALS = {
     Verdict.REVOKED: (401, INVALID, "invalid_api_key", "This API key was revoked. Create another in the console."),
     Verdict.EXPIRED: (401, INVALID, "invalid_api_key", "This API key has expired. Create another in the console."),
     Verdict.SUSPENDED: (403, INVALID, "organization_suspended", "This organization is suspended. Ask the support."),
+    Verdict.ADDRESS_NOT_ALLOWED: (403, INVALID, "address_not_allowed", "This API key may not be used from {detail}."),
     Verdict.SCOPE_MISSING: (401, INVALID, "missing_scope", "This API key lacks the scope for this: {detail}."),
     Verdict.MODEL_NOT_FOUND: (
         404,
         INVALID,
         "model_not_found",
         "The model `{detail}` does not exist or you do not have access to it.",
+    ),
+    Verdict.BUDGET_EXHAUSTED: (
+        429,
+        "insufficient_quota",
+        "key_budget_exhausted",
+        "This API key's budget ({detail}) doesn't cover what this request may cost. Raise it in the console, or wait.",
+    ),
+    Verdict.RATE_LIMITED: (429, "requests", "rate_limit_exceeded", "Rate limit reached: {detail}. Try again later."),
+    Verdict.CONCURRENCY_LIMITED: (
+        429,
+        "requests",
+        "concurrency_limit_exceeded",
+        "Too many requests at once: {detail}. Try again when one has ended.",
     ),
     Verdict.INSUFFICIENT_BALANCE: (
         429,
@@ -100,9 +115,14 @@ _REFUSALS = {
 }
 
 
-def refusal(verdict: Verdict, detail: str = "") -> ApiError:
-    """The error of a verdict other than `allowed`."""
+WORTH_WAITING = (Verdict.RATE_LIMITED, Verdict.CONCURRENCY_LIMITED)
+
+
+def refusal(verdict: Verdict, detail: str = "", *, wait_ms: int | None = None) -> ApiError:
+    """The error of a verdict other than `allowed`. `wait_ms` is when to try again; negative: it will never fit."""
     status, type_, code, message = _REFUSALS[verdict]
     headers = NO_RETRY if status == 429 else {}
+    if verdict in WORTH_WAITING and wait_ms is not None and wait_ms >= 0:
+        headers = {"retry-after": str(-(-wait_ms // 1000)), "retry-after-ms": str(wait_ms)}
     param = "model" if verdict is Verdict.MODEL_NOT_FOUND else None
     return ApiError(status, type_, code, message.format(detail=detail), param, headers)

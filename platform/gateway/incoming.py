@@ -18,6 +18,7 @@ class Incoming:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._peer: str | None = (scope.get("client") or (None,))[0]
         self._receive = receive
 
     def secret(self) -> str:
@@ -33,6 +34,13 @@ class Incoming:
         if not shown:
             raise errors.MISSING_KEY
         return shown.pop()[:LONGEST_SECRET]
+
+    def address(self, trusted_hops: int) -> str | None:
+        """The client's address: the peer's, or the one that the outermost of so many trusted proxies saw."""
+        if not trusted_hops:
+            return self._peer
+        seen = [part.strip() for value in self._all(b"x-forwarded-for") for part in value.split(",")]
+        return seen[-trusted_hops] if len(seen) >= trusted_hops else None
 
     async def body(self, largest: int, *, within: float) -> bytes:
         """The whole body. Raises ApiError where it is too large or too slow."""

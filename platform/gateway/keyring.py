@@ -7,12 +7,14 @@ import asyncio
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from django.db import Error as DatabaseError
 
 from accounts import secrets
 from accounts.models import ApiKey, ApiKeySecret
 from billing.models import Balance
+from billing.spending import spent_by_organization
 from gateway.database import in_thread
 from hotstate import publish
 from hotstate.client import reaching_valkey
@@ -94,25 +96,28 @@ class Keyring:
 
     async def _from_database(self, digest: str) -> Identity | None:
         try:
-            record = await in_thread(lambda: load_and_publish(digest))
+            record = await in_thread(lambda: load_and_publish(digest, datetime.now(UTC)))
         except DatabaseError as error:
             raise Unreachable("PostgreSQL: " + str(error)) from error
         return Identity(digest, record) if record else None
 
 
-def load_and_publish(digest: str) -> KeyRecord | None:
+def load_and_publish(digest: str, now: datetime) -> KeyRecord | None:
     """Read a key by its secret's digest and give Valkey what a decision on it needs."""
     secret = ApiKeySecret.objects.filter(digest=bytes.fromhex(digest)).first()
     if secret is None:
         return None
     key = ApiKey.objects.select_related("organization").prefetch_related("secrets").get(pk=secret.api_key_id)
     organization = key.organization
+    # The balance first: spending that is newer than its version is published again with the next version.
     balance = Balance.objects.filter(organization=organization).first()
     version, nanos = (balance.version, balance.nanos) if balance else (0, 0)
+    spending = spent_by_organization([key.pk], now).get(organization.pk, [])
+    state = BalanceRecord(org=organization.public_id, version=version, nanos=nanos, spent=tuple(spending))
     with reaching_valkey() as valkey:
         pipeline = valkey.pipeline(transaction=False)
         publish.put(pipeline, organization.record())
-        publish.put(pipeline, BalanceRecord(org=organization.public_id, version=version, nanos=nanos))
         publish.put(pipeline, key.record())
+        publish.put(pipeline, state)
         pipeline.execute()
     return key.record()

@@ -52,6 +52,11 @@ class Offer:
     models: dict[str, OfferedModel]
     prices: RateCard
 
+    def sold(self, model_id: str, family: str) -> OfferedModel | None:
+        """The model, if it has a route and serves that family."""
+        model = self.models.get(model_id)
+        return model if model and model.routes and family in model.families else None
+
     def tariff(self, model: OfferedModel, at: datetime) -> Tariff | None:
         return self.prices.tariff(model.pk, at)
 

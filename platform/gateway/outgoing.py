@@ -12,10 +12,12 @@ class Outgoing:
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
         self._request_id = request_id
+        # Sent with every answer, once they are known.
+        self.rate_headers: dict[str, str] = {}
         self.started = False
 
     async def start(self, status: int, content_type: str, headers: dict[str, str] | None = None) -> None:
-        named = {"content-type": content_type, "x-request-id": self._request_id, **(headers or {})}
+        named = {"content-type": content_type, "x-request-id": self._request_id, **self.rate_headers, **(headers or {})}
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()]
         self.started = True
         await self._send({"type": "http.response.start", "status": status, "headers": raw})

@@ -11,9 +11,9 @@ from uuid import UUID
 import orjson
 import structlog
 
-from billing.rating import Tariff, UnpricedError, outcome_charge
+from billing.rating import Tariff, UnpricedError, outcome_charge, worst_case
 from gateway import errors, events, metering
-from gateway.asked import Asked
+from gateway.asked import STREAM_STEP_TOKENS, Asked
 from gateway.endpoints import Endpoint
 from gateway.incoming import Incoming
 from gateway.keyring import Identity
@@ -25,6 +25,9 @@ from hotstate.errors import Unreachable
 from hotstate.fast import HotState
 
 log = structlog.get_logger(__name__)
+
+GROWTH_ATTEMPTS = 5
+GROWTH_PAUSE_SECONDS = 0.4
 
 
 @dataclass
@@ -55,9 +58,11 @@ class Running:
     tariff: Tariff
     incoming: Incoming
     outgoing: Outgoing
+    hotstate: HotState
+    covered_tokens: int
     progress: Progress = field(default_factory=Progress)
 
-    async def run(self, upstreams: Upstreams, usage_log: UsageLog, hotstate: HotState) -> None:
+    async def run(self, upstreams: Upstreams, usage_log: UsageLog) -> None:
         gone = asyncio.create_task(self.incoming.disconnected())
         work = asyncio.create_task(self._work(upstreams))
         try:
@@ -76,7 +81,7 @@ class Running:
         finally:
             gone.cancel()
             work.cancel()
-            await self._account(usage_log, hotstate)
+            await self._account(usage_log)
 
     async def _work(self, upstreams: Upstreams) -> None:
         body = self.asked.for_upstream(self.endpoint, self.route.upstream_model)
@@ -152,17 +157,40 @@ class Running:
         return b"data: " + orjson.dumps(chunk) + b"\n\n"
 
     async def _write(self, incoming: Iterable[bytes]) -> None:
-        """Pass events on. Where one is bad, those before it still reach the client."""
+        """Pass events on. Where one is bad, those before it still reach the client; what isn't covered does not."""
         passed: list[bytes] = []
+        before = self.progress.output_bytes
         try:
             # Not extend(): what came before a bad event has to be in the list.
             for event in incoming:
                 passed.append(self._pass(event))  # noqa: PERF401
         finally:
             if content := b"".join(passed):
+                await self._cover(before)
                 if not self.outgoing.started:
                     await self.outgoing.start(200, "text/event-stream; charset=utf-8", {"cache-control": "no-cache"})
                 await self.outgoing.write(content)
+
+    async def _cover(self, before: int) -> None:
+        """Set more money aside before more output is passed on: a token has at least a byte."""
+        limit = self.asked.output_limit(self.model)
+        while self.progress.output_bytes > self.covered_tokens and self.covered_tokens < limit:
+            step = min(limit - self.covered_tokens, max(STREAM_STEP_TOKENS, self.progress.output_bytes - before))
+            nanos = worst_case(0, step, self.tariff)
+            if not await self._grown(nanos):
+                # What the client doesn't get, it doesn't pay.
+                self.progress.output_bytes = before
+                raise UpstreamError(errors.HOLD_EXHAUSTED, "hold_exhausted")
+            self.covered_tokens += step
+
+    async def _grown(self, nanos: int) -> bool:
+        """Ask for more; a Valkey that is away for a moment is waited for."""
+        for _ in range(GROWTH_ATTEMPTS):
+            with suppress(Unreachable):
+                now = datetime.now(UTC)
+                return await self.hotstate.grow(self.identity.record, str(self.request_id), nanos, now=now)
+            await asyncio.sleep(GROWTH_PAUSE_SECONDS)
+        return False
 
     async def _failed(self, failure: UpstreamError) -> None:
         """Tell the client: as the whole answer, or inside the stream that has begun."""
@@ -173,7 +201,7 @@ class Running:
             self.progress.status = failure.error.status
             await self.outgoing.error(failure.error)
 
-    async def _account(self, usage_log: UsageLog, hotstate: HotState) -> None:
+    async def _account(self, usage_log: UsageLog) -> None:
         """The line first, then the hold: a kill in between loses nothing, the hold lapses or goes with the posting."""
         usage, estimated = self._usage()
         try:
@@ -202,7 +230,11 @@ class Running:
             charge_nanos=nanos,
         )
         try:
-            await hotstate.settle(self.identity.record.org, str(self.request_id), nanos)
+            more = (
+                sum(units for meter, units in usage.items() if meter.endswith("_tokens"))
+                - self.asked.estimated_tokens()
+            )
+            await self.hotstate.settle(self.identity.record, str(self.request_id), nanos, more_tokens=more)
         except Unreachable:
             log.warning("hold not settled; it goes when the line is posted", request=str(self.request_id))
 

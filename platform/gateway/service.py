@@ -1,6 +1,7 @@
 """The gateway's parts, put together: from a path to an answer."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -17,8 +18,10 @@ from gateway.errors import ApiError, refusal
 from gateway.incoming import ClientGoneError, Incoming
 from gateway.keyring import Identity, Keyring
 from gateway.leases import Leases
+from gateway.matching import model_allowed
 from gateway.offer import Offer, OfferedModel, OfferWatch
 from gateway.outgoing import Outgoing
+from gateway.rate_headers import rate_headers
 from gateway.running import Running
 from gateway.shipping import Shipper
 from gateway.spool import take_abandoned, take_slot
@@ -98,6 +101,10 @@ class Gateway:
             await outgoing.error(errors.UNAVAILABLE)
         except ClientGoneError:
             pass
+        except Exception:
+            log.exception("request failed", request=str(request_id))
+            if not outgoing.started:
+                await outgoing.error(errors.INTERNAL)
 
     async def _answer(self, incoming: Incoming, outgoing: Outgoing, request_id: UUID) -> None:
         path = incoming.path.removeprefix(BASE)
@@ -116,7 +123,7 @@ class Gateway:
         if endpoint:
             await self._forward(endpoint, identity, offer, incoming, outgoing, request_id)
         else:
-            await self._models(path, identity, offer, outgoing, request_id)
+            await self._models(path, identity, offer, incoming, outgoing, request_id)
 
     async def _forward(
         self,
@@ -128,23 +135,26 @@ class Gateway:
         request_id: UUID,
     ) -> None:
         admitted_at = moment_of(request_id)
+        question = Question(
+            request_id=str(request_id), now=admitted_at, scope=endpoint.scope, address=self._address(incoming)
+        )
         try:
             body = await incoming.body(settings.GATEWAY_MAX_BODY_BYTES, within=BODY_SECONDS)
             wanted = asked.read(body, endpoint)
+            model = offer.sold(wanted.model, endpoint.family)
+            tariff = offer.tariff(model, admitted_at) if model else None
+            if model:
+                asked.check_limits(wanted, model)
         except ApiError:
             # What is wrong with the key is said before what is wrong with the request.
-            await self._permit(identity, Question(str(request_id), endpoint.scope, None, True, None, admitted_at))
+            await self._permit(identity, question, outgoing)
             raise
-        model = offer.models.get(wanted.model)
-        tariff = offer.tariff(model, admitted_at) if model else None
-        offered = bool(model and tariff and model.routes and endpoint.family in model.families)
-        hold = wanted.hold_nanos(endpoint, model, tariff) if offered and model and tariff else 0
-        if model and offered:
-            asked.check_limits(wanted, model)
-        question = Question(str(request_id), endpoint.scope, wanted.model, offered, hold, admitted_at)
-        await self._permit(identity, question)
         if not model or not tariff:
+            await self._permit(identity, replace(question, model=wanted.model, offered=False), outgoing)
             raise refusal(Verdict.MODEL_NOT_FOUND, wanted.model)
+        hold = wanted.hold_nanos(endpoint, model, tariff)
+        question = replace(question, model=wanted.model, hold_nanos=hold, tokens=wanted.estimated_tokens())
+        await self._permit(identity, question, outgoing)
         running = Running(
             request_id=request_id,
             admitted_at=admitted_at,
@@ -156,19 +166,33 @@ class Gateway:
             tariff=tariff,
             incoming=incoming,
             outgoing=outgoing,
+            hotstate=self.hotstate,
+            covered_tokens=wanted.covered_output(endpoint, model),
         )
         self.leases.running[str(request_id)] = identity.record.org
         try:
-            await running.run(self.upstreams, self.usage_log, self.hotstate)
+            await running.run(self.upstreams, self.usage_log)
         finally:
             del self.leases.running[str(request_id)]
 
-    async def _models(self, path: str, identity: Identity, offer: Offer, outgoing: Outgoing, request_id: UUID) -> None:
-        await self._permit(identity, Question(str(request_id), MODELS_SCOPE, None, True, None, moment_of(request_id)))
-        allowed = identity.record.models
-        mine = {
-            name: model for name, model in offer.models.items() if model.routes and (not allowed or name in allowed)
-        }
+    async def _models(
+        self,
+        path: str,
+        identity: Identity,
+        offer: Offer,
+        incoming: Incoming,
+        outgoing: Outgoing,
+        request_id: UUID,
+    ) -> None:
+        question = Question(
+            request_id=str(request_id),
+            now=moment_of(request_id),
+            scope=MODELS_SCOPE,
+            address=self._address(incoming),
+        )
+        await self._permit(identity, question, outgoing)
+        patterns = identity.record.models
+        mine = {name: model for name, model in offer.models.items() if model.routes and model_allowed(name, patterns)}
         wanted = path.removeprefix(MODELS_PATH).removeprefix("/")
         if not wanted:
             listing = {"object": "list", "data": [describe(mine[name]) for name in sorted(mine)]}
@@ -178,16 +202,25 @@ class Gateway:
         else:
             raise refusal(Verdict.MODEL_NOT_FOUND, wanted)
 
-    async def _permit(self, identity: Identity, question: Question) -> None:
+    def _address(self, incoming: Incoming) -> str | None:
+        return incoming.address(settings.ALLAUTH_TRUSTED_PROXY_COUNT)
+
+    async def _permit(self, identity: Identity, question: Question, outgoing: Outgoing) -> None:
         """Return where the verdict is `allowed`; raise the refusal otherwise."""
         try:
-            verdict = await self.decider.decide(identity, question)
+            decision = await self.decider.decide(identity, question)
         except Unreachable:
             self.leases.doubtful.append((identity.record.org, question.request_id))
             raise
-        if verdict is not Verdict.ALLOWED:
-            detail = question.scope if verdict is Verdict.SCOPE_MISSING else question.model or ""
-            raise refusal(verdict, detail)
+        outgoing.rate_headers = rate_headers(decision.limits)
+        if decision.verdict is not Verdict.ALLOWED:
+            details = {
+                Verdict.SCOPE_MISSING: question.scope,
+                Verdict.MODEL_NOT_FOUND: question.model or "",
+                Verdict.ADDRESS_NOT_ALLOWED: question.address or "an unknown address",
+            }
+            detail = details.get(decision.verdict, decision.bound)
+            raise refusal(decision.verdict, detail, wait_ms=decision.wait_ms)
 
 
 def _usage_log(folder: Path) -> UsageLog:

@@ -1,6 +1,8 @@
 """The gateway's side of the hot state: one connection, many requests in flight, one script call per decision."""
 
 import hashlib
+from datetime import datetime
+from typing import Any, cast
 
 import hiredis
 import msgspec
@@ -9,7 +11,7 @@ from hotstate import names, scripts
 from hotstate.errors import Unreachable
 from hotstate.pipelining import Pipelining, Reply, Word
 from hotstate.publish import clamp
-from hotstate.records import KeyRecord
+from hotstate.records import KeyRecord, Windows
 
 _key_record = msgspec.json.Decoder(KeyRecord)
 
@@ -24,6 +26,7 @@ _DECIDE = _Script(scripts.DECIDE)
 _SETTLE = _Script(scripts.SETTLE)
 _RELEASE = _Script(scripts.RELEASE)
 _RENEW = _Script(scripts.RENEW)
+_GROW = _Script(scripts.GROW)
 
 
 class HotState:
@@ -36,16 +39,32 @@ class HotState:
         await self._valkey.close()
 
     async def decide(
-        self, record: KeyRecord, request_id: str, *, found: str, hold_nanos: int | None, now_ms: int, lease_ms: int
-    ) -> list[bytes]:
+        self,
+        record: KeyRecord,
+        request_id: str,
+        *,
+        found: str,
+        hold_nanos: int | None,
+        tokens: int,
+        now: datetime,
+        lease_ms: int,
+    ) -> list[Any]:
         """Ask the script; the first item is a verdict, `missing`, or `stale` (the second is then the newer record)."""
         hold = "" if hold_nanos is None else clamp(hold_nanos)
-        keys = names.decision_keys(record.org, record.key)
-        return await self._run(_DECIDE, keys, now_ms, request_id, record.version, found, hold, lease_ms)  # type: ignore[return-value]
+        now_ms = int(now.timestamp() * 1000)
+        arguments = (now_ms, request_id, record.version, found, hold, lease_ms, record.key, tokens, *Windows.at(now))
+        answer: Any = await self._run(_DECIDE, names.decision_keys(record.org, record.key), *arguments)
+        return cast(list[Any], answer)
 
-    async def settle(self, org: str, request_id: str, charge_nanos: int) -> bool:
-        """Turn an open hold into the exact charge. False where there was none."""
-        return bool(await self._run(_SETTLE, names.decision_keys(org), request_id, clamp(charge_nanos)))
+    async def grow(self, record: KeyRecord, request_id: str, more_nanos: int, *, now: datetime) -> bool:
+        """Set more aside for a running request. False where balance or budget don't allow it, or the hold is gone."""
+        keys = names.decision_keys(record.org, record.key)
+        return bool(await self._run(_GROW, keys, request_id, clamp(more_nanos), *Windows.at(now)))
+
+    async def settle(self, record: KeyRecord, request_id: str, charge_nanos: int, *, more_tokens: int) -> bool:
+        """Turn an open hold into the exact charge; `more_tokens` than estimated were taken. False: there is none."""
+        keys = names.decision_keys(record.org, record.key)
+        return bool(await self._run(_SETTLE, keys, request_id, clamp(charge_nanos), more_tokens))
 
     async def release(self, org: str, request_id: str) -> bool:
         """Take away the hold of a request that will have no event."""

@@ -5,8 +5,9 @@ ALL_LEASES = "km:{org_*}:leases"
 
 
 def decision_keys(org: str, key: str = "") -> list[str]:
-    """The keys of every script about an organization: its hash, the API key's hash, its holds, their leases."""
-    return [f"km:{{{org}}}", f"km:{{{org}}}:{key}", f"km:{{{org}}}:holds", f"km:{{{org}}}:leases"]
+    """The keys of every script about an organization: its hash, the API key's hash, holds, leases, counters."""
+    tag = f"km:{{{org}}}"
+    return [tag, f"{tag}:{key}", f"{tag}:holds", f"{tag}:leases", f"{tag}:counters"]
 
 
 def digest_index(digest: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from hotstate import names, scripts
-from hotstate.records import BalanceRecord, KeyRecord, OrganizationRecord
+from hotstate.records import BalanceRecord, Budgets, KeyRecord, Limits, OrganizationRecord, Spent
 
 # Lua counts in doubles, exact up to 2^53: amounts are published within ±$9M.
 LARGEST_NANOS = 9_000_000 * 10**9
@@ -27,18 +27,40 @@ def put(pipeline: Any, record: Record) -> None:
         case OrganizationRecord():
             name, *_ = names.decision_keys(record.org)
             fields = ["suspended", int(record.suspended), "overdraft", clamp(record.overdraft_nanos)]
-            pipeline.eval(scripts.PUBLISH_RECORD, 1, name, record.version, *fields)
+            pipeline.eval(scripts.PUBLISH_RECORD, 1, name, record.version, *fields, *_fields(record.limits))
         case BalanceRecord():
-            keys = names.decision_keys(record.org)
-            for start in range(0, max(1, len(record.posted)), POSTED_PER_CALL):
-                posted = record.posted[start : start + POSTED_PER_CALL]
-                pipeline.eval(scripts.PUBLISH_BALANCE, 4, *keys, record.version, clamp(record.nanos), *posted)
+            _put_balance(pipeline, record)
 
 
 def _put_key(pipeline: Any, record: KeyRecord) -> None:
     _, name, *_ = names.decision_keys(record.org, record.key)
     expires = "" if record.expires_ms is None else record.expires_ms
     fields = ["revoked", int(record.revoked), "expires", expires, "record", msgspec.json.encode(record)]
+    fields += [*_fields(record.limits), *_fields(record.budgets, prefix="budget_")]
     pipeline.eval(scripts.PUBLISH_RECORD, 1, name, record.version, *fields)
     for digest in record.secrets:
         pipeline.set(names.digest_index(digest), f"{record.org} {record.key}")
+
+
+def _put_balance(pipeline: Any, record: BalanceRecord) -> None:
+    of_keys = [names.decision_keys(record.org, spent.key)[1] for spent in record.spent]
+    keys = [*names.decision_keys(record.org), *of_keys]
+    spending = msgspec.json.encode([_spending(spent) for spent in record.spent])
+    for start in range(0, max(1, len(record.posted)), POSTED_PER_CALL):
+        posted = record.posted[start : start + POSTED_PER_CALL]
+        values = [record.version, clamp(record.nanos), spending, *posted]
+        pipeline.eval(scripts.PUBLISH_BALANCE, len(keys), *keys, *values)
+
+
+def _spending(spent: Spent) -> list[str]:
+    amounts = {f"spent_{name}": str(clamp(getattr(spent, name))) for name in ("day", "week", "month", "total")}
+    return [word for pair in {**amounts, **spent.windows._asdict()}.items() for word in pair]
+
+
+def _fields(values: Limits | Budgets, *, prefix: str = "") -> list[str | int]:
+    """Field, value, …; an empty value is no limit."""
+    fields: list[str | int] = []
+    for name in values.__struct_fields__:
+        value = getattr(values, name)
+        fields += [prefix + name, "" if value is None else clamp(value)]
+    return fields

@@ -1,11 +1,33 @@
 """Keys, organizations and balances as the inference path sees them: what is published to Valkey."""
 
+from datetime import UTC, datetime
+from typing import NamedTuple
+
 import msgspec
 
 
-class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An API key. Times are Unix milliseconds; an empty set of models means every model.
+class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How much at once or in a while; None is no limit."""
 
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    requests_per_day: int | None = None
+    concurrent_requests: int | None = None
+
+
+class Budgets(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a key may spend, nano-dollars, by UTC day, ISO week, month and in all; None is no limit."""
+
+    day: int | None = None
+    week: int | None = None
+    month: int | None = None
+    total: int | None = None
+
+
+class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An API key. Times are Unix milliseconds.
+
+    `models` are ids or patterns with `*`, empty for every model; `networks` are CIDRs, empty for every address.
     `secrets` maps a hexadecimal digest to the secret's public id and when it lapses.
     """
 
@@ -17,21 +39,51 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     scopes: frozenset[str]
     models: frozenset[str]
     secrets: dict[str, tuple[str, int | None]]
+    networks: frozenset[str] = frozenset()
+    limits: Limits = Limits()
+    budgets: Budgets = Budgets()
 
 
-class OrganizationRecord(msgspec.Struct, frozen=True, kw_only=True):
+class OrganizationRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An organization; amounts in nano-dollars."""
 
     org: str
     version: int
     suspended: bool
     overdraft_nanos: int
+    limits: Limits = Limits()
 
 
-class BalanceRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A balance as posted, in nano-dollars, and the requests whose holds it makes superfluous."""
+class Windows(NamedTuple):
+    """Which UTC day, ISO week and month it is: `2026-11-20`, `2026-W47`, `2026-11`."""
+
+    day: str
+    week: str
+    month: str
+
+    @classmethod
+    def at(cls, now: datetime) -> "Windows":
+        now = now.astimezone(UTC)
+        year, week, _ = now.isocalendar()
+        return cls(f"{now:%Y-%m-%d}", f"{year}-W{week:02}", f"{now:%Y-%m}")
+
+
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """What a key has spent as posted, nano-dollars, in the windows that it names."""
+
+    key: str
+    windows: Windows
+    day: int
+    week: int
+    month: int
+    total: int
+
+
+class BalanceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A balance as posted, in nano-dollars; what keys with budgets have spent; the requests whose holds go now."""
 
     org: str
     version: int
     nanos: int
     posted: tuple[str, ...] = ()
+    spent: tuple[Spent, ...] = ()

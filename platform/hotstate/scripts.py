@@ -3,11 +3,18 @@
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "lua"
+_PRELUDE = (_FOLDER / "prelude.lua").read_text()
 
-DECIDE = (_FOLDER / "decide.lua").read_text()
-SETTLE = (_FOLDER / "settle.lua").read_text()
-RELEASE = (_FOLDER / "release.lua").read_text()
-RENEW = (_FOLDER / "renew.lua").read_text()
-LAPSE = (_FOLDER / "lapse.lua").read_text()
-PUBLISH_RECORD = (_FOLDER / "publish_record.lua").read_text()
-PUBLISH_BALANCE = (_FOLDER / "publish_balance.lua").read_text()
+
+def _script(name: str, *, prelude: bool = True) -> str:
+    return (_PRELUDE if prelude else "") + (_FOLDER / f"{name}.lua").read_text()
+
+
+DECIDE = _script("decide")
+SETTLE = _script("settle")
+RELEASE = _script("release")
+GROW = _script("grow")
+RENEW = _script("renew", prelude=False)
+LAPSE = _script("lapse")
+PUBLISH_RECORD = _script("publish_record", prelude=False)
+PUBLISH_BALANCE = _script("publish_balance")

@@ -103,7 +103,7 @@ class RunningGateway:
 
     def open_holds(self) -> int:
         assert self.organization
-        *_, holds, _ = names.decision_keys(self.organization.public_id)
+        holds = names.decision_keys(self.organization.public_id)[2]
         return sum(1 for hold in valkey().hvals(holds) if hold.startswith(b"open:"))
 
     def held_nanos(self) -> int:
@@ -149,7 +149,14 @@ def bare_gateway(
     monkeypatch.setattr("gateway.offer.POLL_SECONDS", POLL_SECONDS)
     port = free_port()
     configuration = uvicorn.Config(
-        Application(), host="127.0.0.1", port=port, loop="uvloop", http="httptools", log_config=None, access_log=False
+        Application(),
+        host="127.0.0.1",
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
     )
     server = uvicorn.Server(configuration)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)

@@ -1,5 +1,6 @@
 """The hold covers whatever the request allows."""
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -59,6 +60,15 @@ def test_every_choice_of_every_prompt_may_be_as_long_as_it_may(
 def test_a_link_to_an_image_may_be_as_large_as_the_context() -> None:
     parts = [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
     assert hold(messages=[{"role": "user", "content": parts}], max_tokens=1) >= 100_000 * 3
+
+
+def test_a_stream_that_nobody_limited_holds_a_step_and_grows() -> None:
+    large = replace(MODEL, max_output_tokens=100_000)
+    question = asked(stream=True)
+    assert question.covered_output(CHAT, large) == 1_024
+    assert question.output_limit(large) == 100_000
+    assert asked(stream=True, max_tokens=50_000).covered_output(CHAT, large) == 50_000
+    assert asked().covered_output(CHAT, large) == 100_000
 
 
 @given(st.text(), st.integers(1, 1000), st.integers(1, 5), st.integers(0, 100))

@@ -101,7 +101,7 @@ def test_a_server_that_forgot_the_scripts_is_told_them_again(empty_valkey: Any) 
     async def work() -> Any:
         hotstate = HotState(URL)
         empty_valkey.script_flush()
-        settled = await hotstate.settle("org_x", "request", 5)
+        settled = await hotstate.release("org_x", "request")
         await hotstate.close()
         return settled
 

@@ -13,7 +13,7 @@ from hotstate import holds, names, outbox, publish, rebuild, scripts
 from hotstate.client import valkey
 from hotstate.errors import Unreachable
 from hotstate.models import OutboxEntry
-from hotstate.records import BalanceRecord, KeyRecord, OrganizationRecord
+from hotstate.records import BalanceRecord, KeyRecord, OrganizationRecord, Windows
 from tests.cast import DOLLAR, give_credit, make_key, make_organization
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -40,7 +40,9 @@ def balance(version: int, nanos: int, *posted: str) -> BalanceRecord:
 
 
 def decide(request_id: str, nanos: int, *, version: int = 1, at: int = NOW_MS) -> str:
-    return valkey().eval(scripts.DECIDE, 4, *KEYS, at, request_id, version, "", nanos, 60_000)[0].decode()  # type: ignore[no-any-return]
+    arguments = [at, request_id, version, "", nanos, 60_000, KEY, 0, *Windows.at(NOW)]
+    verdict: str = valkey().eval(scripts.DECIDE, 5, *KEYS, *arguments)[0].decode()
+    return verdict
 
 
 def held() -> int:
@@ -66,7 +68,7 @@ class TestHolds:
 
     def test_a_settled_hold_is_the_exact_charge_until_it_is_posted(self) -> None:
         decide("a", 60)
-        valkey().eval(scripts.SETTLE, 4, *KEYS, "a", 7)
+        valkey().eval(scripts.SETTLE, 5, *KEYS, "a", 7, 0)
         assert held() == 7
         publish.put(valkey(), balance(2, 93, "a"))
         assert held() == 0
@@ -75,15 +77,15 @@ class TestHolds:
     def test_settling_twice_or_after_the_posting_changes_nothing(self) -> None:
         decide("a", 60)
         for _ in range(2):
-            valkey().eval(scripts.SETTLE, 4, *KEYS, "a", 7)
+            valkey().eval(scripts.SETTLE, 5, *KEYS, "a", 7, 0)
         assert held() == 7
         publish.put(valkey(), balance(2, 93, "a"))
-        valkey().eval(scripts.SETTLE, 4, *KEYS, "a", 7)
+        valkey().eval(scripts.SETTLE, 5, *KEYS, "a", 7, 0)
         assert held() == 0
 
     def test_a_released_hold_is_gone(self) -> None:
         decide("a", 60)
-        valkey().eval(scripts.RELEASE, 4, *KEYS, "a")
+        valkey().eval(scripts.RELEASE, 5, *KEYS, "a")
         assert held() == 0
 
     def test_an_older_balance_is_not_taken_but_its_holds_go(self) -> None:
@@ -98,8 +100,8 @@ class TestHolds:
         for request_id in ("lost", "renewed", "settled"):
             decide(request_id, 10)
         later = NOW_MS + 120_000
-        valkey().eval(scripts.RENEW, 4, *KEYS, later + 60_000, "renewed")
-        valkey().eval(scripts.SETTLE, 4, *KEYS, "settled", 5)
+        valkey().eval(scripts.RENEW, 5, *KEYS, later + 60_000, "renewed")
+        valkey().eval(scripts.SETTLE, 5, *KEYS, "settled", 5, 0)
         assert holds.sweep_lapsed(datetime.fromtimestamp(later / 1000, UTC)) == 1
         assert held() == 15
         assert valkey().hget(KEYS[0], "lapsed") == b"1"
@@ -125,9 +127,9 @@ class TestHolds:
         decide("a", 0)
         match way:
             case "settle" | "post settled":
-                valkey().eval(scripts.SETTLE, 4, *KEYS, "a", 0)
+                valkey().eval(scripts.SETTLE, 5, *KEYS, "a", 0, 0)
             case "release":
-                valkey().eval(scripts.RELEASE, 4, *KEYS, "a")
+                valkey().eval(scripts.RELEASE, 5, *KEYS, "a")
             case "lapse":
                 holds.sweep_lapsed(datetime.fromtimestamp(NOW_MS / 1000 + 90, UTC))
         publish.put(valkey(), balance(2, 100, "a"))
@@ -139,7 +141,7 @@ class TestHolds:
         ids = [f"r{number}" for number in range(12_000)]
         pipeline = valkey().pipeline(transaction=False)
         for request_id in ids:
-            pipeline.eval(scripts.DECIDE, 4, *KEYS, NOW_MS, request_id, 1, "", 1, 60_000)
+            pipeline.eval(scripts.DECIDE, 5, *KEYS, NOW_MS, request_id, 1, "", 1, 60_000, KEY, 0, *Windows.at(NOW))
         pipeline.execute()
         assert held() == 12_000
         publish.put(valkey(), balance(3, 10**6 - 12_000, *ids))

@@ -25,6 +25,7 @@ from gateway.verdicts import Verdict
 from hotstate import names, rebuild, scripts
 from hotstate.client import valkey
 from hotstate.fast import HotState
+from hotstate.records import Windows
 
 CONCURRENCY = 64
 HOLD, CHARGE = 1_000_000, 250_000
@@ -92,10 +93,10 @@ async def _keymeter(population: Population, count: int, latencies: list[float]) 
             raise TypeError(identity)
         request_id = str(uuid_utils.uuid7())
         scope = "images" if number % 20 == 0 else "chat"
-        question = Question(request_id, scope, "bench-0", True, HOLD, timezone.now())
-        verdict = await decider.decide(identity, question)
-        if verdict is Verdict.ALLOWED:
-            await hotstate.settle(identity.record.org, request_id, CHARGE)
+        question = Question(request_id=request_id, now=timezone.now(), scope=scope, model="bench-0", hold_nanos=HOLD)
+        decision = await decider.decide(identity, question)
+        if decision.verdict is Verdict.ALLOWED:
+            await hotstate.settle(identity.record, request_id, CHARGE, more_tokens=0)
         latencies.append((time.perf_counter() - start) * 1000)
 
     try:
@@ -108,7 +109,9 @@ def _arguments(population: Population, number: int) -> tuple[list[str], list[str
     index = number % len(population.keys)
     keys = names.decision_keys(population.owners[index], population.keys[index])
     now_ms = str(int(time.time() * 1000))
-    return keys, [now_ms, str(uuid_utils.uuid7()), "1", "", str(HOLD), str(LEASE_MS)]
+    windows = Windows.at(timezone.now())
+    head = [now_ms, str(uuid_utils.uuid7()), "1", "", str(HOLD), str(LEASE_MS), population.keys[index], "0"]
+    return keys, [*head, *windows]
 
 
 async def _redis_py(population: Population, count: int) -> float:
@@ -118,7 +121,7 @@ async def _redis_py(population: Population, count: int) -> float:
     async def one(number: int) -> None:
         keys, arguments = _arguments(population, number)
         await decide(keys=keys, args=arguments)
-        await settle(keys=keys, args=[arguments[1], CHARGE])
+        await settle(keys=keys, args=[arguments[1], CHARGE, 0])
 
     try:
         return await _measure(one, count)
@@ -141,7 +144,7 @@ async def _glide(population: Population, count: int) -> float:
     async def one(number: int) -> None:
         keys, arguments = _arguments(population, number)
         await client.invoke_script(decide, keys=keys, args=arguments)
-        await client.invoke_script(settle, keys=keys, args=[arguments[1], str(CHARGE)])
+        await client.invoke_script(settle, keys=keys, args=[arguments[1], str(CHARGE), "0"])
 
     try:
         return await _measure(one, count)
@@ -158,7 +161,7 @@ def _lua(population: Population, count: int) -> float:
         pipeline = client.pipeline(transaction=False)
         for number in range(first, first + 100):
             keys, arguments = _arguments(population, number)
-            pipeline.evalsha(decide, 4, *keys, *arguments)
-            pipeline.evalsha(settle, 4, *keys, arguments[1], CHARGE)
+            pipeline.evalsha(decide, len(keys), *keys, *arguments)
+            pipeline.evalsha(settle, len(keys), *keys, arguments[1], CHARGE, 0)
         pipeline.execute()
     return count / (time.perf_counter() - start)

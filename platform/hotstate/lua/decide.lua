@@ -1,28 +1,86 @@
 -- One decision, all or nothing: a refusal writes nothing.
--- KEYS  organization, key, holds, leases (one hash tag: the organization)
 -- ARGV  1 now, Unix milliseconds        2 request id
 --       3 version of the record that the caller judged
---       4 what the caller found ('' or a verdict that ranks after suspension and before the balance)
---       5 nano-dollars to hold, '' for a question only
---       6 lease, milliseconds
--- Gives {verdict, detail…}; 'missing' and 'stale' ask the caller to load the record and to come again.
-local organization = redis.call('HMGET', KEYS[1], 'version', 'suspended', 'overdraft', 'balance', 'held')
-local key = redis.call('HMGET', KEYS[2], 'version', 'revoked', 'expires', 'record')
-if not organization[1] or not organization[4] or not key[1] then return {'missing'} end
+--       4 what the caller found ('' or a verdict that ranks after suspension and before the budget)
+--       5 nano-dollars to hold, '' for a question only, which takes nothing
+--       6 lease, milliseconds           7 API key's id
+--       8 tokens that the request may take, as estimated
+--       9 10 11 ids of the current day, ISO week and month
+-- Gives {verdict, detail, milliseconds to wait, then per limit: name, limit, left, milliseconds until all is back}.
+-- 'missing' and 'stale' (with the newer record) ask the caller to load the record and to come again.
+local MINUTE, DAY = 60000, 86400000
+local now, id, key_id = tonumber(ARGV[1]), ARGV[2], ARGV[7]
+local question = ARGV[5] == ''
+local amount = tonumber(question and '0' or ARGV[5])
+local rates = {'requests_per_minute', 'tokens_per_minute', 'requests_per_day', 'concurrent_requests'}
+
+local organization = redis.call('HMGET', KEYS[1], 'version', 'suspended', 'balance')
+local key = redis.call('HMGET', KEYS[2], 'version', 'revoked', 'expires', 'record', 'spent_version')
+if not organization[1] or not organization[3] or not key[1] then return {'missing'} end
 if key[2] == '1' then return {'revoked'} end
 if key[1] ~= ARGV[3] then return {'stale', key[4]} end
-if key[3] ~= '' and tonumber(key[3]) <= tonumber(ARGV[1]) then return {'expired'} end
+if key[3] ~= '' and tonumber(key[3]) <= now then return {'expired'} end
 if organization[2] == '1' then return {'suspended'} end
 if ARGV[4] ~= '' then return {ARGV[4]} end
-if ARGV[5] == '' then return {'allowed'} end
 
-local held = tonumber(organization[5] or '0')
-local spendable = tonumber(organization[4]) + tonumber(organization[3]) - held
-if redis.call('HEXISTS', KEYS[3], ARGV[2]) == 1 then return {'allowed'} end
-local amount = tonumber(ARGV[5])
-if amount > 0 and amount > spendable then return {'insufficient_balance'} end
+-- The same request again is the same decision.
+local free = question or redis.call('HEXISTS', KEYS[3], id) == 1
+if not free then
+    -- A budget can't be judged before the spending was published once.
+    if not key[5] and has_budget() then return {'missing'} end
+    local budget = exceeded_budget(key_id, amount, {ARGV[9], ARGV[10], ARGV[11]})
+    if budget then return {'budget_exhausted', budget} end
+    if amount > 0 and amount > spendable() then return {'insufficient_balance'} end
+end
 
-redis.call('HSET', KEYS[3], ARGV[2], 'open:' .. ARGV[5])
-redis.call('HINCRBY', KEYS[1], 'held', ARGV[5])
-redis.call('ZADD', KEYS[4], tonumber(ARGV[1]) + tonumber(ARGV[6]), ARGV[2])
-return {'allowed'}
+-- Rates by GCRA: a counter is the moment at which all that was taken will have been paid back.
+local limits = {}
+local most_open = {}
+for _, of in ipairs({{'key', KEYS[2], key_id .. ':'}, {'organization', KEYS[1], ''}}) do
+    local who, prefix, found = of[1], of[3], redis.call('HMGET', of[2], unpack(rates))
+    for i, window in ipairs({MINUTE, MINUTE, DAY}) do
+        if found[i] and found[i] ~= '' then
+            local cost = i == 2 and tonumber(ARGV[8]) or 1
+            limits[#limits + 1] = {name = who .. '.' .. rates[i], most = tonumber(found[i]), cost = free and 0 or cost,
+                field = prefix .. rates[i], window = window, each = window / tonumber(found[i])}
+        end
+    end
+    if found[4] and found[4] ~= '' then most_open[#most_open + 1] = {who, prefix .. 'open', tonumber(found[4])} end
+end
+local bound, wait = '', 0
+for _, limit in ipairs(limits) do
+    local before = math.max(tonumber(redis.call('HGET', KEYS[5], limit.field) or '0'), now)
+    limit.after = before + limit.cost * limit.each
+    -- Doubles don't add up to the whole window exactly: a hundredth of a millisecond of grace.
+    local over = limit.after - now - limit.window
+    if limit.cost > 0 and over > 0.01 then
+        -- More than a limit allows at once will never fit.
+        if limit.cost > limit.most then over = math.huge end
+        if over > wait then bound, wait = limit.name, over end
+        limit.after = before
+    end
+end
+local function told(verdict, detail, milliseconds)
+    local answer = {verdict, detail, milliseconds}
+    for _, limit in ipairs(limits) do
+        local back = limit.after - now
+        local left = math.max(0, math.floor((limit.window - back + 0.01) / limit.each))
+        for _, value in ipairs({limit.name, limit.most, left, math.ceil(back)}) do answer[#answer + 1] = value end
+    end
+    return answer
+end
+if bound ~= '' then return told('rate_limited', bound, wait == math.huge and -1 or math.ceil(wait)) end
+for _, item in ipairs(most_open) do
+    if not free and tonumber(redis.call('HGET', KEYS[5], item[2]) or '0') >= item[3] then
+        return told('concurrency_limited', item[1] .. '.concurrent_requests', 1000)
+    end
+end
+if free then return told('allowed', '', 0) end
+
+for _, limit in ipairs(limits) do
+    redis.call('HSET', KEYS[5], limit.field, string.format('%.3f', limit.after))
+end
+redis.call('HSET', KEYS[3], id, 'open:' .. ARGV[5] .. ':' .. key_id)
+held(key_id, '', ARGV[5])
+opened(id, key_id, now + tonumber(ARGV[6]))
+return told('allowed', '', 0)

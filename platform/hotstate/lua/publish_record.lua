@@ -3,4 +3,6 @@
 local have = redis.call('HGET', KEYS[1], 'version')
 if have and tonumber(have) >= tonumber(ARGV[1]) then return 0 end
 redis.call('HSET', KEYS[1], 'version', ARGV[1], unpack(ARGV, 2))
+-- A budget may be new or different: what was spent is loaded again.
+redis.call('HDEL', KEYS[1], 'spent_version')
 return 1

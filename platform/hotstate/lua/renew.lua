@@ -1,4 +1,4 @@
 -- The gateway still works on these requests.
--- KEYS  organization, key, holds, leases      ARGV  1 lease's new end, Unix milliseconds; then request ids
+-- ARGV  1 lease's new end, Unix milliseconds; then request ids
 for i = 2, #ARGV do redis.call('ZADD', KEYS[4], 'XX', ARGV[1], ARGV[i]) end
 return #ARGV - 1

@@ -1,11 +1,21 @@
 -- An open hold becomes the exact charge and stays until the ledger has posted the event.
--- KEYS  organization, key, holds, leases      ARGV  1 request id, 2 charge in nano-dollars
+-- ARGV  1 request id, 2 charge in nano-dollars, 3 tokens taken beyond the estimate (negative: fewer)
 -- A hold that is gone (posted already, or lapsed) stays gone: nothing would take it away again.
 local hold = redis.call('HGET', KEYS[3], ARGV[1])
-if not hold or string.sub(hold, 1, 5) ~= 'open:' then return 0 end
-local amount = string.sub(hold, 6)
-if amount ~= '0' then redis.call('HINCRBY', KEYS[1], 'held', '-' .. amount) end
-redis.call('HINCRBY', KEYS[1], 'held', ARGV[2])
-redis.call('HSET', KEYS[3], ARGV[1], 'settled:' .. ARGV[2])
-redis.call('ZREM', KEYS[4], ARGV[1])
+if not hold then return 0 end
+local state, amount, key = parse(hold)
+if state ~= 'open' then return 0 end
+held(key, '-', amount)
+held(key, '', ARGV[2])
+redis.call('HSET', KEYS[3], ARGV[1], 'settled:' .. ARGV[2] .. ':' .. key)
+closed(ARGV[1], key)
+for _, of in ipairs({{'', KEYS[1]}, {key .. ':', KEYS[2]}}) do
+    local prefix, from = of[1], of[2]
+    local most = redis.call('HGET', from, 'tokens_per_minute')
+    local taken = redis.call('HGET', KEYS[5], prefix .. 'tokens_per_minute')
+    if most and most ~= '' and taken then
+        local corrected = tonumber(taken) + tonumber(ARGV[3]) * 60000 / tonumber(most)
+        redis.call('HSET', KEYS[5], prefix .. 'tokens_per_minute', string.format('%.3f', corrected))
+    end
+end
 return 1

@@ -1,0 +1,10 @@
+-- An open hold gets larger while its answer streams, if balance and budgets allow.
+-- ARGV  1 request id, 2 nano-dollars more, 3 4 5 ids of the current day, ISO week and month
+local hold = redis.call('HGET', KEYS[3], ARGV[1])
+if not hold then return 0 end
+local state, amount, key = parse(hold)
+local more = tonumber(ARGV[2])
+if state ~= 'open' or more > spendable() or exceeded_budget(key, more, {ARGV[3], ARGV[4], ARGV[5]}) then return 0 end
+held(key, '', ARGV[2])
+redis.call('HSET', KEYS[3], ARGV[1], string.format('open:%.0f:%s', tonumber(amount) + more, key))
+return 1

@@ -1,0 +1,61 @@
+-- Put before every script about holds.
+-- KEYS  1 organization, 2 API key, 3 holds, 4 leases, 5 counters (one hash tag: the organization)
+-- A hold is '<open|settled>:<nano-dollars>:<API key's id>'; what is held is summed up for the organization and the key.
+local function parse(hold) return string.match(hold, '^(%a+):(%d+):(.+)$') end
+
+local function held(key, sign, amount)
+    -- '-0' is no integer to HINCRBY.
+    if amount == '0' then return end
+    redis.call('HINCRBY', KEYS[1], 'held', sign .. amount)
+    redis.call('HINCRBY', KEYS[5], key .. ':held', sign .. amount)
+end
+
+local function opened(id, key, until_ms)
+    redis.call('ZADD', KEYS[4], until_ms, id)
+    redis.call('HINCRBY', KEYS[5], key .. ':open', 1)
+    redis.call('HINCRBY', KEYS[5], 'open', 1)
+end
+
+local function closed(id, key)
+    redis.call('ZREM', KEYS[4], id)
+    redis.call('HINCRBY', KEYS[5], key .. ':open', -1)
+    redis.call('HINCRBY', KEYS[5], 'open', -1)
+end
+
+local function gone(id, hold)
+    local state, amount, key = parse(hold)
+    held(key, '-', amount)
+    redis.call('HDEL', KEYS[3], id)
+    if state == 'open' then closed(id, key) end
+    return amount
+end
+
+local function spendable()
+    local found = redis.call('HMGET', KEYS[1], 'balance', 'overdraft', 'held')
+    return tonumber(found[1]) + tonumber(found[2]) - tonumber(found[3] or '0')
+end
+
+local function has_budget()
+    for _, limit in ipairs(redis.call('HMGET', KEYS[2], 'budget_day', 'budget_week', 'budget_month', 'budget_total')) do
+        if limit and limit ~= '' then return true end
+    end
+    return false
+end
+
+local BUDGETS = {'day', 'week', 'month', 'total'}
+
+-- The budget that so much more would exceed, or nil. `windows` are the ids of the current day, week and month.
+local function exceeded_budget(key, amount, windows)
+    local limits = redis.call('HMGET', KEYS[2], 'budget_day', 'budget_week', 'budget_month', 'budget_total')
+    local spent = redis.call('HMGET', KEYS[2], 'spent_day', 'spent_week', 'spent_month', 'spent_total')
+    local of = redis.call('HMGET', KEYS[2], 'day', 'week', 'month')
+    local key_held = tonumber(redis.call('HGET', KEYS[5], key .. ':held') or '0')
+    for i, name in ipairs(BUDGETS) do
+        if limits[i] and limits[i] ~= '' then
+            local used = key_held
+            if name == 'total' or of[i] == windows[i] then used = used + tonumber(spent[i] or '0') end
+            -- A free request is refused by a budget that is used up, too.
+            if used + amount > tonumber(limits[i]) or used >= tonumber(limits[i]) then return name end
+        end
+    end
+end

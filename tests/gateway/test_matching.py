@@ -1,0 +1,79 @@
+"""Networks and model patterns."""
+
+import pytest
+
+from gateway.decision import LimitState
+from gateway.matching import in_networks, model_allowed
+from gateway.rate_headers import go_duration, rate_headers
+
+
+@pytest.mark.parametrize(
+    ("address", "networks", "fits"),
+    [
+        ("10.1.2.3", {"10.0.0.0/8"}, True),
+        ("11.1.2.3", {"10.0.0.0/8"}, False),
+        ("10.1.2.3", {"192.168.0.0/16", "10.1.2.3/32"}, True),
+        ("2001:db8::1", {"2001:db8::/32"}, True),
+        ("2001:db9::1", {"2001:db8::/32"}, False),
+        ("::ffff:10.1.2.3", {"10.0.0.0/8"}, True),
+        ("10.1.2.3", {"::/0"}, False),
+        ("10.1.2.3", {"0.0.0.0/0"}, True),
+        ("nonsense", {"0.0.0.0/0"}, False),
+        ("", {"0.0.0.0/0"}, False),
+        (None, {"0.0.0.0/0"}, False),
+    ],
+)
+def test_an_address_in_a_network(address: str | None, networks: set[str], fits: bool) -> None:
+    assert in_networks(address, frozenset(networks)) is fits
+
+
+@pytest.mark.parametrize(
+    ("model", "patterns", "fits"),
+    [
+        ("anything", set(), True),
+        ("demo-chat", {"demo-chat"}, True),
+        ("demo-chat-large", {"demo-chat"}, False),
+        ("demo-chat-large", {"demo-*"}, True),
+        ("openai/gpt:4", {"openai/*"}, True),
+        ("xopenai/gpt", {"openai/*"}, False),
+        ("a.b", {"a?b"}, False),
+        ("axb", {"a.b"}, False),
+        ("llama-8b-chat", {"llama-*-chat"}, True),
+        ("x\ny", {"*"}, True),
+        ("x", {"[x]*"}, False),
+    ],
+)
+def test_a_model_and_its_patterns(model: str, patterns: set[str], fits: bool) -> None:
+    assert model_allowed(model, frozenset(patterns)) is fits
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [
+        (0, "0s"),
+        (12, "12ms"),
+        (1000, "1s"),
+        (1500, "1.5s"),
+        (360_000, "6m0s"),
+        (61_250, "1m1.25s"),
+        (3_600_000, "1h0m0s"),
+    ],
+)
+def test_durations_are_as_go_prints_them(milliseconds: int, text: str) -> None:
+    assert go_duration(milliseconds) == text
+
+
+def test_the_headers_show_the_limit_with_less_left() -> None:
+    limits = [
+        LimitState("key.requests_per_minute", 60, 12, 5_000),
+        LimitState("organization.requests_per_minute", 100, 3, 58_000),
+        LimitState("key.tokens_per_minute", 1000, 500, 30_000),
+    ]
+    assert rate_headers(limits) == {
+        "x-ratelimit-limit-requests": "100",
+        "x-ratelimit-remaining-requests": "3",
+        "x-ratelimit-reset-requests": "58s",
+        "x-ratelimit-limit-tokens": "1000",
+        "x-ratelimit-remaining-tokens": "500",
+        "x-ratelimit-reset-tokens": "30s",
+    }
