@@ -10,10 +10,14 @@ from msgspec import Meta
 from billing.meters import METERS
 
 LONGEST_LINE = 64 * 1024
+# The sums of a segment must fit a BIGINT: 64 MiB hold fewer than 10**6 lines of at least 73 bytes, and
+# 10**6 × 10**12 units < 2**63.
+MOST_UNITS = 10**12
+LARGEST_CLAIM = 2**63 - 1
 
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
 ShortText = Annotated[str, Meta(max_length=60)]
-Count = Annotated[int, Meta(ge=0, le=10**15)]
+Count = Annotated[int, Meta(ge=0, le=MOST_UNITS)]
 Milliseconds = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Moment = Annotated[datetime, Meta(tz=True)]
 Outcome = Literal["completed", "client_disconnected", "upstream_error", "refused", "timeout", "hold_exhausted"]
@@ -45,7 +49,7 @@ class UsageLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     upstream_request_id: Annotated[str, Meta(max_length=200)] = ""
     estimated: bool = False
     tags: dict[str, str] = {}
-    charge_nanos: int | None = None
+    charge_nanos: Annotated[int, Meta(ge=0, le=LARGEST_CLAIM)] | None = None
 
 
 class LineError(ValueError):

@@ -15,6 +15,9 @@ from billing.rating import UnpricedError, outcome_charge
 from catalog.models import Model, Route
 
 AHEAD = timedelta(minutes=5)
+# $10,000. No request costs that, and the charges of a segment must fit a BIGINT: 64 MiB hold fewer than
+# 920,000 lines of at least 73 bytes, and 920,000 × 10**13 nano-dollars < 2**63. At $1,000,000 they would not.
+MOST_PER_REQUEST = 10_000 * 10**9
 
 
 class RatedEvent(NamedTuple):
@@ -117,8 +120,12 @@ class Rater:
             raise _Refused(QuarantineReason.UNPRICED, f"{line.model} had no price at {time.isoformat()}")
         try:
             nanos, reason = outcome_charge(line.outcome, line.usage, tariff, estimated=line.estimated)
-        except (UnpricedError, OverflowError) as error:
+        except UnpricedError as error:
             raise _Refused(QuarantineReason.UNPRICED, f"{line.model}: {error}") from error
+        except OverflowError as error:
+            raise _Refused(QuarantineReason.IMPLAUSIBLE, str(error)) from error
+        if nanos > MOST_PER_REQUEST:
+            raise _Refused(QuarantineReason.IMPLAUSIBLE, f"a charge of {nanos} nano-dollars for one request")
         return RatedEvent(
             id=line.id,
             time=time,

@@ -2,7 +2,9 @@
 
 from datetime import timedelta
 
+import structlog
 from celery import shared_task
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from accounts.models import alarm
@@ -10,19 +12,34 @@ from billing import partitions, posting
 from billing.models import Segment
 from config import enqueue
 
+log = structlog.get_logger(__name__)
+
 GRACE = timedelta(seconds=10)
 LATE = timedelta(seconds=60)
 
 
 @shared_task
 def post_segment(segment_id: int) -> None:
-    posting.post_segment(segment_id, now=timezone.now())
+    now = timezone.now()
+    try:
+        posting.post_segment(segment_id, now=now)
+    except (InterfaceError, OperationalError) as error:
+        # The database is away, or took this transaction as a deadlock's victim. If that lasts, `usage_waits` says so.
+        log.warning("posting put off", segment=segment_id, error=str(error))
+    except Exception as error:
+        log.exception("posting fails", segment=segment_id)
+        identity = Segment.objects.values_list("identity", flat=True).get(pk=segment_id)
+        detail = f"{type(error).__name__}: {str(error)[:500]}. The segment is tried again until this is mended."
+        alarm.raise_alarm("posting_fails", identity, detail, now=now)
 
 
 @shared_task
 def sweep_segments() -> None:
-    """Enqueue what waits although its hint should have come long ago."""
-    waiting = Segment.objects.unposted().filter(received_at__lt=timezone.now() - GRACE).order_by("id")
+    """Enqueue what waits although its hint should have come long ago.
+
+    Drawn by lot: segments that fail again and again don't keep the others from their turn.
+    """
+    waiting = Segment.objects.unposted().filter(received_at__lt=timezone.now() - GRACE).order_by("?")
     for pk in waiting.values_list("pk", flat=True)[:1000]:
         enqueue.now(post_segment, pk)
 

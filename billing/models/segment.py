@@ -54,6 +54,7 @@ class QuarantineReason(models.TextChoices):
     UNKNOWN_MODEL = "unknown_model", "Unknown model"
     UNPRICED = "unpriced", "No price in force"
     WRONG_SOURCE = "wrong_source", "Not the sender's source"
+    IMPLAUSIBLE = "implausible", "A charge that no request can have"
     TOO_EARLY = "too_early", "More than five minutes ahead"
     TOO_OLD = "too_old", "Older than the oldest partition"
 
