@@ -15,6 +15,7 @@ from billing.rating import UnpricedError, outcome_charge
 from catalog.models import Model, Route
 
 AHEAD = timedelta(minutes=5)
+LONGEST = timedelta(days=1)
 # $10,000. No request costs that, and the charges of a segment must fit a BIGINT: 64 MiB hold fewer than
 # 920,000 lines of at least 73 bytes, and 920,000 × 10**13 nano-dollars < 2**63. At $1,000,000 they would not.
 MOST_PER_REQUEST = 10_000 * 10**9
@@ -144,7 +145,7 @@ class Rater:
             stream=line.stream,
             estimated=line.estimated,
             variant=line.variant,
-            duration_ms=int((line.ended - time).total_seconds() * 1000) if line.ended else None,
+            duration_ms=duration_ms(time, line.ended),
             ttft_ms=line.ttft_ms,
             attempts=line.attempts,
             upstream_request_id=line.upstream_request_id,
@@ -156,6 +157,16 @@ class Rater:
             kind=RollupKind.USAGE,
             claimed_nanos=line.charge_nanos,
         )
+
+
+def duration_ms(started: datetime, ended: datetime | None) -> int | None:
+    """How long a request took; None where its end is unknown, before its start or more than a day after it.
+
+    The charge doesn't depend on it, so a wrong clock costs the line this value only.
+    """
+    if ended is None or not timedelta(0) <= ended - started <= LONGEST:
+        return None
+    return (ended - started) // timedelta(milliseconds=1)
 
 
 class _Refused(Exception):
