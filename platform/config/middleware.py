@@ -1,12 +1,13 @@
-"""`/healthz` and `/readyz`, answered before sessions, hosts and cookies are looked at."""
+"""`/healthz` and `/readyz`, answered before sessions, hosts and cookies are looked at; and NUL, which is refused."""
 
 from collections.abc import Callable
+from urllib.parse import unquote
 
-from django.core.cache import cache
 from django.db import connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 
 Handler = Callable[[HttpRequest], HttpResponse]
+Probe = Callable[[], object]
 
 
 def health(get_response: Handler) -> Handler:
@@ -23,19 +24,28 @@ def health(get_response: Handler) -> Handler:
     return middleware
 
 
+def no_nul(get_response: Handler) -> Handler:
+    """PostgreSQL takes no NUL: an address or a cookie with one names nothing. Forms refuse it in their fields."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        query = unquote(request.META.get("QUERY_STRING", ""))
+        if any("\0" in text for text in (request.path, query, *request.COOKIES.values())):
+            raise Http404
+        return get_response(request)
+
+    return middleware
+
+
 def _postgresql() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
 
 
-def _valkey() -> None:
-    cache.get("readyz")
+# What must answer for a server to be ready; rooms add theirs when the applications are loaded.
+PROBES: dict[str, Probe] = {"postgresql": _postgresql}
 
 
-PROBES: dict[str, Callable[[], None]] = {"postgresql": _postgresql, "valkey": _valkey}
-
-
-def _failure(probe: Callable[[], None]) -> str:
+def _failure(probe: Probe) -> str:
     try:
         probe()
     except Exception as error:

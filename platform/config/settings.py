@@ -96,6 +96,7 @@ MIDDLEWARE = [
     "config.middleware.health",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
+    "config.middleware.no_nul",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -141,6 +142,7 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/start/"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/"
 ACCOUNT_ADAPTER = "website.signup.AccountAdapter"
+ACCOUNT_FORMS = {"signup": "website.forms.signup.SignupForm"}
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
@@ -190,7 +192,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 # --- Caches, static files, language ---------------------------------------------------------------------------------
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "config.cache.ForgivingCache",
         "LOCATION": VALKEY_URL,
         "KEY_PREFIX": "km:cache",
     }
@@ -246,6 +248,8 @@ REST_FRAMEWORK = {
 }
 LOGGING = logging_config(json=env.read("LOG_FORMAT", str, "json") == "json")
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
+# It would believe any X-Forwarded-For; `website.client_address` logs the address instead.
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
 
 TESTING = "pytest" in sys.modules
 if TESTING:

@@ -107,3 +107,25 @@ def test_mails_are_plain_and_name_the_product(client: Client, settings: Any) -> 
     assert message.subject == f"[{settings.PRODUCT_NAME}] Confirm your address"
     assert str(message.body).rstrip().endswith(settings.PRODUCT_NAME)
     assert "example.com!" not in message.body
+
+
+def test_an_address_in_use_costs_the_same_hashing(
+    client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.contrib.auth.hashers import MD5PasswordHasher
+
+    hashed: list[str] = []
+    encode = MD5PasswordHasher.encode
+
+    def counting(self: MD5PasswordHasher, password: str, salt: str) -> str:
+        hashed.append(password)
+        return encode(self, password, salt)
+
+    monkeypatch.setattr(MD5PasswordHasher, "encode", counting)
+    counts = []
+    for _ in range(2):
+        hashed.clear()
+        client.post("/account/signup/", {"email": "new@example.com", "password1": PASSWORD})
+        counts.append(len(hashed))
+    assert User.objects.count() == 1
+    assert counts == [1, 1]
