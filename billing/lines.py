@@ -56,7 +56,13 @@ class LineError(ValueError):
     """A line that isn't a usage line; the message says what is wrong with it."""
 
 
+class _Numbered(msgspec.Struct):
+    source: str
+    seq: Annotated[int, Meta(ge=1, le=2**62)]
+
+
 _decoder = msgspec.json.Decoder(UsageLine)
+_numbered = msgspec.json.Decoder(_Numbered)
 
 
 def parse(raw: bytes) -> UsageLine:
@@ -74,6 +80,15 @@ def parse(raw: bytes) -> UsageLine:
     if line.id.int >> 80 != round(line.time.timestamp() * 1000):
         raise LineError("`time` is not the timestamp of `id`")
     return line
+
+
+def number_of(raw: bytes) -> tuple[str, int] | None:
+    """The source and sequence number of a line that `parse` refuses, where they can be read all the same."""
+    try:
+        line = _numbered.decode(raw)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return line.source, line.seq
 
 
 def encode(line: UsageLine) -> bytes:

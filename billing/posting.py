@@ -32,13 +32,12 @@ def post_segment(segment_id: int, *, now: datetime) -> Segment | None:
             return None
         events, quarantined, lines = _rate(segment, now)
         new = insert_new(events.values())
+        _compare_claims(segment, events.values(), now)
         _quarantine(segment, quarantined)
         _add_up(new)
         _charge(segment, new, now)
         segment.lines, segment.new, segment.quarantined = lines, len(new), len(quarantined)
         segment.duplicate = lines - len(new) - len(quarantined)
-        seqs = [event.seq for event in events.values()]
-        segment.first_seq, segment.last_seq = (min(seqs), max(seqs)) if seqs else (None, None)
         segment.posted_at = now
         segment.save()
     counts = {name: getattr(segment, name) for name in ("lines", "new", "duplicate", "quarantined")}
@@ -50,17 +49,30 @@ def _rate(segment: Segment, now: datetime) -> tuple[dict[UUID, RatedEvent], list
     """Every line becomes an event (the first of an id), a duplicate, or a quarantined line."""
     events: dict[UUID, RatedEvent] = {}
     quarantined: list[Quarantined] = []
+    seqs: list[int] = []
     raw_lines = list(read_lines(segment.path))
     for rated in Rater.for_segment(segment, now).rate(raw_lines):
+        if rated.seq is not None:
+            seqs.append(rated.seq)
         if isinstance(rated, Quarantined):
             quarantined.append(rated)
         else:
             events.setdefault(rated.id, rated)
-    for event in events.values():
-        if event.claimed_nanos is not None and event.claimed_nanos != event.charge_nanos:
-            detail = f"The gateway says {event.claimed_nanos} nano-dollars, the worker {event.charge_nanos}."
-            alarm.raise_alarm("charge_differs", str(event.id), detail, now=now)
+    # Quarantined lines came too: where they are is no gap in their source's numbers.
+    segment.first_seq, segment.last_seq = min(seqs, default=None), max(seqs, default=None)
     return events, quarantined, len(raw_lines)
+
+
+def _compare_claims(segment: Segment, events: Iterable[RatedEvent], now: datetime) -> None:
+    """One alarm per segment, however many of its charges the gateway computed otherwise."""
+    differing = [event for event in events if event.claimed_nanos not in (None, event.charge_nanos)]
+    if differing:
+        first = differing[0]
+        detail = (
+            f"Events whose charge differs: {len(differing)}. The first is {first.id}:"
+            f" the gateway says {first.claimed_nanos} nano-dollars, the worker {first.charge_nanos}."
+        )
+        alarm.raise_alarm("charge_differs", segment.identity, detail, now=now)
 
 
 def _quarantine(segment: Segment, quarantined: Iterable[Quarantined]) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 from uuid import UUID
 
 from accounts.models import ApiKey, ApiKeySecret
-from billing.lines import LineError, UsageLine, parse
+from billing.lines import LineError, UsageLine, number_of, parse
 from billing.models import QuarantineReason, RollupKind, Segment
 from billing.partitions import partition_days
 from billing.prices import RateCard, rate_card
@@ -55,12 +55,13 @@ class RatedEvent(NamedTuple):
 
 
 class Quarantined(NamedTuple):
-    """A line that can't be charged."""
+    """A line that can't be charged. `seq` is its number among those of the segment's source, where it has one."""
 
     line: int
     raw: bytes
     reason: QuarantineReason
     detail: str
+    seq: int | None
 
 
 class _Key(NamedTuple):
@@ -89,15 +90,18 @@ class Rater:
                 parsed.append((number, raw, parse(raw)))
             except LineError as error:
                 torn = number == len(raw_lines) and not raw.endswith(b"}")
-                yield Quarantined(
-                    number, raw, QuarantineReason.TORN if torn else QuarantineReason.MALFORMED, str(error)
-                )
+                reason = QuarantineReason.TORN if torn else QuarantineReason.MALFORMED
+                yield Quarantined(number, raw, reason, str(error), self._seq(*(number_of(raw) or ("", None))))
         known = _Known.of(line for _, _, line in parsed)
         for number, raw, line in parsed:
             try:
                 yield self._event(number, line, known)
             except _Refused as refused:
-                yield Quarantined(number, raw, refused.reason, refused.detail)
+                yield Quarantined(number, raw, refused.reason, refused.detail, self._seq(line.source, line.seq))
+
+    def _seq(self, source: str, seq: int | None) -> int | None:
+        """Another source's numbers say nothing about this one's gaps."""
+        return seq if source == self.segment.source else None
 
     def _event(self, number: int, line: UsageLine, known: "_Known") -> RatedEvent:
         # UTC, and to the millisecond, as its id has it.

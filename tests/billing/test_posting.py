@@ -160,6 +160,40 @@ def test_a_charge_that_the_gateway_computed_otherwise_raises_an_alarm(key: ApiKe
     assert Balance.objects.get(organization=key.organization).nanos == DOLLAR - 2 * CHARGE
 
 
+def test_many_such_charges_are_one_alarm_per_segment(key: ApiKey) -> None:
+    lines = [usage_line(key, seq=seq, charge_nanos=CHARGE + seq) for seq in range(1, 301)]
+    segments = [post(raw(usage_line(key), *lines[:200])), post(raw(*lines[200:]))]
+    alarms = list(Alarm.objects.order_by("id").values_list("subject", "count", "detail"))
+    assert [(subject, count) for subject, count, _ in alarms] == [(segment.identity, 1) for segment in segments]
+    for words in ("200", lines[0]["id"], f"{CHARGE + 1} nano", f"worker {CHARGE}."):
+        assert words in alarms[0][2]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"key": "key_nobody"},
+        {"model": "no-such-model"},
+        {"usage": {"images": 1}},
+        {"usage": {"input_tokens": -1}},
+        {"v": 2},
+        {"outcome": "unheard-of"},
+    ],
+)
+def test_a_quarantined_line_is_no_gap(key: ApiKey, change: dict[str, Any]) -> None:
+    lines = [usage_line(key, seq=seq) for seq in (5, 6, 7)]
+    segment = post(raw({**lines[0], **change}, lines[1], {**lines[2], **change}))
+    assert (segment.first_seq, segment.last_seq, segment.quarantined) == (5, 7, 2)
+
+
+def test_lines_without_a_number_and_those_of_another_source_have_no_place_in_the_sequence(key: ApiKey) -> None:
+    stranger = usage_line(key, seq=99, source="gw-other")
+    malformed = usage_line(key, seq=99, source="gw-other", v=2)
+    segment = post(raw(b"[]", stranger, malformed, usage_line(key, seq=-3), usage_line(key, seq=5)) + b'{"seq":1')
+    assert (segment.first_seq, segment.last_seq, segment.quarantined) == (5, 5, 5)
+    assert post(raw(b"{}")).first_seq is None
+
+
 def test_a_segment_whose_hint_was_lost_is_swept_up(key: ApiKey, monkeypatch: pytest.MonkeyPatch) -> None:
     segment = make_segment(raw(usage_line(key)), now=datetime.now(UTC) - timedelta(minutes=1))
     sent: list[int] = []
