@@ -1,13 +1,22 @@
 """Creating and revoking API keys."""
 
 from datetime import datetime
+from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from accounts import secrets
 from accounts.models import ApiKey, ApiKeySecret, Organization, User, audit
 from hotstate import outbox
+
+
+class AlreadyCreated(Exception):
+    """The operation made this key before; its secret can't be learned again."""
+
+    def __init__(self, key: ApiKey) -> None:
+        super().__init__(str(key))
+        self.key = key
 
 
 def create_key(
@@ -19,11 +28,15 @@ def create_key(
     expires_at: datetime | None,
     actor: User | None,
     now: datetime,
+    operation_id: UUID | None = None,
 ) -> tuple[ApiKey, str]:
-    """Create a key and return it with its secret, which nobody can learn again."""
+    """Create a key and return it with its secret, which nobody can learn again.
+
+    Raises AlreadyCreated where the organization has a key by this `operation_id`, also if it is made just now.
+    """
     secret = secrets.generate(settings.KEY_PREFIX)
     with transaction.atomic():
-        key = ApiKey.objects.create(
+        key = ApiKey(
             organization=organization,
             name=name,
             scopes=sorted(scopes),
@@ -31,7 +44,9 @@ def create_key(
             expires_at=expires_at,
             created_by=actor,
             created_at=now,
+            operation_id=operation_id,
         )
+        _insert(key)
         ApiKeySecret.objects.create(
             api_key=key,
             digest=secret.digest,
@@ -70,6 +85,18 @@ def revoke_key(key: ApiKey, *, actor: User | None, now: datetime, reason: str = 
         entries = outbox.add([locked.record()], now=now)
     outbox.require_delivered(entries)
     key.refresh_from_db()
+
+
+def _insert(key: ApiKey) -> None:
+    """The constraint decides who is first: an insert waits for another of the same operation."""
+    try:
+        with transaction.atomic():
+            key.save(force_insert=True)
+    except IntegrityError as error:
+        made = key.organization.api_keys.filter(operation_id=key.operation_id) if key.operation_id else None
+        if made is None or not (known := made.select_related("organization").first()):
+            raise
+        raise AlreadyCreated(known) from error
 
 
 def _iso(moment: datetime | None) -> str | None:

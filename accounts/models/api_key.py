@@ -43,6 +43,8 @@ class ApiKey(Limited):
     revoked_at = models.DateTimeField(null=True, blank=True)
     revoked_by = models.ForeignKey("accounts.User", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     version = models.BigIntegerField(default=1, editable=False)
+    # The form that asked for it: sent again, it makes no second key.
+    operation_id = models.UUIDField(null=True, editable=False)
 
     objects = ApiKeyQuerySet.as_manager()
 
@@ -50,6 +52,7 @@ class ApiKey(Limited):
         indexes = [models.Index(fields=["organization", "-id"], name="api_key_by_organization")]
         constraints = [
             models.CheckConstraint(condition=~models.Q(name=""), name="api_key_has_a_name"),
+            models.UniqueConstraint(fields=["organization", "operation_id"], name="one_api_key_per_operation"),
             *at_least_one("api_key"),
         ]
 

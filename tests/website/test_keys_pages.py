@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 from django.test import Client
 
 from accounts.models import ApiKey, AuditEntry, Membership, Organization, Role, User
@@ -56,6 +59,37 @@ class TestCreating:
         assert ApiKey.objects.count() == 1
         assert secret not in again.content.decode()
         assert "already created" in again.content.decode()
+        assert again.redirect_chain[-1][0] == ApiKey.objects.get().get_absolute_url()
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize("page", ["keys/new/", "welcome/"])
+    def test_sending_the_form_several_times_at_once_makes_one_key(
+        self, browse: Browse, owner: User, organization: Organization, page: str
+    ) -> None:
+        filled, together = form(), Barrier(4)
+        browsers = [browse(owner) for _ in range(4)]
+
+        def send(browser: Client) -> int:
+            try:
+                together.wait(timeout=10)
+                return browser.post(f"/o/{organization.public_id}/{page}", filled).status_code
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(4) as threads:
+            answers = sorted(threads.map(send, browsers))
+        assert answers == [200, 302, 302, 302]
+        assert ApiKey.objects.count() == 1
+        assert AuditEntry.objects.filter(action="key.create").count() == 1
+
+    def test_the_same_operation_elsewhere_is_another(
+        self, browse: Browse, owner: User, outsider: User, organization: Organization
+    ) -> None:
+        filled = form()
+        for user in (owner, outsider):
+            own = user.organizations.get()
+            secret_in(browse(user).post(f"/o/{own.public_id}/keys/new/", filled).content)
+        assert ApiKey.objects.count() == 2
 
     def test_the_first_key_takes_one_step_and_may_do_everything(
         self, browse: Browse, owner: User, organization: Organization

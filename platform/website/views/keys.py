@@ -15,7 +15,6 @@ from hotstate.errors import Unreachable
 from website.access import for_members, for_writers
 from website.explorer import Explorer
 from website.forms.keys import KeyForm, RevokeForm
-from website.once import first_time
 from website.views.shown_once import already_shown, show_once
 
 CURRENT_SECRET = Prefetch("secrets", ApiKeySecret.objects.order_by("-id"))
@@ -38,17 +37,19 @@ def key_list(request: HttpRequest, member: Membership) -> HttpResponse:
 def key_create(request: HttpRequest, member: Membership) -> HttpResponse:
     form = KeyForm(request.POST or None, now=timezone.now())
     if request.method == "POST" and form.is_valid():
-        if not first_time(request, form.cleaned_data["operation_id"]):
-            return already_shown(request, member)
-        key, secret = keys.create_key(
-            member.organization,
-            name=form.cleaned_data["name"],
-            scopes=form.cleaned_data["scopes"],
-            allowed_models=form.allowed_models,
-            expires_at=form.expires_at,
-            actor=member.user,
-            now=form.now,
-        )
+        try:
+            key, secret = keys.create_key(
+                member.organization,
+                name=form.cleaned_data["name"],
+                scopes=form.cleaned_data["scopes"],
+                allowed_models=form.allowed_models,
+                expires_at=form.expires_at,
+                actor=member.user,
+                now=form.now,
+                operation_id=form.cleaned_data["operation_id"],
+            )
+        except keys.AlreadyCreated as made:
+            return already_shown(request, made.key)
         return show_once(request, member, key, secret)
     return render(request, "console/key_create.html", {"member": member, "form": form})
 

@@ -15,9 +15,9 @@ def show_once(request: HttpRequest, member: Membership, key: ApiKey, secret: str
     return response
 
 
-def already_shown(request: HttpRequest, member: Membership) -> HttpResponse:
+def already_shown(request: HttpRequest, key: ApiKey) -> HttpResponse:
     """The form was sent before: there is one key, and its secret can't be shown again."""
     messages.info(
-        request, "That key was already created. Its secret is shown only once; create another if you lost it."
+        request, "This key was already created. Its secret is shown only once; create another key if you lost it."
     )
-    return redirect("keys", org=member.organization.public_id)
+    return redirect(key)

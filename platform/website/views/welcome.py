@@ -9,7 +9,6 @@ from billing.models import UsageEvent
 from gateway.endpoints import SCOPES
 from website.access import for_members, for_writers
 from website.forms.keys import FirstKeyForm
-from website.once import first_time
 from website.views.shown_once import already_shown, show_once
 
 
@@ -19,17 +18,19 @@ def welcome(request: HttpRequest, member: Membership) -> HttpResponse:
     """The first screen after sign-up: a key in one step."""
     form = FirstKeyForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        if not first_time(request, form.cleaned_data["operation_id"]):
-            return already_shown(request, member)
-        key, secret = keys.create_key(
-            member.organization,
-            name=form.cleaned_data["name"],
-            scopes=list(SCOPES),
-            allowed_models=[],
-            expires_at=None,
-            actor=member.user,
-            now=timezone.now(),
-        )
+        try:
+            key, secret = keys.create_key(
+                member.organization,
+                name=form.cleaned_data["name"],
+                scopes=list(SCOPES),
+                allowed_models=[],
+                expires_at=None,
+                actor=member.user,
+                now=timezone.now(),
+                operation_id=form.cleaned_data["operation_id"],
+            )
+        except keys.AlreadyCreated as made:
+            return already_shown(request, made.key)
         return show_once(request, member, key, secret)
     return render(request, "console/welcome.html", {"member": member, "form": form})
 
