@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Pools:
-    """The grants of some organizations, locked, in burn order; changes are written by `save`."""
+    """The grants of some organizations in burn order; changes are written by `save`."""
 
     grants: dict[int, list[CreditGrant]] = field(default_factory=lambda: defaultdict(list))
     touched: dict[int, CreditGrant] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class Pools:
 
     @classmethod
     def load(cls, organization_ids: Iterable[int], now: datetime) -> Self:
-        """Lock what can burn. The organizations' balances are locked already, so no other posting is about."""
+        """Read what can burn. It takes no lock: whoever changes a grant holds the lock on its organization's balance."""
         pools = cls()
         found = CreditGrant.objects.filter(organization_id__in=organization_ids, remaining_nanos__gt=0)
         for grant in found.exclude(expires_at__lte=now).order_by(
