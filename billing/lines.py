@@ -48,6 +48,8 @@ class UsageLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     route: str = ""
     upstream_request_id: Annotated[str, Meta(max_length=200)] = ""
     estimated: bool = False
+    # Which version of our count, where `estimated`.
+    estimator: Annotated[int, Meta(ge=0, le=2**15 - 1)] = 0
     tags: dict[str, str] = {}
     charge_nanos: Annotated[int, Meta(ge=0, le=LARGEST_CLAIM)] | None = None
 

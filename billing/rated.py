@@ -51,6 +51,7 @@ class RatedEvent(NamedTuple):
     charge_nanos: int
     reason: str
     kind: RollupKind
+    estimator: int
     claimed_nanos: int | None
 
 
@@ -159,6 +160,7 @@ class Rater:
             charge_nanos=nanos,
             reason=reason,
             kind=RollupKind.USAGE,
+            estimator=line.estimator,
             claimed_nanos=line.charge_nanos,
         )
 

@@ -26,6 +26,7 @@ TYPES = [
         "int8",
         "text",
         "text",
+        "int2",
     ),
 ]
 _USAGE, _KIND = COLUMNS.index("usage"), COLUMNS.index("kind")

@@ -54,6 +54,8 @@ class UsageEvent(models.Model):
     charge_nanos = models.BigIntegerField()
     reason = models.CharField(max_length=40)
     kind = models.CharField(max_length=10, choices=RollupKind.choices)
+    # Which version of our count made an estimated event; 0 for what the upstream reported.
+    estimator = models.SmallIntegerField(default=0)
 
     class Meta:
         managed = False

@@ -53,7 +53,7 @@ def test_an_end_in_another_age_is_unknown(key: ApiKey, ended: str) -> None:
 
 @pytest.mark.parametrize(
     ("field", "largest"),
-    [("seq", 2**62), ("status", 999), ("ttft_ms", 2**31 - 1), ("attempts", 1000)],
+    [("seq", 2**62), ("status", 999), ("ttft_ms", 2**31 - 1), ("attempts", 1000), ("estimator", 2**15 - 1)],
 )
 def test_the_largest_number_is_stored_and_the_next_one_waits(key: ApiKey, field: str, largest: int) -> None:
     event = post(usage_line(key, **{field: largest}))
@@ -62,6 +62,15 @@ def test_the_largest_number_is_stored_and_the_next_one_waits(key: ApiKey, field:
     post(usage_line(key, **{field: largest + 1}))
     post(usage_line(key, **{field: -1}))
     assert list(QuarantinedLine.objects.values_list("reason", flat=True)) == ["malformed"] * 2
+
+
+def test_the_version_of_our_count_is_kept_with_what_it_estimated(key: ApiKey) -> None:
+    post(usage_line(key, estimated=True, estimator=3))
+    post(usage_line(key, seq=2))
+    assert list(UsageEvent.objects.order_by("seq").values_list("seq", "estimated", "estimator")) == [
+        (1, True, 3),
+        (2, False, 0),
+    ]
 
 
 def test_the_types_that_are_copied_are_the_types_of_the_table() -> None:
