@@ -39,6 +39,14 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return report
 
 
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Let the test databases be emptied, which append-only tables refuse elsewhere."""
+    from django.db import connection
+
+    connection.settings_dict["OPTIONS"]["options"] = "-c keymeter.allow_truncate=on"
+
+
 @pytest.fixture
 def empty_valkey() -> Iterator[Any]:
     """A client of this worker's own Valkey database, which is empty at the start."""

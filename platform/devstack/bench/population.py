@@ -30,7 +30,8 @@ class Population:
 
 def empty_database() -> None:
     """Start from nothing. Only ever called with a database that the bench made itself."""
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL keymeter.allow_truncate = 'on'")
         cursor.execute(
             "TRUNCATE accounts_organization, catalog_upstream, catalog_model, billing_usageevent, hotstate_outboxentry,"
             " billing_segment RESTART IDENTITY CASCADE"
