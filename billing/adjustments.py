@@ -12,7 +12,10 @@ from billing.models import Account, Balance, CreditGrant, LedgerTransaction, Tra
 def adjust_balance(
     organization: Organization, nanos: int, *, reason: str, actor: User, now: datetime, operation_id: str
 ) -> LedgerTransaction:
-    """Add (or, negative, take) nano-dollars. The same `operation_id` adjusts once. Raises ValueError for zero."""
+    """Add (or, negative, take) nano-dollars. The same `operation_id` adjusts once.
+
+    Raises ValueError for zero, and ledger.BalanceTooLarge.
+    """
     if nanos == 0:
         raise ValueError("an adjustment moves something")
     operation_key = f"adjustment:{operation_id}"

@@ -12,6 +12,7 @@ from billing.tasks import post_segment
 from config import enqueue
 
 IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,149}")
+LONGEST_SOURCE = 80
 
 
 class IntakeError(ValueError):
@@ -29,6 +30,8 @@ def receive_segment(identity: str, content: bytes, *, source: str, origin: Segme
     """
     if not IDENTITY.fullmatch(identity):
         raise IntakeError("A segment's identity has up to 150 letters, digits, dots, dashes and underscores.")
+    if len(source) > LONGEST_SOURCE:
+        raise IntakeError(f"A source's name has up to {LONGEST_SOURCE} characters.")
     digest = hashlib.sha256(content).hexdigest()
     known = Segment.objects.filter(identity=identity).first()
     if known is None:

@@ -16,6 +16,13 @@ from billing.models import Account, Balance, CreditGrant, LedgerEntry, Transacti
 from hotstate import outbox
 from hotstate.records import BalanceRecord, Spent
 
+LARGEST_BALANCE = 9_000_000_000 * 10**9
+"""Nano-dollars, either way. What usage adds to it must still fit into the column's 63 bits."""
+
+
+class BalanceTooLarge(ValueError):
+    """A movement would bring a balance beyond LARGEST_BALANCE; the message says so."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GrantTerms:
@@ -63,6 +70,7 @@ def post(
 
     `settled` names, per organization pk, the requests posted now: their holds go together with the new balance.
     `spending` is asked, once the balances are locked, what the organizations' keys with budgets have spent.
+    Raises BalanceTooLarge; never for usage, which happened.
     """
     settled = settled or {}
     movements = [movement for movement in movements if movement.nanos]
@@ -80,6 +88,11 @@ def post(
                 sides = _credit(movement, balance, transaction_id, pools, now)
             else:
                 sides = _charge(movement, balance, transaction_id, pools)
+            if (
+                movement.kind != TransactionKind.USAGE
+                and max(balance.credit_nanos, balance.debt_nanos) > LARGEST_BALANCE
+            ):
+                raise BalanceTooLarge("A balance can't be beyond ±$9,000,000,000.")
             entries += _entries(movement, transaction_id, sides, now)
         LedgerEntry.objects.bulk_create(entries)
         pools.save()

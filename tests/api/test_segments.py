@@ -66,3 +66,8 @@ def test_a_gateway_writes_only_its_own_sources(client: Client, secret: str) -> N
 
 def test_a_strange_identity_is_refused(client: Client, secret: str) -> None:
     assert put(client, secret, url="/api/v1/usage/segments/-x").status_code == 400
+
+
+@pytest.mark.parametrize(("length", "status"), [(80, 201), (81, 400)])
+def test_a_source_with_too_long_a_name_is_refused(client: Client, secret: str, length: int, status: int) -> None:
+    assert put(client, secret, source="gw-".ljust(length, "1")).status_code == status

@@ -78,6 +78,19 @@ class TestPosting:
         assert (balance.credit_nanos, balance.debt_nanos) == (5, 0)
         assert CreditGrant.objects.order_by("id").last().remaining_nanos == 5  # type: ignore[union-attr]
 
+    def test_usage_is_charged_whatever_the_balance(self) -> None:
+        organization = make_organization()
+        charge(organization, ledger.LARGEST_BALANCE)
+        charge(organization, DOLLAR, key="more")
+        assert Balance.objects.get(organization=organization).debt_nanos == ledger.LARGEST_BALANCE + DOLLAR
+
+    def test_credit_beyond_the_largest_balance_is_refused(self) -> None:
+        organization = make_organization()
+        give_credit(organization, ledger.LARGEST_BALANCE, now=NOW)
+        with pytest.raises(ledger.BalanceTooLarge):
+            give_credit(organization, 1, key="more", now=NOW)
+        assert Balance.objects.get(organization=organization).nanos == ledger.LARGEST_BALANCE
+
     def test_credit_without_terms_is_a_mistake(self) -> None:
         organization = make_organization()
         movement = ledger.Movement(
@@ -102,6 +115,24 @@ class TestTheDatabaseRefuses:
         charge(organization, 5)
         with pytest.raises(IntegrityError, match="append-only"), connection.cursor() as cursor:
             cursor.execute(statement.format(table))
+
+    @pytest.mark.parametrize(
+        "table",
+        [
+            "accounts_auditentry",
+            "billing_ledgertransaction",
+            "billing_ledgerentry",
+            "billing_grantburn",
+            "billing_price",
+            "billing_priceversion",
+        ],
+    )
+    @pytest.mark.parametrize("setting", ["off", ""])
+    def test_emptying_what_was_posted(self, table: str, setting: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('keymeter.allow_truncate', %s, true)", [setting])
+            with pytest.raises(IntegrityError, match="append-only: TRUNCATE refused"):
+                cursor.execute(f"TRUNCATE {table} CASCADE")
 
     def test_a_transaction_that_does_not_balance(self) -> None:
         organization = make_organization()

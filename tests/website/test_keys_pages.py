@@ -127,6 +127,7 @@ class TestCreating:
             ({"models_allowed": "chosen", "models": ["gone"]}, "gone is not one of the available choices"),
             ({"expiry": "date"}, "Choose the last day"),
             ({"expiry": "date", "expiry_date": "2020-01-01"}, "This day is over"),
+            ({"expiry": "date", "expiry_date": "9999-12-31"}, "Choose a day up to the year 2200"),
         ],
     )
     def test_what_is_wrong_is_said_and_what_was_typed_is_kept(

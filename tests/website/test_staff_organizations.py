@@ -53,6 +53,18 @@ class TestAdjusting:
         assert complaint in answer.content.decode()
         assert not LedgerTransaction.objects.exists()
 
+    @pytest.mark.parametrize("direction", ["give", "take"])
+    def test_a_balance_that_would_not_fit_is_refused_in_the_form(
+        self, staff_browser: Client, organization: Organization, direction: str
+    ) -> None:
+        address = f"/staff/organizations/{organization.public_id}/adjust/"
+        assert staff_browser.post(address, adjustment(direction=direction, amount="9000000000")).status_code == 302
+        answer = staff_browser.post(address, adjustment(direction=direction, amount="0.000000001"))
+        assert answer.status_code == 200
+        assert "be beyond ±$9,000,000,000" in answer.content.decode()
+        assert LedgerTransaction.objects.count() == 1
+        assert abs(Balance.objects.get(organization=organization).nanos) == 9 * 10**18
+
     def test_asking_shows_the_form_and_moves_nothing(self, staff_browser: Client, organization: Organization) -> None:
         assert staff_browser.get(f"/staff/organizations/{organization.public_id}/adjust/").status_code == 200
         assert not LedgerTransaction.objects.exists()

@@ -16,6 +16,7 @@ EXPIRIES = {
     "365": "In a year",
     "date": "On a date…",
 }
+LAST_YEAR = 2200
 
 
 class KeyForm(forms.Form):
@@ -57,6 +58,8 @@ class KeyForm(forms.Form):
                 self.add_error("expiry_date", "Choose the last day on which the key works.")
             elif cleaned["expiry_date"] < self.now.date():
                 self.add_error("expiry_date", "This day is over. Choose today or a later day.")
+            elif cleaned["expiry_date"].year > LAST_YEAR:
+                self.add_error("expiry_date", f"Choose a day up to the year {LAST_YEAR}, or let the key never expire.")
         return cleaned
 
     @property

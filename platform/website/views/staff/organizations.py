@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import organizations
 from accounts.models import Organization
-from billing import adjustments, usage
+from billing import adjustments, ledger, usage
 from hotstate.errors import Unreachable
 from website.access import signed_in
 from website.forms.staff import AdjustForm, ReasonForm
@@ -66,16 +66,20 @@ def adjust(request: HttpRequest, org: str) -> HttpResponse:
     organization = _organization(org)
     form = AdjustForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        adjustments.adjust_balance(
-            organization,
-            form.nanos,
-            reason=form.cleaned_data["reason"],
-            actor=signed_in(request),
-            now=timezone.now(),
-            operation_id=str(form.cleaned_data["operation_id"]),
-        )
-        messages.success(request, "The balance is adjusted.")
-        return redirect("staff_organization", org=org)
+        try:
+            adjustments.adjust_balance(
+                organization,
+                form.nanos,
+                reason=form.cleaned_data["reason"],
+                actor=signed_in(request),
+                now=timezone.now(),
+                operation_id=str(form.cleaned_data["operation_id"]),
+            )
+        except ledger.BalanceTooLarge as error:
+            form.add_error("amount", str(error))
+        else:
+            messages.success(request, "The balance is adjusted.")
+            return redirect("staff_organization", org=org)
     return render(request, "staff/adjust.html", {"organization": organization, "form": form})
 
 
