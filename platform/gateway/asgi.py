@@ -11,7 +11,7 @@ django.setup(set_prefix=False)
 
 from config.checks import refuse_bad_settings  # noqa: E402
 
-refuse_bad_settings()
+refuse_bad_settings(needs=["GATEWAY_CREDENTIAL"])
 
 from gateway import errors  # noqa: E402
 from gateway.incoming import Incoming, Receive, Scope, Send  # noqa: E402

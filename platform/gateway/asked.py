@@ -1,27 +1,39 @@
-"""A request's body: what it asks for, and the most that it can cost."""
+"""A request's body: what it asks for, and the most that it can cost.
 
+Its members stay raw JSON: building objects of ten megabytes would stop everybody else's requests for seconds.
+"""
+
+import re
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
+import msgspec
 
 from billing.rating import Tariff, worst_case
 from gateway import errors, metering
 from gateway.endpoints import CHAT, Endpoint
 from gateway.offer import OfferedModel
 
+Raw = msgspec.Raw
+
 # Besides the bytes of the body: what a chat template adds.
 TEMPLATE_TOKENS = 64
 MOST_CHOICES = 128
+MOST_PROMPTS = 2048
 # A stream without a limit of its own holds so many output tokens, and so many more each time they are used up.
 STREAM_STEP_TOKENS = 1024
+
+_INPUTS = ("messages", "prompt", "input", "tools", "functions")
+_MEDIA = re.compile(rb'"type"\s*:\s*"(?!text"|function"|tool_use")')
+_members = msgspec.json.Decoder(dict[str, Raw])
+_prompts = msgspec.json.Decoder(list[Raw])
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A validated body. `fields` is what was sent; `wants_usage` whether the stream's last chunk was asked for."""
+    """A validated body. `members` is what was sent; `wants_usage` whether the stream's last chunk was asked for."""
 
-    fields: dict[str, Any]
+    members: dict[str, Raw]
     size: int
     model: str
     stream: bool
@@ -30,8 +42,8 @@ class Asked:
     most_output_tokens: int | None
 
     def input_bytes(self) -> int:
-        """Bytes of text in what goes in, for our own count."""
-        return sum(metering.text_bytes(self.fields.get(name)) for name in ("messages", "prompt", "input"))
+        """Bytes of what goes in, for our own count."""
+        return sum(metering.input_bytes(bytes(self.members[name])) for name in _INPUTS if name in self.members)
 
     def output_limit(self, model: OfferedModel) -> int:
         """Output tokens that the request allows, over all of its choices."""
@@ -50,49 +62,47 @@ class Asked:
 
     def hold_nanos(self, endpoint: Endpoint, model: OfferedModel, tariff: Tariff) -> int:
         """The worst case: a token is at least a byte of the body, and the output as long as what is covered."""
-        output = self.covered_output(endpoint, model)
         # An image behind a link is a few bytes here and many tokens there.
         most_input = max(self.size, model.context_window) if self._has_media() else self.size
-        return worst_case(most_input + TEMPLATE_TOKENS, output, tariff)
+        return worst_case(most_input + TEMPLATE_TOKENS, self.covered_output(endpoint, model), tariff)
+
+    def for_upstream(self, endpoint: Endpoint, model: OfferedModel, upstream_model: str) -> bytes:
+        """The body for a route: its own name of the model, usage always asked for, and never more than was held."""
+        changes: dict[str, Any] = {"model": upstream_model}
+        if self.stream:
+            options = _value(self.members, "stream_options")
+            changes["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+        if endpoint.has_output and self.most_output_tokens is None:
+            room = model.context_window - metering.tokens(self.input_bytes())
+            changes["max_tokens"] = max(1, min(model.max_output_tokens, room))
+        return msgspec.json.encode({**self.members, **changes})
 
     def _has_media(self) -> bool:
         """Whether a message has a part that isn't text."""
-        messages = self.fields.get("messages")
-        contents = [message.get("content") for message in _objects(messages)]
-        return any(part.get("type") != "text" for content in contents for part in _objects(content))
-
-    def for_upstream(self, endpoint: Endpoint, upstream_model: str) -> bytes:
-        """The body for a route: the model's name there, and the usage of a stream always asked for."""
-        fields = {**self.fields, "model": upstream_model}
-        if self.stream and endpoint.has_output:
-            options = fields.get("stream_options")
-            fields["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-        return orjson.dumps(fields)
+        return _MEDIA.search(bytes(self.members.get("messages", b""))) is not None
 
 
 def read(body: bytes, endpoint: Endpoint) -> Asked:
     """Validate what decides on permission and money; the rest is the upstream's to judge. Raises ApiError."""
     try:
-        fields = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        members = _members.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise errors.NOT_JSON from None
-    if not isinstance(fields, dict):
-        raise errors.NOT_JSON
-    model = fields.get("model")
+    model = _value(members, "model")
     if not isinstance(model, str) or not 0 < len(model) <= 200:
         raise errors.bad_request("You must provide a model parameter, a string.", param="model")
-    stream = fields.get("stream") or False
+    stream = _value(members, "stream") or False
     if not isinstance(stream, bool):
         raise errors.bad_request("`stream` has to be true or false.", param="stream")
-    options = fields.get("stream_options")
+    options = _value(members, "stream_options")
     return Asked(
-        fields=fields,
+        members=members,
         size=len(body),
         model=model,
         stream=stream and endpoint.has_output,
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
-        choices=_choices(fields, endpoint),
-        most_output_tokens=_most_output_tokens(fields) if endpoint.has_output else None,
+        choices=_choices(members, endpoint),
+        most_output_tokens=_most_output_tokens(members) if endpoint.has_output else None,
     )
 
 
@@ -106,29 +116,42 @@ def check_limits(asked: Asked, model: OfferedModel) -> None:
         )
 
 
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _choices(fields: dict[str, Any], endpoint: Endpoint) -> int:
+def _choices(members: dict[str, Raw], endpoint: Endpoint) -> int:
     """How many answers will be written: `n` (`best_of`, where larger), for each prompt of a completion."""
     if not endpoint.has_output:
         return 1
-    wanted = max(_integer(fields, "n", 1, MOST_CHOICES) or 1, _integer(fields, "best_of", 1, MOST_CHOICES) or 1)
-    prompt = fields.get("prompt")
-    several = endpoint is not CHAT and isinstance(prompt, list) and prompt and not isinstance(prompt[0], int)
-    return wanted * (len(prompt) if several and isinstance(prompt, list) else 1)
+    wanted = max(_integer(members, "n", 1, MOST_CHOICES) or 1, _integer(members, "best_of", 1, MOST_CHOICES) or 1)
+    return wanted if endpoint is CHAT else wanted * _prompt_count(members)
 
 
-def _most_output_tokens(fields: dict[str, Any]) -> int | None:
-    limits = [_integer(fields, name, 1, 10**9) for name in ("max_completion_tokens", "max_tokens")]
+def _prompt_count(members: dict[str, Raw]) -> int:
+    """A list of texts or of lists of tokens has several prompts; a text or a list of tokens is one."""
+    try:
+        prompts = [bytes(prompt) for prompt in _prompts.decode(members.get("prompt", b'""'))]
+    except (msgspec.MsgspecError, RecursionError):
+        return 1
+    if len(prompts) > MOST_PROMPTS and not prompts[0].isdigit():
+        raise errors.bad_request(f"`prompt` has at most {MOST_PROMPTS} prompts.", param="prompt")
+    return 1 if not prompts or prompts[0].isdigit() else len(prompts)
+
+
+def _most_output_tokens(members: dict[str, Raw]) -> int | None:
+    limits = [_integer(members, name, 1, 10**9) for name in ("max_completion_tokens", "max_tokens")]
     return max((limit for limit in limits if limit is not None), default=None)
 
 
-def _integer(fields: dict[str, Any], name: str, least: int, most: int) -> int | None:
-    value = fields.get(name)
+def _integer(members: dict[str, Raw], name: str, least: int, most: int) -> int | None:
+    value = _value(members, name)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise errors.bad_request(f"`{name}` has to be an integer from {least} to {most}.", param=name)
     return value
+
+
+def _value(members: dict[str, Raw], name: str) -> Any:
+    """A member's value; None where it is missing. Raises ApiError where it is no JSON, or nested absurdly."""
+    try:
+        return msgspec.json.decode(members[name]) if name in members else None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise errors.NOT_JSON from None

@@ -78,8 +78,14 @@ class Decider:
             )
             match answer[0]:
                 case b"stale":
-                    identity.record = self._hotstate.parse_record(answer[1])
-                    if identity.digest not in identity.record.secrets:
+                    record = self._hotstate.parse_record(answer[1])
+                    if record.version < identity.record.version:
+                        # Valkey came back with an older state: PostgreSQL knows better.
+                        if not await self._keyring.reload(identity):
+                            return Decision(Verdict.UNKNOWN)
+                        continue
+                    identity.record = record
+                    if identity.digest not in record.secrets:
                         return Decision(Verdict.UNKNOWN)
                 case b"missing":
                     if not await self._keyring.reload(identity):

@@ -12,7 +12,7 @@ SCOPES = {
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`name` is what the usage log calls it; `family` what a model must offer; `text` where its output text is."""
+    """`name` is what the usage log calls it, `family` what a model must serve, `has_output` whether it writes text."""
 
     name: str
     path: str

@@ -14,7 +14,7 @@ NO_RETRY = {"x-should-retry": "false"}
 
 @dataclass(frozen=True)
 class ApiError(Exception):
-    """An answer other than success. `outcome` is what the usage log calls it, where the request reached an upstream."""
+    """An answer other than success."""
 
     status: int
     type: str

@@ -10,14 +10,20 @@ class GarbageError(Exception):
 
 
 class EventReader:
-    """Feed it bytes; it gives whole events, each with its blank line at the end."""
+    """Feed it bytes; it gives whole events, each with its blank line at the end. Lines may end in LF, CRLF or CR."""
 
     def __init__(self) -> None:
         self._rest = b""
+        # A CR at the end may be half of a CRLF.
+        self._carriage_return = b""
 
     def feed(self, content: bytes) -> Iterator[bytes]:
         """Events that are complete now. Raises GarbageError where one is over a megabyte."""
-        self._rest += content.replace(b"\r\n", b"\n") if b"\r" in content else content
+        content = self._carriage_return + content
+        self._carriage_return = b"\r" if content.endswith(b"\r") else b""
+        if b"\r" in content:
+            content = content.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        self._rest += content
         *events, self._rest = self._rest.split(b"\n\n")
         if len(self._rest) > LONGEST_EVENT:
             raise GarbageError("an event without end")

@@ -3,12 +3,15 @@
 OpenAI's convention: details are parts of the totals.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-# Stored with each estimated event by its number: the count of UTF-8 bytes over four, rounded up.
+# Stored with each estimated event: version 1 is bytes over four, rounded up. Input is counted as the JSON that was sent
+# (without embedded files), output as the UTF-8 of what was produced.
 ESTIMATOR_VERSION = 1
 BYTES_PER_TOKEN = 4
+_EMBEDDED = re.compile(rb'"data:[^"]*"')
 
 _INPUT_PARTS = {
     "cached_tokens": "cached_input_tokens",
@@ -51,9 +54,10 @@ def _count(value: Any) -> int | None:
     return value
 
 
-def estimated(input_bytes: int, output_bytes: int) -> dict[str, int]:
-    """Our count over bytes of text: deterministic, and marked as estimated wherever it is shown."""
-    return {"requests": 1, "input_tokens": tokens(input_bytes), "output_tokens": tokens(output_bytes)}
+def estimated(input_bytes: int, output_bytes: int, *, most_output: int) -> dict[str, int]:
+    """Our count over bytes: deterministic, marked as estimated wherever it is shown, never more than was allowed."""
+    output = min(tokens(output_bytes), most_output)
+    return {"requests": 1, "input_tokens": tokens(input_bytes), "output_tokens": output}
 
 
 def tokens(size: int) -> int:
@@ -61,38 +65,25 @@ def tokens(size: int) -> int:
     return -(-size // BYTES_PER_TOKEN)
 
 
-def text_bytes(value: Any) -> int:
-    """UTF-8 bytes of the text in a request's `messages`, `prompt` or `input`."""
-    if isinstance(value, str):
-        return len(value.encode("utf-8", "replace"))
-    if isinstance(value, list):
-        return sum(text_bytes(item) for item in value)
-    if isinstance(value, Mapping):
-        return text_bytes(value.get("content")) + text_bytes(value.get("text"))
-    if isinstance(value, int):
-        # A prompt may be given as tokens.
-        return BYTES_PER_TOKEN
-    return 0
+def input_bytes(raw: bytes) -> int:
+    """Bytes of a member of the request, as it was sent, without files embedded as data URLs."""
+    return len(raw) - sum(len(match[0]) for match in _EMBEDDED.finditer(raw))
 
 
 def output_bytes(answer: Mapping[str, Any]) -> int:
-    """UTF-8 bytes that an answer, or one chunk of a stream, produced: text, reasoning and tool calls."""
-    size = 0
+    """UTF-8 bytes that an answer, or one chunk of a stream, produced: every text of its choices but roles and ids."""
     choices = answer.get("choices")
-    for choice in choices if isinstance(choices, list) else ():
-        if isinstance(choice, Mapping):
-            size += text_bytes(choice.get("text"))
-            for part in (choice.get("delta"), choice.get("message")):
-                if isinstance(part, Mapping):
-                    size += sum(text_bytes(part.get(name)) for name in ("content", "reasoning_content", "refusal"))
-                    size += _tool_bytes(part.get("tool_calls"))
-    return size
+    return sum(_texts(choice) for choice in choices) if isinstance(choices, list) else 0
 
 
-def _tool_bytes(calls: Any) -> int:
-    size = 0
-    for call in calls if isinstance(calls, list) else ():
-        function = call.get("function") if isinstance(call, Mapping) else None
-        if isinstance(function, Mapping):
-            size += text_bytes(function.get("name")) + text_bytes(function.get("arguments"))
-    return size
+_LABELS = frozenset({"role", "id", "type", "finish_reason", "object", "logprobs"})
+
+
+def _texts(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "replace"))
+    if isinstance(value, list):
+        return sum(_texts(item) for item in value)
+    if isinstance(value, Mapping):
+        return sum(_texts(item) for name, item in value.items() if name not in _LABELS)
+    return 0

@@ -1,9 +1,12 @@
 """Answering over ASGI."""
 
+import asyncio
+
 from gateway.errors import ApiError
-from gateway.incoming import Send
+from gateway.incoming import ClientGoneError, Send
 
 JSON = "application/json"
+STALLED_SECONDS = 60.0
 
 
 class Outgoing:
@@ -15,15 +18,29 @@ class Outgoing:
         # Sent with every answer, once they are known.
         self.rate_headers: dict[str, str] = {}
         self.started = False
+        self._muted = False
+
+    def mute(self) -> None:
+        """The client has gone: what is written from now on goes nowhere."""
+        self._muted = True
 
     async def start(self, status: int, content_type: str, headers: dict[str, str] | None = None) -> None:
         named = {"content-type": content_type, "x-request-id": self._request_id, **self.rate_headers, **(headers or {})}
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()]
         self.started = True
+        if self._muted:
+            return
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
     async def write(self, content: bytes, *, more: bool = True) -> None:
-        await self._send({"type": "http.response.body", "body": content, "more_body": more})
+        """Raises ClientGoneError where the client takes nothing for too long."""
+        if self._muted:
+            return
+        try:
+            async with asyncio.timeout(STALLED_SECONDS):
+                await self._send({"type": "http.response.body", "body": content, "more_body": more})
+        except TimeoutError:
+            raise ClientGoneError from None
 
     async def whole(
         self, status: int, content: bytes, *, content_type: str = JSON, headers: dict[str, str] | None = None

@@ -84,6 +84,10 @@ class Gateway:
     async def failing(self) -> dict[str, str]:
         """What keeps this gateway from serving: nothing, when it is ready."""
         failures = {} if self.watch.offer else {"catalogue": "not read yet"}
+        if self.shipper.refused:
+            failures["usage log"] = "GATEWAY_CREDENTIAL is not accepted"
+        if self.usage_log.blocked:
+            failures["usage log"] = "it can't be written"
         try:
             await self.hotstate.ping()
         except Unreachable as error:
@@ -143,17 +147,21 @@ class Gateway:
             wanted = asked.read(body, endpoint)
             model = offer.sold(wanted.model, endpoint.family)
             tariff = offer.tariff(model, admitted_at) if model else None
-            if model:
-                asked.check_limits(wanted, model)
         except ApiError:
             # What is wrong with the key is said before what is wrong with the request.
             await self._permit(identity, question, outgoing)
             raise
+        question = replace(question, model=wanted.model)
         if not model or not tariff:
-            await self._permit(identity, replace(question, model=wanted.model, offered=False), outgoing)
+            await self._permit(identity, replace(question, offered=False), outgoing)
             raise refusal(Verdict.MODEL_NOT_FOUND, wanted.model)
+        try:
+            asked.check_limits(wanted, model)
+        except ApiError:
+            await self._permit(identity, question, outgoing)
+            raise
         hold = wanted.hold_nanos(endpoint, model, tariff)
-        question = replace(question, model=wanted.model, hold_nanos=hold, tokens=wanted.estimated_tokens())
+        question = replace(question, hold_nanos=hold, tokens=wanted.estimated_tokens())
         await self._permit(identity, question, outgoing)
         running = Running(
             request_id=request_id,

@@ -33,24 +33,35 @@ class Shipper:
         self._url = url
         self._credential = credential
         self._shipping = asyncio.Lock()
+        # Whether our credential is wrong: then what is served would never be charged.
+        self.refused = False
 
     async def run(self, *, sync_seconds: float) -> None:
         """Close, sync and ship for ever. What can't be shipped stays and is tried again."""
+        not_before = last_sync = 0.0
         pause = TICK_SECONDS
-        since_sync = 0.0
         while True:
-            await asyncio.sleep(pause)
-            self._log.close_if_due()
-            since_sync += pause
-            if since_sync >= sync_seconds:
-                since_sync = 0.0
-                await asyncio.to_thread(self._log.syncing())
-            shipped = await self.ship()
-            pause = TICK_SECONDS if shipped else min(LONGEST_PAUSE, pause * 2)
+            await asyncio.sleep(TICK_SECONDS)
+            now = asyncio.get_running_loop().time()
+            try:
+                self._log.close_if_due()
+                await asyncio.to_thread(self._log.finish)
+                if now - last_sync >= sync_seconds:
+                    last_sync = now
+                    await asyncio.to_thread(self._log.syncing())
+                if now >= not_before:
+                    pause = TICK_SECONDS if await self.ship() else min(LONGEST_PAUSE, pause * 2)
+                    not_before = now + pause
+            except Exception:
+                # A disk that is full, say: nothing is lost, and the next turn tries again.
+                log.exception("the usage log is not shipped")
 
     async def drain(self, *, within: float) -> None:
         """Close the log and ship what is left, as far as time allows; the rest is recovered at the next start."""
-        self._log.shut()
+        try:
+            await asyncio.to_thread(self._log.shut)
+        except OSError:
+            log.exception("the last segment is recovered at the next start")
         try:
             async with asyncio.timeout(within):
                 await self.ship()
@@ -76,6 +87,7 @@ class Shipper:
         try:
             content = await asyncio.to_thread(segment.read_bytes)
             async with self._session.put(address, data=content, headers=headers, timeout=TIMEOUT) as response:
+                self.refused = response.status in (401, 403)
                 if response.status in (200, 201):
                     await asyncio.to_thread(segment.unlink)
                     return True

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+import msgspec
 import orjson
 import structlog
 
@@ -15,6 +16,9 @@ log = structlog.get_logger(__name__)
 
 LARGEST_ANSWER = 64 * 1024 * 1024
 LARGEST_ERROR = 64 * 1024
+# A real answer has one of these.
+ANSWERS = frozenset({"choices", "data"})
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class UpstreamError(Exception):
@@ -63,18 +67,26 @@ class Upstreams:
             raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error") from error
 
 
-async def read_json(response: aiohttp.ClientResponse) -> dict[str, object]:
-    """The whole answer, an object. Raises UpstreamError."""
-    content = await response.content.read(LARGEST_ANSWER + 1)
-    while len(content) <= LARGEST_ANSWER and not response.content.at_eof():
-        content += await response.content.read(LARGEST_ANSWER + 1 - len(content))
+async def read_answer(response: aiohttp.ClientResponse) -> dict[str, msgspec.Raw]:
+    """The members of the whole answer, raw. Raises UpstreamError where it is no answer but, say, an error."""
+    content = bytearray()
+    async for part in response.content.iter_any():
+        content += part
+        if len(content) > LARGEST_ANSWER:
+            raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error")
     try:
-        answer = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        answer = None
-    if len(content) > LARGEST_ANSWER or not isinstance(answer, dict):
+        answer = _members.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error") from None
+    if "error" in answer or not ANSWERS.intersection(answer):
         raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error")
     return answer
+
+
+def require_stream(response: aiohttp.ClientResponse) -> None:
+    """Raises UpstreamError where what comes is no stream of events."""
+    if response.content_type != "text/event-stream":
+        raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error")
 
 
 async def _failure(response: aiohttp.ClientResponse, route: OfferedRoute) -> UpstreamError:
@@ -87,16 +99,20 @@ async def _failure(response: aiohttp.ClientResponse, route: OfferedRoute) -> Ups
         return UpstreamError(errors.UPSTREAM_DOWN, "upstream_error")
     if status == 429:
         return UpstreamError(errors.UPSTREAM_BUSY, "upstream_error")
+    if status in (402, 404):
+        # Our account there, or our name of the model: nothing that the client could mend.
+        return UpstreamError(errors.UPSTREAM_DOWN, "upstream_error")
     if 400 <= status < 500:
-        return UpstreamError(_clients_fault(status, content), "refused")
+        return UpstreamError(_clients_fault(status, content, route), "refused")
     return UpstreamError(errors.UPSTREAM_DOWN if status == 503 else errors.UPSTREAM_BROKEN, "upstream_error")
 
 
-def _clients_fault(status: int, content: bytes) -> ApiError:
-    """The upstream's own words about the request, where they are an OpenAI error."""
+def _clients_fault(status: int, content: bytes, route: OfferedRoute) -> ApiError:
+    """The upstream's own words about the request, where they are an OpenAI error; its name of the model is left out."""
     try:
         told = orjson.loads(content)["error"]
-        message, param, code = str(told["message"])[:2000], told.get("param"), told.get("code")
+        message = str(told["message"])[:2000].replace(route.upstream_model, "the model")
+        param, code = told.get("param"), told.get("code")
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         message, param, code = "The model refused this request.", None, None
     param, code = (value if isinstance(value, str) else None for value in (param, code))

@@ -1,5 +1,7 @@
 """The official SDK gets what it expects, and what it used is logged to the token and the nano-dollar."""
 
+import json
+
 import pytest
 
 from tests.gateway.conftest import RunningGateway
@@ -87,8 +89,9 @@ def test_an_explicit_zero_is_not_replaced_by_an_estimate(gateway: RunningGateway
 def test_missing_usage_is_estimated_and_marked(gateway: RunningGateway, stream: bool) -> None:
     gateway.chat("abcdefgh !nousage", stream=stream)
     (line,) = gateway.lines()
-    assert line["estimated"] is True
-    assert line["usage"]["input_tokens"] == -(-len("abcdefgh !nousage") // 4)
+    assert (line["estimated"], line["estimator"]) == (True, 1)
+    messages = json.dumps([{"role": "user", "content": "abcdefgh !nousage"}])
+    assert line["usage"]["input_tokens"] == -(-len(messages) // 4)
     assert line["usage"]["output_tokens"] == -(-len("You said: abcdefgh !nousage") // 4)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from hypothesis import given
@@ -85,6 +86,26 @@ def test_no_answer_within_its_limits_costs_more_than_its_hold(text: str, most: i
 
 
 def test_the_upstream_is_asked_for_usage_and_by_its_own_name() -> None:
-    body = orjson.loads(asked(stream=True, stream_options={"x": 1}).for_upstream(CHAT, "theirs"))
+    body = orjson.loads(asked(stream=True, stream_options={"x": 1}).for_upstream(CHAT, MODEL, "theirs"))
     assert body["model"] == "theirs"
     assert body["stream_options"] == {"x": 1, "include_usage": True}
+
+
+def test_the_upstream_is_told_the_limit_that_was_held() -> None:
+    unlimited = asked(messages=[{"role": "user", "content": "x"}])
+    assert orjson.loads(unlimited.for_upstream(CHAT, MODEL, "m"))["max_tokens"] == MODEL.max_output_tokens
+    limited = asked(max_completion_tokens=7)
+    assert "max_tokens" not in orjson.loads(limited.for_upstream(CHAT, MODEL, "m"))
+
+
+def test_what_the_client_sent_reaches_the_upstream_as_it_is() -> None:
+    body = b'{"model":"m","seed":123456789012345678901234567890,"x":{"deep":[1.0,1e5]},"max_tokens":5}'
+    sent = read(body, CHAT).for_upstream(CHAT, MODEL, "theirs")
+    assert sent == body.replace(b'"model":"m"', b'"model":"theirs"')
+
+
+def test_no_objects_are_built_of_what_only_the_upstream_reads() -> None:
+    """Three million empty lists would stop the gateway for seconds."""
+    question = read(b'{"model":"m","input":[' + b"[]," * 3_300_000 + b"[]]}", EMBEDDINGS)
+    assert isinstance(question.members["input"], msgspec.Raw)
+    assert question.hold_nanos(EMBEDDINGS, MODEL, TARIFF) > 9_900_000

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.metering import estimated, output_bytes, reported, text_bytes
+from gateway.metering import estimated, input_bytes, output_bytes, reported
 
 counts = st.integers(0, 10**6)
 
@@ -49,15 +49,19 @@ def test_an_explicit_zero_is_a_report() -> None:
 
 
 def test_our_own_count_is_bytes_over_four_rounded_up() -> None:
-    assert estimated(9, 0) == {"requests": 1, "input_tokens": 3, "output_tokens": 0}
+    assert estimated(9, 5, most_output=100) == {"requests": 1, "input_tokens": 3, "output_tokens": 2}
 
 
-def test_text_is_found_in_messages_parts_and_lists() -> None:
-    messages = [{"role": "user", "content": [{"type": "text", "text": "héé"}, {"type": "image_url", "image_url": {}}]}]
-    assert text_bytes(messages) == 5
-    assert text_bytes(["ab", "c"]) == 3
+def test_our_own_count_is_never_more_than_was_allowed() -> None:
+    assert estimated(0, 1000, most_output=7)["output_tokens"] == 7
+
+
+def test_embedded_files_are_not_counted_as_text() -> None:
+    raw = b'[{"image_url":{"url":"data:image/png;base64,' + b"A" * 100_000 + b'"}}]'
+    assert input_bytes(raw) == len(b'[{"image_url":{"url":}}]')
 
 
 def test_tool_calls_are_output() -> None:
     call = {"function": {"name": "ab", "arguments": "{}"}}
-    assert output_bytes({"choices": [{"delta": {"tool_calls": [call]}}]}) == 4
+    assert output_bytes({"choices": [{"delta": {"role": "assistant", "tool_calls": [{"id": "x", **call}]}}]}) == 4
+    assert output_bytes({"choices": [{"delta": {"reasoning": "abc", "function_call": {"arguments": "{}"}}}]}) == 5

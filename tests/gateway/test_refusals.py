@@ -123,6 +123,7 @@ def test_two_different_keys_in_one_request(gateway: RunningGateway) -> None:
         b'{"model": "demo-chat", "max_tokens": 99999999}',
         b'{"model": "demo-chat", "max_completion_tokens": "many"}',
         b'{"model": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+        b'{"model": "demo-chat", "messages": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
     ],
 )
 def test_a_bad_body(gateway: RunningGateway, body: bytes) -> None:
@@ -133,6 +134,13 @@ def test_what_is_wrong_with_the_key_is_said_first(gateway: RunningGateway) -> No
     assert gateway.key
     revoke_key(gateway.key, actor=None, now=NOW)
     assert gateway.post("/v1/chat/completions", b"{").error == NO_KEY
+    assert gateway.chat(max_tokens=10**8).error == NO_KEY
+
+
+def test_a_model_that_is_not_allowed_does_not_tell_its_limits(gateway: RunningGateway) -> None:
+    assert gateway.organization
+    gateway.secret = make_key(gateway.organization, allowed_models=["other"])[1]
+    assert gateway.chat(max_tokens=10**8).error == (404, INVALID, "model_not_found")
 
 
 @pytest.mark.parametrize("chunked", [False, True])

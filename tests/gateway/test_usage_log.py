@@ -31,6 +31,11 @@ def append(log: UsageLog, request_id: UUID | None = None) -> None:
     )
 
 
+def close(log: UsageLog) -> None:
+    log.close_if_due()
+    log.finish()
+
+
 def numbers(folder: Path) -> list[int]:
     lines = [line for path in sorted(folder.glob("gw-*.jsonl")) for line in path.read_bytes().splitlines()]
     return [json.loads(line)["seq"] for line in lines]
@@ -39,9 +44,9 @@ def numbers(folder: Path) -> list[int]:
 def test_segments_are_closed_by_age(tmp_path: Path) -> None:
     log = make_log(tmp_path)
     append(log)
-    log.close_if_due()
+    close(log)
     append(log)
-    log.close_if_due()
+    close(log)
     assert len(log.closed()) == 2
     assert numbers(tmp_path) == [1, 2]
 
@@ -50,6 +55,7 @@ def test_segments_are_closed_by_size(tmp_path: Path) -> None:
     log = make_log(tmp_path, largest_bytes=1, oldest_seconds=999)
     append(log)
     append(log)
+    log.finish()
     assert len(log.closed()) == 2
 
 
@@ -65,31 +71,58 @@ def test_what_a_kill_left_is_recovered_and_numbers_go_on(tmp_path: Path) -> None
     append(killed)
     recovered = make_log(tmp_path)
     append(recovered)
-    recovered.close_if_due()
+    close(recovered)
     assert numbers(tmp_path) == [1, 2, 3]
     assert recovered.source == killed.source
 
 
 def test_a_torn_line_is_kept_and_takes_no_number(tmp_path: Path) -> None:
     append(make_log(tmp_path))
-    with (tmp_path / "open.jsonl").open("ab") as file:
+    (left,) = tmp_path.glob("open.*.jsonl")
+    with left.open("ab") as file:
         file.write(b'{"v":1,"id":"01')
     recovered = make_log(tmp_path)
     append(recovered)
-    recovered.close_if_due()
+    close(recovered)
     first, second = (path.read_bytes().splitlines() for path in recovered.closed())
     assert first[1] == b'{"v":1,"id":"01'
     assert json.loads(second[0])["seq"] == 2
 
 
-def test_a_kill_between_the_state_and_the_name_skips_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_between_the_state_and_the_name_skips_no_number(tmp_path: Path) -> None:
     log = make_log(tmp_path)
     append(log)
     log._save_state()
     recovered = make_log(tmp_path)
     append(recovered)
-    recovered.close_if_due()
+    close(recovered)
     assert numbers(tmp_path) == [1, 2]
+
+
+def test_a_disk_that_is_full_when_a_segment_ends_mixes_up_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old file goes on where no new one can be made, and a descriptor is never used after it was closed."""
+    log = make_log(tmp_path)
+    append(log)
+
+    def full(*args: Any, **kwargs: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as no_space:
+        no_space.setattr("gateway.usage_log.os.open", full)
+        log.close_segment()
+    append(log)
+    close(log)
+    with monkeypatch.context() as no_space:
+        no_space.setattr(UsageLog, "_save_state", full)
+        append(log)
+        log.close_if_due()
+        with pytest.raises(OSError, match="No space"):
+            log.finish()
+    append(log)
+    close(log)
+    assert numbers(tmp_path) == [1, 2, 3, 4]
 
 
 def test_two_writers_have_two_folders(tmp_path: Path) -> None:

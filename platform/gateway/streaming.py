@@ -1,0 +1,129 @@
+"""A stream of events, passed on as it comes: metered, cleaned of what the client didn't ask for, and covered."""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import aiohttp
+import orjson
+
+from billing.rating import worst_case
+from gateway import errors, events, metering
+from gateway.asked import STREAM_STEP_TOKENS
+from gateway.upstream import UpstreamError, require_stream
+from hotstate.errors import Unreachable
+
+if TYPE_CHECKING:
+    from gateway.running import Running
+
+# No token has more text than that: an upstream that goes on is one that ignores its limit.
+MOST_BYTES_PER_TOKEN = 64
+GROWTH_ATTEMPTS, GROWTH_PAUSE_SECONDS = 5, 0.4
+DRAIN_SECONDS = 0.5
+DONE = b"data: [DONE]\n\n"
+
+
+class Stream:
+    def __init__(self, running: "Running") -> None:
+        self._running = running
+        self._progress = running.progress
+        self._limit = running.asked.output_limit(running.model)
+        self._done = False
+
+    async def pass_on(self, response: aiohttp.ClientResponse) -> None:
+        """Pass the upstream's events to the client. Raises UpstreamError, ClientGoneError."""
+        require_stream(response)
+        try:
+            await self._events(response)
+        except (aiohttp.ClientError, TimeoutError):
+            # An answer that is complete, usage included, stays complete whatever the connection does afterwards.
+            if not self._progress.finished or self._progress.reported is None:
+                raise
+        except (events.GarbageError, orjson.JSONDecodeError) as error:
+            raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error") from error
+        if not self._progress.finished:
+            raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error")
+        self._progress.answered = True
+        await self._running.outgoing.write(b"" if self._done else DONE, more=False)
+        with suppress(aiohttp.ClientError, TimeoutError):
+            # Read to its end, a connection can be used again.
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await response.content.read()
+
+    async def _events(self, response: aiohttp.ClientResponse) -> None:
+        reader = events.EventReader()
+        async for content in response.content.iter_any():
+            await self._write(reader.feed(content))
+            if self._done:
+                return
+        if rest := reader.rest():
+            await self._write([rest + b"\n\n"])
+
+    async def _write(self, incoming: Iterable[bytes]) -> None:
+        """Pass events on. Where one is bad, those before it still reach the client; what isn't covered does not."""
+        passed: list[bytes] = []
+        before = self._progress.output_bytes
+        try:
+            # Not extend(): what came before a bad event has to be in the list.
+            for event in incoming:
+                passed.append(self._pass(event))  # noqa: PERF401
+        finally:
+            if content := b"".join(passed):
+                await self._cover(before)
+                outgoing = self._running.outgoing
+                if not outgoing.started:
+                    await outgoing.start(200, "text/event-stream; charset=utf-8", {"cache-control": "no-cache"})
+                await outgoing.write(content)
+
+    def _pass(self, event: bytes) -> bytes:
+        """What the client gets of an event, after it was metered. Raises JSONDecodeError, UpstreamError."""
+        data = events.data(event)
+        if data is None or self._done:
+            return event if event.startswith(b":") else b""
+        if data == b"[DONE]":
+            self._progress.finished = self._done = True
+            return DONE
+        chunk = orjson.loads(data)
+        if not isinstance(chunk, dict) or "error" in chunk:
+            raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error")
+        usage, choices = chunk.get("usage"), chunk.get("choices")
+        if usage is not None:
+            self._progress.reported = metering.reported(usage) or self._progress.reported
+        self._progress.output_bytes += metering.output_bytes(chunk)
+        # `echo` repeats the prompt before the answer.
+        if self._progress.output_bytes > MOST_BYTES_PER_TOKEN * self._limit + self._running.asked.size:
+            raise UpstreamError(errors.HOLD_EXHAUSTED, "hold_exhausted")
+        if isinstance(choices, list) and any(isinstance(one, dict) and one.get("finish_reason") for one in choices):
+            self._progress.finished = True
+        if not self._running.asked.wants_usage:
+            # Clients index choices[0]: the chunk that we asked for is not theirs.
+            if choices == [] and usage is not None:
+                return b""
+            chunk.pop("usage", None)
+        if "model" in chunk:
+            chunk["model"] = self._running.model.public_id
+        return b"data: " + orjson.dumps(chunk) + b"\n\n"
+
+    async def _cover(self, before: int) -> None:
+        """Set more money aside before more output is passed on: a token has at least a byte."""
+        running = self._running
+        while self._progress.output_bytes > running.covered_tokens and running.covered_tokens < self._limit:
+            wanted = max(STREAM_STEP_TOKENS, self._progress.output_bytes - before)
+            step = min(self._limit - running.covered_tokens, wanted)
+            if not await self._grown(worst_case(0, step, running.tariff)):
+                # What the client doesn't get, it doesn't pay.
+                self._progress.output_bytes = before
+                raise UpstreamError(errors.HOLD_EXHAUSTED, "hold_exhausted")
+            running.covered_tokens += step
+
+    async def _grown(self, nanos: int) -> bool:
+        """Ask for more; a Valkey that is away for a moment is waited for."""
+        running = self._running
+        for _ in range(GROWTH_ATTEMPTS):
+            with suppress(Unreachable):
+                now = datetime.now(UTC)
+                return await running.hotstate.grow(running.identity.record, str(running.request_id), nanos, now=now)
+            await asyncio.sleep(GROWTH_PAUSE_SECONDS)
+        return False

@@ -1,0 +1,64 @@
+"""An upstream that says exactly what a test wants, byte for byte."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+Script = Sequence[bytes | float]
+
+
+def whole(
+    body: bytes, *, status: str = "200 OK", headers: bytes = b"", content_type: str = "application/json"
+) -> bytes:
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n".encode()
+    return head + headers + b"\r\n" + body
+
+
+def chunk(content: str = "", *, finish: str | None = None, usage: tuple[int, int] | None = None) -> bytes:
+    choices = [{"index": 0, "delta": {"content": content}, "finish_reason": finish}]
+    event: dict[str, Any] = {
+        "id": "x",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "m",
+        "choices": choices,
+    }
+    if usage:
+        event |= {"choices": [], "usage": {"prompt_tokens": usage[0], "completion_tokens": usage[1]}}
+    return b"data: " + json.dumps(event).encode() + b"\n\n"
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+@contextmanager
+def upstream(script: Script) -> Iterator[str]:
+    """Answer every request with the script: bytes are sent, numbers are seconds of silence. Gives the base URL."""
+    server = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=_serve, args=(server, script), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+    finally:
+        server.close()
+
+
+def _serve(server: socket.socket, script: Script) -> None:
+    with suppress(OSError):
+        while True:
+            client, _ = server.accept()
+            threading.Thread(target=_answer, args=(client, script), daemon=True).start()
+
+
+def _answer(client: socket.socket, script: Script) -> None:
+    with client, suppress(OSError):
+        client.recv(1_000_000)
+        for step in script:
+            if isinstance(step, bytes):
+                client.sendall(step)
+            else:
+                time.sleep(step)
