@@ -25,7 +25,7 @@ class Pools:
 
     @classmethod
     def load(cls, organization_ids: Iterable[int], now: datetime) -> Self:
-        """Read what can burn. It takes no lock: whoever changes a grant holds the lock on its organization's balance."""
+        """Read what can burn. Takes no lock: whoever changes a grant has locked its organization's balance."""
         pools = cls()
         found = CreditGrant.objects.filter(organization_id__in=organization_ids, remaining_nanos__gt=0)
         for grant in found.exclude(expires_at__lte=now).order_by(

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import OperationalError, transaction
+from psycopg.errors import LockNotAvailable
 
 from accounts.models import User, audit
 from billing.meters import METERS
@@ -35,14 +36,15 @@ def publish_prices(
 ) -> PriceVersion:
     """Add a version: meter → (nano-dollars, per so many units), in force from a moment or as soon as gateways can know.
 
-    A version that starts at the very same moment is superseded. Raises PriceError.
+    A version that starts at the very same moment is superseded. Raises PriceError. It waits for nobody, and the caller
+    commits at once: a version whose commit came after its start would be charged by gateway and worker differently.
     """
     _validate(prices)
     starts = effective_from or now + NOTICE
     if starts < now + NOTICE:
         raise PriceError("Prices can't start in the past: requests were already charged at the old ones.")
     with transaction.atomic():
-        Model.objects.select_for_update().get(pk=model.pk)
+        _lock(model)
         before = prices_of(PriceVersion.objects.in_force(now).filter(model=model).first())
         PriceVersion.objects.standing().filter(model=model, effective_from=starts).update(superseded_at=now)
         version = PriceVersion.objects.create(
@@ -56,6 +58,16 @@ def publish_prices(
         audit.record("prices.publish", model.public_id, actor=actor, before=before, after=after, reason=reason, now=now)
         announce(now)
     return version
+
+
+def _lock(model: Model) -> None:
+    """One publication at a time; a posting that refers to the model neither waits for it nor hinders it."""
+    try:
+        Model.objects.select_for_update(nowait=True, no_key=True).get(pk=model.pk)
+    except OperationalError as error:
+        if not isinstance(error.__cause__, LockNotAvailable):
+            raise
+        raise PriceError("Somebody else is changing this model or its prices at this moment: try again.") from error
 
 
 def prices_of(version: PriceVersion | None) -> dict[str, object]:
