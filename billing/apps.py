@@ -8,11 +8,12 @@ class BillingConfig(AppConfig):
     name = "billing"
 
     def ready(self) -> None:
-        from billing.published import records
+        from billing.published import posted, records
         from hotstate import rebuild
 
         post_migrate.connect(make_partitions, sender=self)
         rebuild.sources.append(records)
+        rebuild.posted.append(posted)
 
 
 def make_partitions(**_kwargs: Any) -> None:

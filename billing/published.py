@@ -2,9 +2,15 @@
 
 from collections.abc import Iterator
 
-from billing.models import Balance
+from billing.models import Balance, UsageEvent
 from hotstate.publish import Record
 from hotstate.records import BalanceRecord
+
+
+def posted(request_ids: list[str]) -> set[str]:
+    """Those of these requests that are in the books."""
+    found = UsageEvent.objects.filter(pk__in=request_ids).values_list("pk", flat=True)
+    return {str(pk) for pk in found}
 
 
 def records() -> Iterator[Record]:

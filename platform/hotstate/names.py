@@ -2,6 +2,7 @@
 
 CATALOG_VERSION = "km:catalog"
 ALL_LEASES = "km:{org_*}:leases"
+ALL_HOLDS = "km:{org_*}:holds"
 
 
 def decision_keys(org: str, key: str = "") -> list[str]:

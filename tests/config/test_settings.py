@@ -28,6 +28,14 @@ def test_a_server_refuses_to_start_without_secrets(module: str) -> None:
         assert f"keymeter.E001: {name} is not set" in started.stderr
 
 
+def test_a_gateway_without_its_credential_would_serve_what_nobody_charges() -> None:
+    environment = {**os.environ, "GATEWAY_CREDENTIAL": ""}
+    command = [sys.executable, "-c", "import gateway.asgi"]
+    started = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert started.returncode == 2
+    assert "keymeter.E001: GATEWAY_CREDENTIAL is not set" in started.stderr
+
+
 def test_the_system_check_names_what_is_malformed() -> None:
     settings = {**os.environ, "SECRET_KEY": "short", "KEY_PEPPERS": "1:zz", "SIGNUP_CREDIT": "five"}
     checked = subprocess.run(

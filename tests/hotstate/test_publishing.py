@@ -9,12 +9,23 @@ from django.db import transaction
 
 from accounts.keys import create_key, revoke_key
 from accounts.models import Organization
+from billing.posting import post_segment
 from hotstate import holds, names, outbox, publish, rebuild, scripts
 from hotstate.client import valkey
 from hotstate.errors import Unreachable
 from hotstate.models import OutboxEntry
 from hotstate.records import BalanceRecord, KeyRecord, OrganizationRecord, Windows
-from tests.cast import DOLLAR, give_credit, make_key, make_organization
+from tests.cast import (
+    DOLLAR,
+    give_credit,
+    make_key,
+    make_model,
+    make_organization,
+    make_segment,
+    raw,
+    request_id,
+    usage_line,
+)
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -215,6 +226,20 @@ class TestOutbox:
         assert valkey().hget(keys[0], "balance") == str(DOLLAR).encode()
         assert valkey().hget(keys[1], "revoked") == b"0"
         assert not rebuild.rebuild_if_restarted()
+
+    def test_holds_that_are_posted_go_when_an_older_state_came_back(self, organization: Organization) -> None:
+        make_model()
+        give_credit(organization, DOLLAR)
+        key, _ = make_key(organization)
+        line, running = usage_line(key), str(request_id(datetime.now(UTC)))
+        post_segment(make_segment(raw(line)).pk, now=datetime.now(UTC))
+        keys = names.decision_keys(organization.public_id, key.public_id)
+        valkey().hset(keys[2], mapping={line["id"]: f"settled:5:{key.public_id}", running: f"open:7:{key.public_id}"})
+        valkey().hset(keys[0], "held", 12)
+        valkey().delete(rebuild.MARK)
+        rebuild.rebuild_if_restarted()
+        assert list(valkey().hgetall(keys[2])) == [running.encode()]
+        assert int(valkey().hget(keys[0], "held") or 0) == 7
 
 
 @pytest.fixture
