@@ -23,7 +23,6 @@ from tests.cast import (
     make_organization,
     make_segment,
     raw,
-    request_id,
     usage_line,
 )
 
@@ -231,7 +230,7 @@ class TestOutbox:
         make_model()
         give_credit(organization, DOLLAR)
         key, _ = make_key(organization)
-        line, running = usage_line(key), str(request_id(datetime.now(UTC)))
+        line, running = usage_line(key), str(cast.request_id(datetime.now(UTC)))
         post_segment(make_segment(raw(line)).pk, now=datetime.now(UTC))
         keys = names.decision_keys(organization.public_id, key.public_id)
         valkey().hset(keys[2], mapping={line["id"]: f"settled:5:{key.public_id}", running: f"open:7:{key.public_id}"})

@@ -1,0 +1,275 @@
+"""Any interleaving of requests, settlements, postings, revocations, limit changes and clock steps gives what a plain
+Python model of the decision gives."""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from hotstate import names, publish, scripts
+from hotstate.client import valkey
+from hotstate.records import BalanceRecord, Budgets, KeyRecord, Limits, OrganizationRecord, Spent, Windows
+
+ORG, KEYS = "org_m", ("key_a", "key_b")
+START = datetime(2026, 11, 29, 23, 50, tzinfo=UTC)
+LEASE_MS = 60_000
+WINDOW_MS = {"requests_per_minute": 60_000, "tokens_per_minute": 60_000, "requests_per_day": 86_400_000}
+
+maybe = st.none() | st.integers(1, 6)
+limit_sets = st.builds(
+    Limits, requests_per_minute=maybe, tokens_per_minute=st.none() | st.integers(1, 500), requests_per_day=maybe,
+    concurrent_requests=maybe,
+)  # fmt: skip
+budget = st.none() | st.integers(0, 300)
+budget_sets = st.builds(Budgets, day=budget, week=budget, month=budget, total=budget)
+
+
+@dataclass
+class Hold:
+    key: str
+    amount: int
+    open: bool
+    until_ms: int
+
+
+@dataclass
+class Model:
+    """The decision as one would say it."""
+
+    now: datetime = START
+    balance: int = 500
+    overdraft: int = 0
+    suspended: bool = False
+    limits: dict[str, Limits] = field(default_factory=dict)
+    budgets: dict[str, Budgets] = field(default_factory=dict)
+    revoked: set[str] = field(default_factory=set)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    paid_back_at: dict[tuple[str, str], float] = field(default_factory=dict)
+    spent: dict[str, list[tuple[datetime, int]]] = field(default_factory=lambda: {key: [] for key in KEYS})
+
+    @property
+    def now_ms(self) -> int:
+        return int(self.now.timestamp() * 1000)
+
+    def held(self, key: str | None = None) -> int:
+        return sum(hold.amount for hold in self.holds.values() if key in (None, hold.key))
+
+    def running(self, key: str | None = None) -> int:
+        return sum(hold.open for hold in self.holds.values() if key in (None, hold.key))
+
+    def spent_in(self, key: str) -> dict[str, int]:
+        windows = Windows.at(self.now)
+        sums = {"day": 0, "week": 0, "month": 0, "total": 0}
+        for at, nanos in self.spent[key]:
+            sums["total"] += nanos
+            for name, window, mine in zip(("day", "week", "month"), Windows.at(at), windows, strict=True):
+                sums[name] += nanos if window == mine else 0
+        return sums
+
+    def decide(self, request_id: str, key: str, amount: int, tokens: int) -> str:
+        if key in self.revoked:
+            return "revoked"
+        if self.suspended:
+            return "suspended"
+        if request_id in self.holds:
+            return "allowed"
+        spent = self.spent_in(key)
+        for name in ("day", "week", "month", "total"):
+            most = getattr(self.budgets[key], name)
+            used = spent[name] + self.held(key)
+            if most is not None and (used + amount > most or used >= most):
+                return "budget_exhausted"
+        if amount > 0 and amount > self.balance + self.overdraft - self.held():
+            return "insufficient_balance"
+        after: dict[tuple[str, str], float] = {}
+        for who in (key, ORG):
+            for name, window in WINDOW_MS.items():
+                most = getattr(self.limits[who], name)
+                if most is not None:
+                    cost = tokens if name == "tokens_per_minute" else 1
+                    before = max(self.paid_back_at.get((who, name), 0.0), self.now_ms)
+                    after[who, name] = before + cost * (window / most)
+                    if cost > 0 and after[who, name] - self.now_ms - window > 0.01:
+                        return "rate_limited"
+        for who, running in ((key, self.running(key)), (ORG, self.running())):
+            most = self.limits[who].concurrent_requests
+            if most is not None and running >= most:
+                return "concurrency_limited"
+        self.paid_back_at |= {what: float(f"{moment:.3f}") for what, moment in after.items()}
+        self.holds[request_id] = Hold(key, amount, open=True, until_ms=self.now_ms + LEASE_MS)
+        return "allowed"
+
+    def settle(self, request_id: str, charge: int, more_tokens: int) -> None:
+        hold = self.holds.get(request_id)
+        if hold and hold.open:
+            self.holds[request_id] = replace(hold, amount=charge, open=False)
+            for who in (hold.key, ORG):
+                most, what = self.limits[who].tokens_per_minute, (who, "tokens_per_minute")
+                if most is not None and what in self.paid_back_at:
+                    corrected = self.paid_back_at[what] + more_tokens * 60_000 / most
+                    self.paid_back_at[what] = float(f"{corrected:.3f}")
+
+
+class DecisionMachine(RuleBasedStateMachine):
+    @initialize()
+    def begin(self) -> None:
+        valkey().flushdb()
+        self.model, self.version, self.count = Model(), 0, 0
+        for who in (*KEYS, ORG):
+            self.model.limits[who] = Limits()
+        for key in KEYS:
+            self.model.budgets[key] = Budgets()
+        self.publish_all()
+
+    def publish_all(self, *posted: str) -> None:
+        self.version += 1
+        model = self.model
+        publish.put(
+            valkey(),
+            OrganizationRecord(
+                org=ORG,
+                version=self.version,
+                suspended=model.suspended,
+                overdraft_nanos=model.overdraft,
+                limits=model.limits[ORG],
+            ),
+        )
+        for key in KEYS:
+            record = KeyRecord(
+                key=key,
+                org=ORG,
+                version=self.version,
+                revoked=key in model.revoked,
+                expires_ms=None,
+                scopes=frozenset(),
+                models=frozenset(),
+                secrets={},
+                limits=model.limits[key],
+                budgets=model.budgets[key],
+            )
+            publish.put(valkey(), record)
+        spent = [Spent(key=key, windows=Windows.at(model.now), **model.spent_in(key)) for key in KEYS]
+        balance = BalanceRecord(org=ORG, version=self.version, nanos=model.balance, posted=posted, spent=tuple(spent))
+        publish.put(valkey(), balance)
+
+    def run(self, script: str, key: str, *arguments: Any) -> Any:
+        return valkey().eval(script, 5, *names.decision_keys(ORG, key), *arguments)
+
+    @rule(key=st.sampled_from(KEYS), amount=st.integers(0, 200), tokens=st.integers(0, 300), again=st.booleans())
+    def request(self, key: str, amount: int, tokens: int, again: bool) -> None:
+        if again and self.model.holds:
+            request_id = next(iter(self.model.holds))
+            key = self.model.holds[request_id].key
+        else:
+            self.count += 1
+            request_id = f"r{self.count}"
+        windows = Windows.at(self.model.now)
+        answer = self.run(
+            scripts.DECIDE,
+            key,
+            self.model.now_ms,
+            request_id,
+            self.version,
+            "",
+            amount,
+            LEASE_MS,
+            key,
+            tokens,
+            *windows,
+        )
+        assert answer[0].decode() == self.model.decide(request_id, key, amount, tokens)
+
+    @rule(charge=st.integers(0, 150), more_tokens=st.integers(-200, 100), which=st.integers(0, 5))
+    def settle(self, charge: int, more_tokens: int, which: int) -> None:
+        request_id = self.pick(which)
+        self.model.settle(request_id, charge, more_tokens)
+        key = self.model.holds[request_id].key if request_id in self.model.holds else KEYS[0]
+        self.run(scripts.SETTLE, key, request_id, charge, more_tokens)
+
+    @rule(which=st.integers(0, 5))
+    def release(self, which: int) -> None:
+        request_id = self.pick(which)
+        self.run(scripts.RELEASE, KEYS[0], request_id)
+        hold = self.model.holds.get(request_id)
+        if hold and hold.open:
+            del self.model.holds[request_id]
+
+    @rule()
+    def post(self) -> None:
+        """The ledger posts what is settled: new balance, spending and the end of those holds come together."""
+        settled = [request_id for request_id, hold in self.model.holds.items() if not hold.open]
+        for request_id in settled:
+            hold = self.model.holds.pop(request_id)
+            self.model.balance -= hold.amount
+            self.model.spent[hold.key].append((self.model.now, hold.amount))
+        self.publish_all(*settled)
+
+    @rule(nanos=st.integers(0, 500))
+    def top_up(self, nanos: int) -> None:
+        self.model.balance += nanos
+        self.publish_all()
+
+    @rule(key=st.sampled_from(KEYS), limits=limit_sets, budgets=budget_sets)
+    def change_key(self, key: str, limits: Limits, budgets: Budgets) -> None:
+        self.model.limits[key], self.model.budgets[key] = limits, budgets
+        self.publish_all()
+
+    @rule(limits=limit_sets, overdraft=st.integers(0, 100), suspended=st.booleans())
+    def change_organization(self, limits: Limits, overdraft: int, suspended: bool) -> None:
+        self.model.limits[ORG], self.model.overdraft, self.model.suspended = limits, overdraft, suspended
+        self.publish_all()
+
+    @rule(key=st.sampled_from(KEYS))
+    def revoke(self, key: str) -> None:
+        if self.count > 10:
+            self.model.revoked.add(key)
+            self.publish_all()
+
+    @rule(version=st.integers(1, 3))
+    def late_write(self, version: int) -> None:
+        """A record that was on its way for long changes nothing."""
+        late = BalanceRecord(org=ORG, version=max(0, self.version - version), nanos=10**9)
+        publish.put(valkey(), late)
+
+    @rule(seconds=st.floats(0, 90))
+    def clock(self, seconds: float) -> None:
+        self.model.now += timedelta(milliseconds=int(seconds * 1000))
+
+    @rule()
+    def lapse(self) -> None:
+        self.run(scripts.LAPSE, KEYS[0], self.model.now_ms)
+        lapsed = [id for id, hold in self.model.holds.items() if hold.open and hold.until_ms <= self.model.now_ms]
+        for request_id in lapsed:
+            del self.model.holds[request_id]
+
+    @invariant()
+    def what_is_held_is_the_sum_of_the_holds(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        organization, _, _, leases, counters = names.decision_keys(ORG)
+        assert int(valkey().hget(organization, "held") or 0) == self.model.held()
+        assert int(valkey().hget(counters, "open") or 0) == self.model.running() == valkey().zcard(leases)
+        for key in KEYS:
+            assert int(valkey().hget(counters, f"{key}:held") or 0) == self.model.held(key)
+            assert int(valkey().hget(counters, f"{key}:open") or 0) == self.model.running(key)
+
+    def pick(self, which: int) -> str:
+        ids = list(self.model.holds)
+        return ids[which % len(ids)] if ids else "nothing"
+
+
+def test_the_script_is_the_model(empty_valkey: Any) -> None:
+    run_state_machine_as_test(
+        DecisionMachine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None)
+    )
+
+
+@pytest.mark.extended
+def test_the_script_is_the_model_at_length(empty_valkey: Any) -> None:
+    run_state_machine_as_test(
+        DecisionMachine, settings=settings(max_examples=1500, stateful_step_count=80, deadline=None)
+    )
