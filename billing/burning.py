@@ -4,34 +4,49 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from django.db import connection
 from django.db.models import F
 
-from billing.models import CreditGrant, GrantBurn
+from billing.models import CreditGrant
 
 if TYPE_CHECKING:
     from billing.ledger import GrantTerms
+
+
+@dataclass(slots=True)
+class Pool:
+    """What a grant has left, nano-dollars."""
+
+    grant_id: int
+    remaining_nanos: int
+
+
+class Burn(NamedTuple):
+    grant_id: int
+    transaction_id: int
+    amount_nanos: int
 
 
 @dataclass
 class Pools:
     """The grants of some organizations in burn order; changes are written by `save`."""
 
-    grants: dict[int, list[CreditGrant]] = field(default_factory=lambda: defaultdict(list))
-    touched: dict[int, CreditGrant] = field(default_factory=dict)
-    burns: list[GrantBurn] = field(default_factory=list)
+    grants: dict[int, list[Pool]] = field(default_factory=lambda: defaultdict(list))
+    touched: dict[int, Pool] = field(default_factory=dict)
+    burns: list[Burn] = field(default_factory=list)
 
     @classmethod
     def load(cls, organization_ids: Iterable[int], now: datetime) -> Self:
         """Read what can burn. Takes no lock: whoever changes a grant has locked its organization's balance."""
         pools = cls()
         found = CreditGrant.objects.filter(organization_id__in=organization_ids, remaining_nanos__gt=0)
-        for grant in found.exclude(expires_at__lte=now).order_by(
+        in_order = found.exclude(expires_at__lte=now).order_by(
             "organization_id", "priority", F("expires_at").asc(nulls_last=True), "id"
-        ):
-            pools.grants[grant.organization_id].append(grant)
+        )
+        for organization_id, grant_id, remaining in in_order.values_list("organization_id", "id", "remaining_nanos"):
+            pools.grants[organization_id].append(Pool(grant_id, remaining))
         return pools
 
     def burn(self, organization_id: int, wanted: int, transaction_id: int) -> int:
@@ -39,13 +54,13 @@ class Pools:
         left = wanted
         queue = self.grants[organization_id]
         while left and queue:
-            grant = queue[0]
-            taken = min(left, grant.remaining_nanos)
-            grant.remaining_nanos -= taken
+            pool = queue[0]
+            taken = min(left, pool.remaining_nanos)
+            pool.remaining_nanos -= taken
             left -= taken
-            self.touched[grant.pk] = grant
-            self.burns.append(GrantBurn(grant=grant, transaction_id=transaction_id, amount_nanos=taken))
-            if not grant.remaining_nanos:
+            self.touched[pool.grant_id] = pool
+            self.burns.append(Burn(pool.grant_id, transaction_id, taken))
+            if not pool.remaining_nanos:
                 queue.pop(0)
         return wanted - left
 
@@ -64,14 +79,20 @@ class Pools:
             transaction_id=transaction_id,
         )
         if paid_debt:
-            self.burns.append(GrantBurn(grant=grant, transaction_id=transaction_id, amount_nanos=paid_debt))
+            self.burns.append(Burn(grant.pk, transaction_id, paid_debt))
 
     def save(self) -> None:
         """Write remainders and burns."""
+        if not self.burns:
+            return
         with connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE billing_creditgrant SET remaining_nanos = new.remaining"
                 " FROM unnest(%s::bigint[], %s::bigint[]) AS new (id, remaining) WHERE billing_creditgrant.id = new.id",
-                [list(self.touched), [grant.remaining_nanos for grant in self.touched.values()]],
+                [list(self.touched), [pool.remaining_nanos for pool in self.touched.values()]],
             )
-        GrantBurn.objects.bulk_create(self.burns)
+            cursor.execute(
+                "INSERT INTO billing_grantburn (grant_id, transaction_id, amount_nanos)"
+                " SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[])",
+                [list(column) for column in zip(*self.burns, strict=True)],
+            )

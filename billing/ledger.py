@@ -7,12 +7,12 @@ negative: `balance = customer_credit + receivable`. Everything is in nano-dollar
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
 from billing import burning
-from billing.models import Account, Balance, CreditGrant, LedgerEntry, TransactionKind
+from billing.models import Account, CreditGrant, TransactionKind
 from hotstate import outbox
 from hotstate.records import BalanceRecord, Spent
 
@@ -59,6 +59,25 @@ class Posted:
     transactions: dict[str, int]
 
 
+@dataclass(slots=True)
+class _Held:
+    """An organization's balance, locked; nano-dollars."""
+
+    organization_id: int
+    public_id: str
+    credit_nanos: int
+    debt_nanos: int
+    version: int
+
+
+class _Entry(NamedTuple):
+    transaction_id: int
+    account: str
+    organization_id: int | None
+    amount_nanos: int
+    event_day: date
+
+
 def post(
     movements: Sequence[Movement],
     *,
@@ -79,7 +98,7 @@ def post(
         balances = _locked_balances(organization_ids)
         transactions = _insert_transactions(movements, now)
         fresh = [movement for movement in movements if movement.operation_key in transactions]
-        entries: list[LedgerEntry] = []
+        entries: list[_Entry] = []
         pools = burning.Pools.load({movement.organization_id for movement in fresh if movement.nanos < 0}, now)
         for movement in fresh:
             transaction_id = transactions[movement.operation_key]
@@ -93,15 +112,15 @@ def post(
                 and max(balance.credit_nanos, balance.debt_nanos) > LARGEST_BALANCE
             ):
                 raise BalanceTooLarge("A balance can't be beyond ±$9,000,000,000.")
-            entries += _entries(movement, transaction_id, sides, now)
-        LedgerEntry.objects.bulk_create(entries)
+            entries += _entries(movement, transaction_id, sides)
+        _insert_entries(entries, now)
         pools.save()
         _save_balances(balances, now, settled, spending())
     return Posted(transactions)
 
 
 def _credit(
-    movement: Movement, balance: Balance, transaction_id: int, pools: burning.Pools, now: datetime
+    movement: Movement, balance: _Held, transaction_id: int, pools: burning.Pools, now: datetime
 ) -> dict[Account, int]:
     """Credit pays the debt first; what is left of it is a grant."""
     if movement.grant is None:
@@ -113,7 +132,7 @@ def _credit(
     return {Account.RECEIVABLE: paid_debt, Account.CUSTOMER_CREDIT: movement.nanos - paid_debt}
 
 
-def _charge(movement: Movement, balance: Balance, transaction_id: int, pools: burning.Pools) -> dict[Account, int]:
+def _charge(movement: Movement, balance: _Held, transaction_id: int, pools: burning.Pools) -> dict[Account, int]:
     """A charge burns grants; what they can't cover is a debt."""
     wanted = -movement.nanos
     burned = pools.burn(movement.organization_id, wanted, transaction_id)
@@ -122,26 +141,34 @@ def _charge(movement: Movement, balance: Balance, transaction_id: int, pools: bu
     return {Account.CUSTOMER_CREDIT: -burned, Account.RECEIVABLE: burned - wanted}
 
 
-def _entries(
-    movement: Movement, transaction_id: int, sides: dict[Account, int], now: datetime
-) -> Iterable[LedgerEntry]:
+def _entries(movement: Movement, transaction_id: int, sides: dict[Account, int]) -> Iterable[_Entry]:
     for account, nanos in {**sides, movement.counter: -movement.nanos}.items():
         if nanos:
-            yield LedgerEntry(
-                transaction_id=transaction_id,
-                account=account,
-                organization_id=None if account == movement.counter else movement.organization_id,
-                amount_nanos=nanos,
-                event_day=movement.event_day,
-                posted_at=now,
-            )
+            organization_id = None if account == movement.counter else movement.organization_id
+            yield _Entry(transaction_id, account.value, organization_id, nanos, movement.event_day)
 
 
-def _locked_balances(organization_ids: list[int]) -> dict[int, Balance]:
+# A segment has a thousand organizations, so rows are written and read as columns rather than as models.
+INSERT_BALANCES = """
+INSERT INTO billing_balance (organization_id, credit_nanos, debt_nanos, version)
+SELECT id, 0, 0, 0 FROM unnest(%s::bigint[]) AS new (id)
+ON CONFLICT (organization_id) DO NOTHING
+"""
+LOCK_BALANCES = """
+SELECT organization.id, organization.public_id, balance.credit_nanos, balance.debt_nanos, balance.version
+FROM billing_balance AS balance JOIN accounts_organization AS organization ON organization.id = balance.organization_id
+WHERE balance.organization_id = ANY(%s::bigint[])
+ORDER BY balance.organization_id
+FOR UPDATE OF balance
+"""
+
+
+def _locked_balances(organization_ids: list[int]) -> dict[int, _Held]:
     # The rows exist before they are locked, and are locked in sorted order: no deadlock, no lock on nothing.
-    Balance.objects.bulk_create([Balance(organization_id=pk) for pk in organization_ids], ignore_conflicts=True)
-    rows = Balance.objects.select_related("organization").select_for_update(of=("self",))
-    return {row.pk: row for row in rows.filter(pk__in=organization_ids).order_by("pk")}
+    with connection.cursor() as cursor:
+        cursor.execute(INSERT_BALANCES, [organization_ids])
+        cursor.execute(LOCK_BALANCES, [organization_ids])
+        return {row[0]: _Held(*row) for row in cursor.fetchall()}
 
 
 INSERT_TRANSACTIONS = """
@@ -170,6 +197,19 @@ def _insert_transactions(movements: Sequence[Movement], now: datetime) -> dict[s
         return dict(cursor.fetchall())
 
 
+INSERT_ENTRIES = """
+INSERT INTO billing_ledgerentry (transaction_id, account, organization_id, amount_nanos, event_day, posted_at)
+SELECT new.*, %s FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::date[]) AS new
+"""
+
+
+def _insert_entries(entries: list[_Entry], now: datetime) -> None:
+    columns = [list(column) for column in zip(*entries, strict=True)]
+    if columns:
+        with connection.cursor() as cursor:
+            cursor.execute(INSERT_ENTRIES, [now, *columns])
+
+
 SAVE_BALANCES = """
 UPDATE billing_balance AS balance
 SET credit_nanos = new.credit, debt_nanos = new.debt, version = balance.version + 1
@@ -179,22 +219,22 @@ WHERE balance.organization_id = new.organization
 
 
 def _save_balances(
-    balances: dict[int, Balance], now: datetime, settled: dict[int, list[str]], spent: dict[int, list[Spent]]
+    balances: dict[int, _Held], now: datetime, settled: dict[int, list[str]], spent: dict[int, list[Spent]]
 ) -> None:
     rows = list(balances.values())
     with connection.cursor() as cursor:
         cursor.execute(
             SAVE_BALANCES,
-            [[row.pk for row in rows], [row.credit_nanos for row in rows], [row.debt_nanos for row in rows]],
+            [list(balances), [row.credit_nanos for row in rows], [row.debt_nanos for row in rows]],
         )
     outbox.add(
         [
             BalanceRecord(
-                org=row.organization.public_id,
+                org=row.public_id,
                 version=row.version + 1,
                 nanos=row.credit_nanos - row.debt_nanos,
-                posted=tuple(settled.get(row.pk, ())),
-                spent=tuple(spent.get(row.pk, ())),
+                posted=tuple(settled.get(row.organization_id, ())),
+                spent=tuple(spent.get(row.organization_id, ())),
             )
             for row in rows
         ],
