@@ -24,7 +24,9 @@ limit_sets = st.builds(
     Limits, requests_per_minute=maybe, tokens_per_minute=st.none() | st.integers(1, 500), requests_per_day=maybe,
     concurrent_requests=maybe,
 )  # fmt: skip
-budget = st.none() | st.integers(0, 300)
+# Few values, so that sums meet limits exactly.
+amounts = st.sampled_from([0, 50, 100, 150])
+budget = st.none() | st.sampled_from([0, 100, 150, 300])
 budget_sets = st.builds(Budgets, day=budget, week=budget, month=budget, total=budget)
 
 
@@ -159,7 +161,7 @@ class DecisionMachine(RuleBasedStateMachine):
     def run(self, script: str, key: str, *arguments: Any) -> Any:
         return valkey().eval(script, 5, *names.decision_keys(ORG, key), *arguments)
 
-    @rule(key=st.sampled_from(KEYS), amount=st.integers(0, 200), tokens=st.integers(0, 300), again=st.booleans())
+    @rule(key=st.sampled_from(KEYS), amount=amounts, tokens=st.integers(0, 300), again=st.booleans())
     def request(self, key: str, amount: int, tokens: int, again: bool) -> None:
         if again and self.model.holds:
             request_id = next(iter(self.model.holds))
@@ -183,7 +185,7 @@ class DecisionMachine(RuleBasedStateMachine):
         )
         assert answer[0].decode() == self.model.decide(request_id, key, amount, tokens)
 
-    @rule(charge=st.integers(0, 150), more_tokens=st.integers(-200, 100), which=st.integers(0, 5))
+    @rule(charge=amounts, more_tokens=st.integers(-200, 100), which=st.integers(0, 5))
     def settle(self, charge: int, more_tokens: int, which: int) -> None:
         request_id = self.pick(which)
         self.model.settle(request_id, charge, more_tokens)
@@ -235,9 +237,9 @@ class DecisionMachine(RuleBasedStateMachine):
         late = BalanceRecord(org=ORG, version=max(0, self.version - version), nanos=10**9)
         publish.put(valkey(), late)
 
-    @rule(seconds=st.floats(0, 90))
-    def clock(self, seconds: float) -> None:
-        self.model.now += timedelta(milliseconds=int(seconds * 1000))
+    @rule(milliseconds=st.integers(0, 90_000) | st.sampled_from([3_600_000, 86_400_000]))
+    def clock(self, milliseconds: int) -> None:
+        self.model.now += timedelta(milliseconds=milliseconds)
 
     @rule()
     def lapse(self) -> None:
@@ -264,7 +266,7 @@ class DecisionMachine(RuleBasedStateMachine):
 
 def test_the_script_is_the_model(empty_valkey: Any) -> None:
     run_state_machine_as_test(
-        DecisionMachine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None)
+        DecisionMachine, settings=settings(max_examples=200, stateful_step_count=50, deadline=None)
     )
 
 

@@ -1,11 +1,12 @@
 """What Valkey is told only ever gets newer, and holds go exactly once."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import transaction
+from msgspec.structs import replace
 
 from accounts.keys import create_key, revoke_key
 from accounts.models import Organization
@@ -14,7 +15,7 @@ from hotstate import holds, names, outbox, publish, rebuild, scripts
 from hotstate.client import valkey
 from hotstate.errors import Unreachable
 from hotstate.models import OutboxEntry
-from hotstate.records import BalanceRecord, KeyRecord, OrganizationRecord, Windows
+from hotstate.records import BalanceRecord, Budgets, KeyRecord, OrganizationRecord, Spent, Windows
 from tests.cast import (
     DOLLAR,
     give_credit,
@@ -25,6 +26,7 @@ from tests.cast import (
     raw,
     usage_line,
 )
+from tests.cast import request_id as new_request_id
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -159,6 +161,38 @@ class TestHolds:
 
 
 @pytest.mark.usefixtures("published")
+class TestBudgets:
+    def publish(self, budgets: Budgets, windows: Windows, nanos: int) -> None:
+        publish.put(valkey(), replace(key_record(2), budgets=budgets))
+        spent = Spent(key=KEY, windows=windows, day=nanos, week=nanos, month=nanos, total=nanos)
+        publish.put(valkey(), BalanceRecord(org=ORG, version=2, nanos=100, spent=(spent,)))
+
+    @pytest.mark.parametrize(
+        ("window", "ago", "verdict"),
+        [
+            ("day", 0, "budget_exhausted"),
+            ("day", 1, "allowed"),
+            ("week", 1, "budget_exhausted"),
+            ("week", 7, "allowed"),
+            ("month", 7, "budget_exhausted"),
+            ("month", 31, "allowed"),
+            ("total", 400, "budget_exhausted"),
+        ],
+    )
+    def test_what_was_spent_counts_in_its_own_window_only(self, window: str, ago: int, verdict: str) -> None:
+        self.publish(Budgets(**{window: 50}), Windows.at(NOW - timedelta(days=ago)), 45)
+        assert decide("a", 6, version=2) == verdict
+
+    def test_a_budget_is_not_judged_before_the_spending_is_known(self) -> None:
+        publish.put(valkey(), replace(key_record(2), budgets=Budgets(day=50)))
+        assert decide("a", 1, version=2) == "missing"
+
+    def test_a_budget_that_is_used_up_refuses_what_is_free_too(self) -> None:
+        self.publish(Budgets(total=50), Windows.at(NOW), 50)
+        assert decide("a", 0, version=2) == "budget_exhausted"
+
+
+@pytest.mark.usefixtures("published")
 class TestVersions:
     def test_a_late_write_cannot_bring_a_revoked_key_back(self) -> None:
         publish.put(valkey(), key_record(3, revoked=True))
@@ -230,7 +264,7 @@ class TestOutbox:
         make_model()
         give_credit(organization, DOLLAR)
         key, _ = make_key(organization)
-        line, running = usage_line(key), str(cast.request_id(datetime.now(UTC)))
+        line, running = usage_line(key), str(new_request_id(datetime.now(UTC)))
         post_segment(make_segment(raw(line)).pk, now=datetime.now(UTC))
         keys = names.decision_keys(organization.public_id, key.public_id)
         valkey().hset(keys[2], mapping={line["id"]: f"settled:5:{key.public_id}", running: f"open:7:{key.public_id}"})
