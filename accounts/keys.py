@@ -1,6 +1,6 @@
-"""Creating and revoking API keys."""
+"""Creating, rotating and revoking API keys."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -47,18 +47,42 @@ def create_key(
             operation_id=operation_id,
         )
         _insert(key)
-        ApiKeySecret.objects.create(
-            api_key=key,
-            digest=secret.digest,
-            pepper_id=secret.pepper_id,
-            prefix=secret.prefix,
-            last4=secret.last4,
-            created_at=now,
-        )
+        _add_secret(key, secret, now)
         after = {"name": name, "scopes": key.scopes, "models": key.allowed_models, "expires_at": _iso(expires_at)}
         audit.record("key.create", key.public_id, actor=actor, organization=organization, after=after, now=now)
         outbox.add([key.record()], now=now)
     return key, secret.text
+
+
+class NotRotated(Exception):
+    """The key was revoked, or rotated since the caller looked."""
+
+
+def rotate_key(key: ApiKey, *, replacing: str, overlap: timedelta, actor: User | None, now: datetime) -> str:
+    """Give the key a new secret and return it; the one that it replaces (by public id) lapses after the overlap.
+
+    The key's id, usage, limits and budgets go on. Raises NotRotated where `replacing` isn't the current secret.
+    """
+    secret = secrets.generate(settings.KEY_PREFIX)
+    with transaction.atomic():
+        locked = ApiKey.objects.select_for_update(of=("self",)).select_related("organization").get(pk=key.pk)
+        current = ApiKeySecret.objects.filter(api_key=locked, lapses_at=None, public_id=replacing)
+        if locked.revoked_at or not current.update(lapses_at=now + overlap):
+            raise NotRotated
+        _add_secret(locked, secret, now)
+        locked.version += 1
+        locked.save(update_fields=["version"])
+        audit.record(
+            "key.rotate",
+            key.public_id,
+            actor=actor,
+            organization=locked.organization,
+            before={"secret": replacing},
+            after={"overlap_seconds": int(overlap.total_seconds())},
+            now=now,
+        )
+        outbox.add([locked.record()], now=now)
+    return secret.text
 
 
 def revoke_key(key: ApiKey, *, actor: User | None, now: datetime, reason: str = "") -> None:
@@ -97,6 +121,17 @@ def _insert(key: ApiKey) -> None:
         if made is None or not (known := made.select_related("organization").first()):
             raise
         raise AlreadyCreated(known) from error
+
+
+def _add_secret(key: ApiKey, secret: secrets.NewSecret, now: datetime) -> None:
+    ApiKeySecret.objects.create(
+        api_key=key,
+        digest=secret.digest,
+        pepper_id=secret.pepper_id,
+        prefix=secret.prefix,
+        last4=secret.last4,
+        created_at=now,
+    )
 
 
 def _iso(moment: datetime | None) -> str | None:

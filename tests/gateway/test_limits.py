@@ -1,11 +1,12 @@
 """Limits and budgets of keys and organizations, over HTTP."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from accounts.keys import rotate_key
 from accounts.models import ApiKey, Organization
 from billing.posting import post_segment
 from hotstate import outbox
@@ -165,3 +166,20 @@ def test_a_stream_grows_as_far_as_it_needs(gateway: RunningGateway, monkeypatch:
     assert answer.body.rstrip().endswith(b"[DONE]")
     (line,) = gateway.lines()
     assert (line["outcome"], line["usage"]["output_tokens"]) == ("completed", 300)
+
+
+def test_both_secrets_work_until_the_old_one_has_lapsed(gateway: RunningGateway) -> None:
+    assert gateway.key
+    assert gateway.chat().status == 200
+    old, current = gateway.secret, gateway.key.secrets.get().public_id
+    now = datetime.now(UTC)
+    new = rotate_key(gateway.key, replacing=current, overlap=timedelta(hours=1), actor=None, now=now)
+    for secret in (old, new):
+        gateway.secret = secret
+        assert gateway.chat().status == 200
+    assert len({line["secret"] for line in gateway.lines(3)}) == 2
+    newest = gateway.key.secrets.get(lapses_at=None).public_id
+    newer = rotate_key(gateway.key, replacing=newest, overlap=timedelta(0), actor=None, now=datetime.now(UTC))
+    assert gateway.chat().error == (401, "invalid_request_error", "invalid_api_key")
+    gateway.secret = newer
+    assert gateway.chat().status == 200

@@ -149,6 +149,37 @@ class TestCreating:
         assert "New key" not in browser.get(f"/o/{organization.public_id}/keys/").content.decode()
 
 
+class TestRotating:
+    def test_the_new_secret_is_shown_once_and_the_old_one_ends_when_chosen(
+        self, browse: Browse, owner: User, organization: Organization, key: ApiKey
+    ) -> None:
+        browser, page = browse(owner), f"/o/{organization.public_id}/keys/{key.public_id}/rotate/"
+        old = key.secrets.get()
+        answer = browser.post(page, {"replacing": old.public_id, "overlap": "1"})
+        secret = secret_in(answer.content)
+        assert "no-store" in answer["Cache-Control"]
+        old.refresh_from_db()
+        assert old.lapses_at
+        assert timedelta(minutes=59) < old.lapses_at - datetime.now(UTC) <= timedelta(hours=1)
+        shown = browser.get(f"/o/{organization.public_id}/keys/{key.public_id}/").content.decode()
+        assert secret not in shown
+        assert secret[-4:] in shown
+        assert old.last4 in shown
+
+    def test_sending_the_form_again_makes_no_other_secret(
+        self, browse: Browse, owner: User, organization: Organization, key: ApiKey
+    ) -> None:
+        browser, page = browse(owner), f"/o/{organization.public_id}/keys/{key.public_id}/rotate/"
+        sent = {"replacing": key.secrets.get().public_id, "overlap": "24"}
+        assert [browser.post(page, sent).status_code for _ in range(2)] == [200, 302]
+        assert key.secrets.count() == 2
+
+    def test_a_viewer_cannot(self, browse: Browse, viewer: User, organization: Organization, key: ApiKey) -> None:
+        page = f"/o/{organization.public_id}/keys/{key.public_id}/rotate/"
+        assert browse(viewer).post(page, {"replacing": key.secrets.get().public_id, "overlap": "0"}).status_code == 403
+        assert key.secrets.count() == 1
+
+
 @pytest.mark.django_db(transaction=True)
 class TestRevoking:
     def test_the_name_has_to_be_typed(

@@ -84,6 +84,29 @@ class FirstKeyForm(forms.Form):
     name = forms.CharField(max_length=80, initial="My first key")
 
 
+class RotateForm(forms.Form):
+    """How long the old secret goes on. `replacing` is the secret that was current when the page was shown."""
+
+    replacing = forms.CharField(widget=forms.HiddenInput)
+    overlap = forms.TypedChoiceField(
+        choices=[
+            (0, "Ends at once"),
+            (1, "Works for another hour"),
+            (24, "Works for another day"),
+            (168, "For a week"),
+        ],
+        coerce=int,
+        initial=24,
+        widget=forms.RadioSelect,
+        label="The secret in use now",
+        help_text="Put the new one wherever the old one is used before that time is over.",
+    )
+
+    @property
+    def overlap_time(self) -> timedelta:
+        return timedelta(hours=self.cleaned_data["overlap"])
+
+
 class RevokeForm(forms.Form):
     """The key's name, typed again."""
 

@@ -14,7 +14,7 @@ from gateway.endpoints import SCOPES
 from hotstate.errors import Unreachable
 from website.access import for_members, for_writers
 from website.explorer import Explorer
-from website.forms.keys import KeyForm, RevokeForm
+from website.forms.keys import KeyForm, RevokeForm, RotateForm
 from website.views.shown_once import already_shown, show_once
 
 CURRENT_SECRET = Prefetch("secrets", ApiKeySecret.objects.order_by("-id"))
@@ -71,6 +71,28 @@ def key_detail(request: HttpRequest, member: Membership, key: str) -> HttpRespon
         "scopes": SCOPES,
     }
     return render(request, "console/key.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@for_writers
+def key_rotate(request: HttpRequest, member: Membership, key: str) -> HttpResponse:
+    api_key = _key(member, key)
+    current = api_key.secrets.all()[0]
+    form = RotateForm(request.POST or None, initial={"replacing": current.public_id})
+    if request.method == "POST" and form.is_valid():
+        try:
+            secret = keys.rotate_key(
+                api_key,
+                replacing=form.cleaned_data["replacing"],
+                overlap=form.overlap_time,
+                actor=member.user,
+                now=timezone.now(),
+            )
+        except keys.NotRotated:
+            messages.warning(request, f"“{api_key.name}” has another secret already, or was revoked. Nothing was done.")
+            return redirect(api_key)
+        return show_once(request, member, api_key, secret)
+    return render(request, "console/key_rotate.html", {"member": member, "key": api_key, "form": form})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
