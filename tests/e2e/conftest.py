@@ -34,8 +34,9 @@ def mail(stack: Stack) -> Callable[[str], dict[str, Any]]:
     return stack.mail
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One per file: while Playwright is open this thread has a running event loop, which other tests can't have."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=os.environ["KEYMETER_CHROMIUM"], args=list(CHROMIUM_OPTIONS)
