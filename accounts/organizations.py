@@ -4,9 +4,11 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from msgspec.structs import asdict
 
 from accounts.models import Membership, Organization, Role, User, audit
 from hotstate import outbox
+from hotstate.records import Limits
 
 
 def open_organization(*, name: str, owner: User, now: datetime, signup: bool = False) -> Organization:
@@ -49,9 +51,13 @@ def reinstate(organization: Organization, *, actor: User | None, reason: str, no
     _change(organization, "organization.reinstate", {"suspended_at": None}, actor=actor, reason=reason, now=now)
 
 
-def set_overdraft(organization: Organization, nanos: int, *, actor: User, reason: str, now: datetime) -> None:
-    """How far below zero the organization may spend, in nano-dollars."""
-    _change(organization, "organization.overdraft", {"overdraft_nanos": nanos}, actor=actor, reason=reason, now=now)
+def set_limits(
+    organization: Organization, limits: Limits, *, overdraft_nanos: int, actor: User, reason: str, now: datetime
+) -> None:
+    """How much at once, and how far below zero, in nano-dollars. Returns once Valkey has it, as `suspend` does."""
+    changes = {**asdict(limits), "overdraft_nanos": overdraft_nanos}
+    entries = _change(organization, "organization.limits", changes, actor=actor, reason=reason, now=now)
+    outbox.require_delivered(entries)
 
 
 def _change(

@@ -27,6 +27,7 @@ of_staff = [
     path("organizations/", organizations.organization_list, name="staff_organizations"),
     path("organizations/<str:org>/", organizations.organization_detail, name="staff_organization"),
     path("organizations/<str:org>/adjust/", organizations.adjust, name="staff_adjust"),
+    path("organizations/<str:org>/limits/", organizations.limits, name="staff_limits"),
     path("organizations/<str:org>/suspend/", organizations.suspend, name="staff_suspend"),
     path("organizations/<str:org>/reinstate/", organizations.reinstate, name="staff_reinstate"),
     path("audit/", audit.audit_trail, name="staff_audit"),

@@ -11,6 +11,8 @@ from accounts.models import Alarm, ApiKey, AuditEntry, Organization, User
 from accounts.models.alarm import raise_alarm
 from billing.models import Balance, LedgerTransaction
 from catalog.models import Model
+from hotstate import names
+from hotstate.records import Limits
 from tests.cast import make_organization
 from tests.website.browsing import use
 
@@ -83,6 +85,39 @@ def test_suspending_and_reinstating(
     assert organization.suspended_at is None
     told = AuditEntry.objects.filter(staff=True).order_by("id").values_list("action", "reason")
     assert list(told) == [("organization.suspend", "Fraud"), ("organization.reinstate", "A mistake")]
+
+
+@pytest.mark.django_db(transaction=True)
+class TestLimits:
+    def form(self, **fields: str) -> dict[str, str]:
+        return {"requests_per_minute": "60", "overdraft": "12.50", "reason": "Enterprise contract", **fields}
+
+    def test_they_are_set_audited_and_at_the_gateways(
+        self, staff_browser: Client, staff: User, organization: Organization, empty_valkey: Any
+    ) -> None:
+        address = f"/staff/organizations/{organization.public_id}/limits/"
+        assert staff_browser.post(address, self.form()).status_code == 302
+        organization.refresh_from_db()
+        assert organization.limits == Limits(requests_per_minute=60)
+        assert organization.overdraft_nanos == 12_500_000_000
+        entry = AuditEntry.objects.get(action="organization.limits")
+        assert (entry.actor, entry.reason) == (staff, "Enterprise contract")
+        published = empty_valkey.hgetall(names.decision_keys(organization.public_id)[0])
+        assert (published[b"requests_per_minute"], published[b"overdraft"]) == (b"60", b"12500000000")
+        page = staff_browser.get(address).content.decode()
+        assert 'value="60"' in page
+        assert 'value="12.50"' in page
+
+    @pytest.mark.parametrize(
+        "wrong", [{"requests_per_minute": "0"}, {"tokens_per_minute": "-1"}, {"overdraft": "x"}, {"reason": ""}]
+    )
+    def test_what_is_wrong_is_said(
+        self, staff_browser: Client, organization: Organization, wrong: dict[str, str]
+    ) -> None:
+        address = f"/staff/organizations/{organization.public_id}/limits/"
+        assert staff_browser.post(address, self.form(**wrong)).status_code == 200
+        organization.refresh_from_db()
+        assert organization.limits == Limits()
 
 
 class TestLookingUp:

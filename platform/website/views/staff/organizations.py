@@ -6,13 +6,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
+from msgspec.structs import asdict
 
 from accounts import organizations
 from accounts.models import Organization
 from billing import adjustments, ledger, usage
 from hotstate.errors import Unreachable
+from website import money
 from website.access import signed_in
-from website.forms.staff import AdjustForm, ReasonForm
+from website.forms.staff import AdjustForm, LimitsForm, ReasonForm
 from website.views.keys import CURRENT_SECRET
 
 PAGE = 50
@@ -81,6 +83,29 @@ def adjust(request: HttpRequest, org: str) -> HttpResponse:
             messages.success(request, "The balance is adjusted.")
             return redirect("staff_organization", org=org)
     return render(request, "staff/adjust.html", {"organization": organization, "form": form})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def limits(request: HttpRequest, org: str) -> HttpResponse:
+    organization = _organization(org)
+    now_set = {**asdict(organization.limits), "overdraft": money.trimmed(organization.overdraft_nanos).lstrip("$")}
+    form = LimitsForm(request.POST or None, initial=now_set)
+    if request.method == "POST" and form.is_valid():
+        try:
+            organizations.set_limits(
+                organization,
+                form.limits,
+                overdraft_nanos=form.cleaned_data["overdraft"],
+                actor=signed_in(request),
+                reason=form.cleaned_data["reason"],
+                now=timezone.now(),
+            )
+        except Unreachable:
+            messages.warning(request, NOT_TOLD)
+        else:
+            messages.success(request, f"The limits of {organization} are set, and in force at every gateway.")
+        return redirect("staff_organization", org=org)
+    return render(request, "staff/limits.html", {"organization": organization, "form": form})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
