@@ -52,6 +52,8 @@ class UsageLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     estimator: Annotated[int, Meta(ge=0, le=2**15 - 1)] = 0
     tags: dict[str, str] = {}
     charge_nanos: Annotated[int, Meta(ge=0, le=LARGEST_CLAIM)] | None = None
+    # The gateway that said so, where the source only wrote it down.
+    via: Annotated[str, Meta(max_length=80)] = ""
 
 
 class LineError(ValueError):

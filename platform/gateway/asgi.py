@@ -1,4 +1,4 @@
-"""The gateway process: raw ASGI, no Django middleware. It owns every path under /v1."""
+"""The gateway process: raw ASGI, no Django middleware. It owns every path under /v1 and /auth."""
 
 import os
 from typing import Any
@@ -13,10 +13,11 @@ from config.checks import refuse_bad_settings  # noqa: E402
 
 refuse_bad_settings(needs=["GATEWAY_CREDENTIAL"])
 
-from gateway import errors  # noqa: E402
+from gateway import errors, forward_auth  # noqa: E402
 from gateway.incoming import Incoming, Receive, Scope, Send  # noqa: E402
 from gateway.outgoing import Outgoing  # noqa: E402
-from gateway.service import BASE, Gateway, new_request_id  # noqa: E402
+from gateway.request_ids import new_request_id  # noqa: E402
+from gateway.service import BASE, Gateway  # noqa: E402
 
 
 class Application:
@@ -39,7 +40,7 @@ class Application:
             failures = await self.gateway.failing()
             body: dict[str, Any] = {"ok": not failures, "failing": failures}
             await outgoing.whole(503 if failures else 200, orjson.dumps(body))
-        elif incoming.path.startswith(BASE + "/"):
+        elif incoming.path.startswith(BASE + "/") or forward_auth.covers(incoming.path):
             await self.gateway.answer(incoming, outgoing, request_id)
         else:
             await outgoing.error(errors.NO_SUCH_PATH)

@@ -18,13 +18,15 @@ ROUNDS = 4
 class Question:
     """What is asked for. `model` is the public id, None where the endpoint needs none; `offered` whether it is sold.
 
+    `scope` is None for what every key may do.
+
     `hold_nanos` is the worst case of what the request may cost; None is a question only, which takes nothing.
     `tokens` is an estimate, corrected when the request is settled. `address` is the client's, None where unknown.
     """
 
     request_id: str
     now: datetime
-    scope: str
+    scope: str | None
     model: str | None = None
     offered: bool = True
     hold_nanos: int | None = None
@@ -102,7 +104,7 @@ def judge(identity: Identity, question: Question) -> str:
         return Verdict.EXPIRED
     if record.networks and not matching.in_networks(question.address, record.networks):
         return Verdict.ADDRESS_NOT_ALLOWED
-    if question.scope not in record.scopes:
+    if question.scope is not None and question.scope not in record.scopes:
         return Verdict.SCOPE_MISSING
     if question.model is not None and not (question.offered and matching.model_allowed(question.model, record.models)):
         return Verdict.MODEL_NOT_FOUND

@@ -43,6 +43,15 @@ MISSING_KEY = ApiError(
     "You didn't provide an API key. Send it in an Authorization header: Authorization: Bearer YOUR_KEY.",
 )
 TWO_KEYS = bad_request("The request has two different API keys. Send one.", code="two_api_keys")
+NO_GATEWAY = ApiError(
+    401,
+    INVALID,
+    "invalid_gateway_credential",
+    "Only gateways may ask this. Show a gateway's credential in the X-Gateway-Credential header.",
+)
+HEADER_ALIAS = bad_request(
+    "The request has a header whose name is another's with an underscore or a dot.", code="header_alias"
+)
 TOO_LARGE = ApiError(413, INVALID, "request_too_large", "The request's body is too large.")
 TOO_SLOW = ApiError(408, INVALID, "request_timeout", "The request's body didn't arrive in time.")
 NOT_JSON = bad_request("We could not parse the JSON body of your request. It has to be a JSON object.")

@@ -17,6 +17,7 @@ class Incoming:
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.query: str = scope.get("query_string", b"").decode("latin-1")
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._peer: str | None = (scope.get("client") or (None,))[0]
         self._receive = receive
@@ -34,6 +35,14 @@ class Incoming:
         if not shown:
             raise errors.MISSING_KEY
         return shown.pop()[:LONGEST_SECRET]
+
+    def values(self, name: bytes) -> list[str]:
+        """Every value of a header; its name in lower case."""
+        return self._all(name)
+
+    def names(self) -> set[str]:
+        """The names of all headers, in lower case."""
+        return {name.decode("latin-1") for name, _ in self._headers}
 
     def address(self, trusted_hops: int) -> str | None:
         """The client's address: the peer's, or the one that the outermost of so many trusted proxies saw."""

@@ -1,27 +1,33 @@
 """The gateway's parts, put together: from a path to an answer."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 import orjson
 import structlog
-import uuid_utils
 from django.conf import settings
 
-from gateway import asked, errors
-from gateway.decision import Decider, Question
+from gateway import asked, errors, forward_auth, json_face
+from gateway.decision import Decider, LimitState, Question
 from gateway.endpoints import FORWARDED, MODELS_PATH, MODELS_SCOPE, Endpoint
 from gateway.errors import ApiError, refusal
+from gateway.faces import Bench
+from gateway.forward_auth import ForwardAuth
 from gateway.incoming import ClientGoneError, Incoming
+from gateway.json_face import JsonFace
 from gateway.keyring import Identity, Keyring
+from gateway.known_gateways import KnownGateways
 from gateway.leases import Leases
 from gateway.matching import model_allowed
 from gateway.offer import Offer, OfferedModel, OfferWatch
 from gateway.outgoing import Outgoing
+from gateway.own_key import KEY_PATH, describe_key
 from gateway.rate_headers import rate_headers
+from gateway.refusing import refusal_of
+from gateway.request_ids import moment_of
 from gateway.running import Running
 from gateway.shipping import Shipper
 from gateway.spool import take_abandoned, take_slot
@@ -61,6 +67,10 @@ class Gateway:
             url=settings.INTAKE_URL,
             credential=settings.GATEWAY_CREDENTIAL,
         )
+        self.known_gateways = KnownGateways()
+        bench = Bench(self.decider, self.watch, self.leases, self.usage_log)
+        self.json_face = JsonFace(bench, self.hotstate, self.watch, self.usage_log)
+        self.forward_auth = ForwardAuth(bench, self.known_gateways, settings.ALLAUTH_TRUSTED_PROXY_COUNT)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -95,7 +105,7 @@ class Gateway:
         return failures
 
     async def answer(self, incoming: Incoming, outgoing: Outgoing, request_id: UUID) -> None:
-        """Answer one request under /v1."""
+        """Answer one request under /v1 or /auth/check."""
         try:
             await self._answer(incoming, outgoing, request_id)
         except ApiError as error:
@@ -111,16 +121,28 @@ class Gateway:
                 await outgoing.error(errors.INTERNAL)
 
     async def _answer(self, incoming: Incoming, outgoing: Outgoing, request_id: UUID) -> None:
+        if forward_auth.covers(incoming.path):
+            await self.forward_auth.answer(incoming, outgoing, request_id)
+            return
         path = incoming.path.removeprefix(BASE)
+        if path in json_face.PATHS:
+            if incoming.method != "POST":
+                raise errors.WRONG_METHOD
+            credential = await self.known_gateways.require(incoming)
+            await self.json_face.answer(path, credential, incoming, outgoing, request_id)
+            return
         endpoint = FORWARDED.get(path)
         is_models = path == MODELS_PATH or path.startswith(MODELS_PATH + "/")
-        if endpoint is None and not is_models:
+        if endpoint is None and not is_models and path != KEY_PATH:
             raise errors.NO_SUCH_PATH
         if incoming.method != ("POST" if endpoint else "GET"):
             raise errors.WRONG_METHOD
         identity = await self.decider.identify(incoming.secret())
         if isinstance(identity, Verdict):
             raise refusal(identity)
+        if path == KEY_PATH:
+            await self._key(identity, incoming, outgoing, request_id)
+            return
         offer = self.watch.offer
         if offer is None or self.usage_log.blocked:
             raise errors.UNAVAILABLE
@@ -210,11 +232,18 @@ class Gateway:
         else:
             raise refusal(Verdict.MODEL_NOT_FOUND, wanted)
 
+    async def _key(self, identity: Identity, incoming: Incoming, outgoing: Outgoing, request_id: UUID) -> None:
+        now = moment_of(request_id)
+        question = Question(request_id=str(request_id), now=now, scope=None, address=self._address(incoming))
+        limits = await self._permit(identity, question, outgoing)
+        spent, held = await self.hotstate.spending(identity.record, now)
+        await outgoing.whole(200, orjson.dumps(describe_key(identity, limits, spent, held)))
+
     def _address(self, incoming: Incoming) -> str | None:
         return incoming.address(settings.ALLAUTH_TRUSTED_PROXY_COUNT)
 
-    async def _permit(self, identity: Identity, question: Question, outgoing: Outgoing) -> None:
-        """Return where the verdict is `allowed`; raise the refusal otherwise."""
+    async def _permit(self, identity: Identity, question: Question, outgoing: Outgoing) -> Iterable[LimitState]:
+        """Return the limits where the verdict is `allowed`; raise the refusal otherwise."""
         try:
             decision = await self.decider.decide(identity, question)
         except Unreachable:
@@ -222,13 +251,8 @@ class Gateway:
             raise
         outgoing.rate_headers = rate_headers(decision.limits)
         if decision.verdict is not Verdict.ALLOWED:
-            details = {
-                Verdict.SCOPE_MISSING: question.scope,
-                Verdict.MODEL_NOT_FOUND: question.model or "",
-                Verdict.ADDRESS_NOT_ALLOWED: question.address or "an unknown address",
-            }
-            detail = details.get(decision.verdict, decision.bound)
-            raise refusal(decision.verdict, detail, wait_ms=decision.wait_ms)
+            raise refusal_of(decision, question)
+        return decision.limits
 
 
 def _usage_log(folder: Path) -> UsageLog:
@@ -242,13 +266,3 @@ def _usage_log(folder: Path) -> UsageLog:
 def describe(model: OfferedModel) -> dict[str, object]:
     """A model as OpenAI's clients know it."""
     return {"id": model.public_id, "object": "model", "created": model.created, "owned_by": model.owned_by}
-
-
-def new_request_id() -> UUID:
-    """A UUIDv7: its first 48 bits are the admission's Unix milliseconds."""
-    return UUID(int=uuid_utils.uuid7().int)
-
-
-def moment_of(request_id: UUID) -> datetime:
-    """The time in a UUIDv7."""
-    return datetime.fromtimestamp((request_id.int >> 80) / 1000, UTC)

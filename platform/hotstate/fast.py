@@ -13,6 +13,8 @@ from hotstate.pipelining import Pipelining, Reply, Word
 from hotstate.publish import clamp
 from hotstate.records import KeyRecord, Windows
 
+SPENT = ("day", "week", "month", "total")
+
 _key_record = msgspec.json.Decoder(KeyRecord)
 
 
@@ -80,8 +82,21 @@ class HotState:
         if not isinstance(where, bytes):
             return None
         org, key = where.decode().split(" ")
+        return await self.record(org, key)
+
+    async def record(self, org: str, key: str) -> KeyRecord | None:
+        """Look a key up by its ids."""
         raw = await self._call("HGET", names.decision_keys(org, key)[1], "record")
         return self.parse_record(raw) if isinstance(raw, bytes) else None
+
+    async def spending(self, record: KeyRecord, now: datetime) -> tuple[dict[str, int], int]:
+        """Nano-dollars that a key has spent as posted, in each current window and in all, and those that it holds."""
+        keys, windows = names.decision_keys(record.org, record.key), Windows.at(now)
+        told: Any = await self._call("HMGET", keys[1], *windows._fields, *(f"spent_{name}" for name in SPENT))
+        held: Any = await self._call("HGET", keys[4], f"{record.key}:held")
+        of = [*(window == (value or b"").decode() for window, value in zip(windows, told, strict=False)), True]
+        amounts = (int(value or 0) if current else 0 for value, current in zip(told[3:], of, strict=True))
+        return dict(zip(SPENT, amounts, strict=True)), int(held or 0)
 
     async def catalog_version(self) -> int:
         """A number that grows with each change of models, routes or prices."""

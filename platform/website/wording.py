@@ -22,6 +22,8 @@ ERRORS = (
     (400, "", "The request can't be understood. The message says why, and names the field where it can."),
     (400, "two_api_keys", "The request has two different keys. Send one."),
     (401, "invalid_api_key", "The key is missing, wrong, expired or revoked. Create another in the console."),
+    (401, "invalid_gateway_credential", "Only gateways may ask this, and they show a credential of their own."),
+    (400, "header_alias", "A header's name is another's with an underscore or a dot. Don't send it."),
     (401, "missing_scope", "The key may not call this endpoint. Use one that has the scope."),
     (403, "organization_suspended", "All keys of the organization are refused until it is reinstated."),
     (404, "model_not_found", "There is no such model, or the key may not use it."),

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from gateway.service import moment_of, new_request_id
+from gateway.request_ids import moment_of, new_request_id
 from gateway.spool import take_abandoned, take_slot
 from gateway.usage_log import UsageLog, closed_segments
 

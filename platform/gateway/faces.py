@@ -1,0 +1,127 @@
+"""The decision as other gateways ask for it: what the JSON face and forward-auth have in common."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.conf import settings
+
+from billing.rating import worst_case
+from gateway import errors, metering
+from gateway.asked import TEMPLATE_TOKENS
+from gateway.decision import Decider, Decision, Question
+from gateway.endpoints import Endpoint
+from gateway.keyring import Identity
+from gateway.leases import Leases
+from gateway.offer import OfferedModel, OfferWatch
+from gateway.request_ids import moment_of
+from gateway.usage_log import UsageLog
+from gateway.verdicts import Verdict
+from hotstate.errors import Unreachable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What another gateway asks about. `endpoint` is None for what costs nothing.
+
+    `size_known` is False where the request can't be measured: then the configured estimate is held. `input_tokens` and
+    `input_bytes` None: as much as fits into the model; `output_tokens` None: as much as it writes.
+    `brought` says that the asking gateway chose the id.
+    """
+
+    request_id: UUID
+    secret: str
+    scope: str | None
+    endpoint: Endpoint | None = None
+    model: str | None = None
+    address: str | None = None
+    size_known: bool = False
+    input_tokens: int | None = None
+    input_bytes: int | None = None
+    output_tokens: int | None = None
+    brought: bool = False
+
+    def estimated_tokens(self) -> int:
+        """What token limits take at admission."""
+        known_input = metering.tokens(self.input_bytes or 0) if self.input_tokens is None else self.input_tokens
+        return known_input + (self.output_tokens or 0)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The decision on a case. `identity` is None where nobody has that key; `model` where none was named or is sold."""
+
+    decision: Decision
+    question: Question
+    identity: Identity | None = None
+    model: OfferedModel | None = None
+
+    @property
+    def allowed(self) -> bool:
+        return self.decision.verdict is Verdict.ALLOWED
+
+    @property
+    def hold_nanos(self) -> int | None:
+        """What is set aside, in nano-dollars; None where nothing is."""
+        return self.question.hold_nanos if self.allowed else None
+
+    @property
+    def route(self) -> str:
+        return str(self.model.routes[0].pk) if self.model and self.allowed else ""
+
+    @property
+    def model_checked(self) -> bool:
+        return self.allowed and self.question.model is not None
+
+
+class Bench:
+    """Where cases are judged."""
+
+    def __init__(self, decider: Decider, watch: OfferWatch, leases: Leases, usage_log: UsageLog) -> None:
+        self._decider = decider
+        self._watch = watch
+        self._leases = leases
+        self._usage_log = usage_log
+
+    async def judge(self, case: Case) -> Judged:
+        """Decide, and hold where allowed. Raises Unreachable, and ApiError where this gateway can't serve."""
+        offer = self._watch.offer
+        if offer is None or self._usage_log.blocked:
+            raise errors.UNAVAILABLE
+        at = moment_of(case.request_id)
+        model, hold, offered = None, None, True
+        if case.model is not None:
+            model = offer.sold(case.model, case.endpoint.family) if case.endpoint else offer.models.get(case.model)
+            offered = model is not None and bool(model.routes)
+        if case.endpoint:
+            hold = settings.FORWARD_AUTH_HOLD_NANOS
+            tariff = offer.tariff(model, at) if model else None
+            offered = offered and (model is None or tariff is not None)
+            if model and tariff and case.size_known:
+                most_input = case.input_bytes if case.input_tokens is None else case.input_tokens
+                most_output = case.output_tokens or model.max_output_tokens
+                hold = worst_case(
+                    (model.context_window if most_input is None else most_input) + TEMPLATE_TOKENS,
+                    most_output if case.endpoint.has_output else 0,
+                    tariff,
+                )
+        question = Question(
+            request_id=str(case.request_id),
+            now=at,
+            scope=case.scope,
+            model=case.model,
+            offered=offered,
+            hold_nanos=hold,
+            tokens=case.estimated_tokens() if case.endpoint else 0,
+            address=case.address,
+        )
+        identity = await self._decider.identify(case.secret)
+        if isinstance(identity, Verdict):
+            return Judged(Decision(identity), question)
+        try:
+            decision = await self._decider.decide(identity, question)
+        except Unreachable:
+            # A gateway that brought the id asks again with it, and must not lose what it then gets.
+            if not case.brought:
+                self._leases.doubtful.append((identity.record.org, question.request_id))
+            raise
+        return Judged(decision, question, identity, model if offered else None)

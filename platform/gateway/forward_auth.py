@@ -1,0 +1,175 @@
+"""Forward-auth: a proxy asks with the client's own headers whether to pass a request on. Exactly 200 allows."""
+
+from dataclasses import replace
+from urllib.parse import parse_qs, quote, unquote
+from uuid import UUID
+
+import structlog
+
+from gateway import errors
+from gateway.endpoints import FORWARDED, MODELS_PATH, MODELS_SCOPE
+from gateway.errors import ApiError
+from gateway.faces import Bench, Case, Judged
+from gateway.incoming import Incoming
+from gateway.known_gateways import KnownGateways
+from gateway.outgoing import Outgoing
+from gateway.own_key import KEY_PATH
+from gateway.rate_headers import rate_headers
+from gateway.refusing import refusal_of
+from hotstate.errors import Unreachable
+
+log = structlog.get_logger(__name__)
+
+AUTH_PATH = "/auth/check"
+BASE = "/v1"
+PLAIN = "text/plain"
+# Always all of them: what an answer omits, a client could forge.
+IDENTITY_HEADERS = (
+    "x-request-id",
+    "x-key-id",
+    "x-org-id",
+    "x-plan",
+    "x-scopes",
+    "x-models",
+    "x-model-checked",
+    "x-hold",
+    "x-route",
+)
+# Proxies differ in whether `X_Key_Id` or `X.Key.Id` is the same header.
+UNALIASED = frozenset(
+    {
+        *IDENTITY_HEADERS,
+        "authorization",
+        "api-key",
+        "x-gateway-credential",
+        "x-auth-model",
+        "x-auth-status",
+        "x-auth-code",
+        "x-forwarded-uri",
+        "x-forwarded-for",
+        "x-original-uri",
+    }
+)
+NGINX = "nginx"
+
+
+def covers(path: str) -> bool:
+    """Whether that is this face's path."""
+    return path == AUTH_PATH or path.startswith(AUTH_PATH + "/")
+
+
+class ForwardAuth:
+    def __init__(self, bench: Bench, known: KnownGateways, trusted_hops: int) -> None:
+        self._bench = bench
+        self._known = known
+        # The gateway that asks is itself a hop: the peer is never the client.
+        self._trusted_hops = max(1, trusted_hops)
+
+    async def answer(self, incoming: Incoming, outgoing: Outgoing, request_id: UUID) -> None:
+        """Answer one question, whatever its method."""
+        for_nginx = parse_qs(incoming.query).get("profile") == [NGINX]
+        try:
+            judged = await self._judge(incoming, request_id)
+            outgoing.rate_headers = rate_headers(judged.decision.limits)
+            if not judged.allowed:
+                raise refusal_of(judged.decision, judged.question)
+        except Unreachable as error:
+            log.warning("no decision", request=str(request_id), error=str(error))
+            await _refuse(outgoing, errors.UNAVAILABLE, for_nginx=for_nginx)
+        except ApiError as error:
+            await _refuse(outgoing, error, for_nginx=for_nginx)
+        else:
+            headers = identity_headers(judged)
+            if for_nginx:
+                headers |= {"x-auth-status": "200", "x-auth-code": ""}
+            await outgoing.whole(200, b"", content_type=PLAIN, headers=headers)
+
+    async def _judge(self, incoming: Incoming, request_id: UUID) -> Judged:
+        await self._known.require(incoming)
+        _refuse_aliases(incoming)
+        secret = incoming.secret()
+        path = original_path(incoming)
+        below = path.removeprefix(BASE) if path.startswith(BASE + "/") else ""
+        endpoint = FORWARDED.get(below)
+        case = Case(
+            request_id=request_id,
+            secret=secret,
+            scope=None,
+            model=_model(incoming),
+            address=incoming.address(self._trusted_hops),
+        )
+        if endpoint:
+            case = replace(case, endpoint=endpoint, scope=endpoint.scope)
+        elif below == MODELS_PATH or below.startswith(MODELS_PATH + "/"):
+            case = replace(case, scope=MODELS_SCOPE, model=below.removeprefix(MODELS_PATH)[1:] or None)
+        elif below == KEY_PATH:
+            case = replace(case, model=None)
+        else:
+            raise errors.NO_SUCH_PATH
+        return await self._bench.judge(case)
+
+
+def identity_headers(judged: Judged) -> dict[str, str]:
+    """What the proxy passes on; a list is joined by commas, and what isn't safe in it percent-encoded."""
+    record = judged.identity.record if judged.identity else None
+    hold = judged.hold_nanos
+    return {
+        "x-request-id": judged.question.request_id,
+        "x-key-id": record.key if record else "",
+        "x-org-id": record.org if record else "",
+        "x-plan": "",
+        "x-scopes": _joined(record.scopes) if record else "",
+        "x-models": _joined(record.models) if record else "",
+        "x-model-checked": "true" if judged.model_checked else "false",
+        "x-hold": "" if hold is None else str(hold),
+        "x-route": judged.route,
+    }
+
+
+def original_path(incoming: Incoming) -> str:
+    """The path that the client asked for. Raises ApiError where it is unknown or two say different things."""
+    suffix = incoming.path.removeprefix(AUTH_PATH)
+    told = [
+        unquote(value.partition("?")[0])
+        for name in (b"x-forwarded-uri", b"x-original-uri")
+        for value in incoming.values(name)
+    ]
+    paths = {path for path in (suffix, *told) if path.strip("/")}
+    if not paths:
+        raise errors.bad_request("The path of the original request is missing: send it in X-Original-URI.")
+    if len(paths) > 1:
+        raise errors.bad_request("The path of the original request is given twice, and not the same.")
+    path = paths.pop()
+    segments = path.split("/")[1:]
+    # What a proxy might resolve to another path than the one that is judged here.
+    if not path.startswith("/") or {"", ".", ".."} & set(segments) or any(odd in path for odd in "\\%;?#"):
+        raise errors.bad_request("The path of the original request is ambiguous.")
+    return path
+
+
+def _model(incoming: Incoming) -> str | None:
+    named = {value.strip() for value in incoming.values(b"x-auth-model")} - {""}
+    if len(named) > 1:
+        raise errors.bad_request("X-Auth-Model is given twice, and not the same.")
+    return named.pop() if named else None
+
+
+def _refuse_aliases(incoming: Incoming) -> None:
+    for name in incoming.names():
+        plain = name.replace("_", "-").replace(".", "-")
+        if plain != name and plain in UNALIASED:
+            raise errors.HEADER_ALIAS
+
+
+async def _refuse(outgoing: Outgoing, error: ApiError, *, for_nginx: bool) -> None:
+    if not for_nginx:
+        await outgoing.error(error)
+        return
+    # To nginx any other status is a failure of its own, answered with 500.
+    status = 401 if error.status == 401 else 403
+    headers = {**error.headers, "x-auth-status": str(error.status), "x-auth-code": error.code or ""}
+    await outgoing.whole(status, error.body(), headers=headers)
+
+
+def _joined(words: frozenset[str]) -> str:
+    return ",".join(quote(word, safe="/:*@+") for word in sorted(words))

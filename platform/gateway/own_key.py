@@ -1,0 +1,56 @@
+"""GET /v1/key: what a key may do, and how much of its limits and budgets is left."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.decision import LimitState
+from gateway.keyring import Identity
+
+KEY_PATH = "/key"
+
+
+def describe_key(
+    identity: Identity, limits: Iterable[LimitState], spent: dict[str, int], held_nanos: int
+) -> dict[str, Any]:
+    """The key about itself. Amounts are nano-dollars; `spent` is what was posted, by budget's name."""
+    record = identity.record
+    at_once = record.limits.concurrent_requests
+    amounts = {"day": record.budgets.day, "week": record.budgets.week, "month": record.budgets.month}
+    budgets = [
+        {
+            "window": window,
+            "limit_nanos": limit,
+            "spent_nanos": spent.get(window, 0),
+            "held_nanos": held_nanos,
+            "left_nanos": max(0, limit - spent.get(window, 0) - held_nanos),
+        }
+        for window, limit in {**amounts, "total": record.budgets.total}.items()
+        if limit is not None
+    ]
+    return {
+        "object": "key",
+        "id": record.key,
+        "organization": record.org,
+        "scopes": sorted(record.scopes),
+        "models": sorted(record.models),
+        "networks": sorted(record.networks),
+        "expires_at": moment(record.expires_ms),
+        "secret": identity.secret_id,
+        "secret_expires_at": moment(record.secrets[identity.digest][1]),
+        "limits": described_limits(limits),
+        "concurrent_requests": at_once,
+        "budgets": budgets,
+    }
+
+
+def described_limits(limits: Iterable[LimitState]) -> list[dict[str, Any]]:
+    """What is left of each limit, and in how many milliseconds all of it is back."""
+    return [{"name": it.name, "limit": it.most, "left": it.left, "back_ms": it.back_ms} for it in limits]
+
+
+def moment(milliseconds: int | None) -> str | None:
+    """Unix milliseconds as RFC 3339, UTC."""
+    if milliseconds is None:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
