@@ -48,6 +48,14 @@ class Progress:
     answered: bool = False
 
 
+@dataclass(frozen=True)
+class Logged:
+    """What the line says: the charge in nano-dollars, and how many tokens there were."""
+
+    nanos: int
+    tokens: int
+
+
 @dataclass
 class Running:
     """One admitted request. `run` answers it; whatever happens, a line is written and the hold settled."""
@@ -63,10 +71,12 @@ class Running:
     incoming: Incoming
     outgoing: Outgoing
     hotstate: HotState
+    usage_log: UsageLog
     covered_tokens: int
     progress: Progress = field(default_factory=Progress)
+    _logged: Logged | None = None
 
-    async def run(self, upstreams: Upstreams, usage_log: UsageLog) -> None:
+    async def run(self, upstreams: Upstreams) -> None:
         gone = asyncio.create_task(self.incoming.disconnected())
         work = asyncio.create_task(self._work(upstreams))
         try:
@@ -89,7 +99,7 @@ class Running:
         finally:
             gone.cancel()
             work.cancel()
-            await self._account(usage_log)
+            await self._settle()
 
     async def _work(self, upstreams: Upstreams) -> None:
         body = self.asked.for_upstream(self.endpoint, self.model, self.route.upstream_model)
@@ -122,6 +132,7 @@ class Running:
         if "model" in answer:
             answer["model"] = msgspec.Raw(msgspec.json.encode(self.model.public_id))
         self.progress.finished = self.progress.answered = True
+        self.log()
         await self.outgoing.whole(200, msgspec.json.encode(answer))
 
     async def _failed(self, error: ApiError, outcome: str) -> None:
@@ -136,19 +147,26 @@ class Running:
         except ClientGoneError:
             log.info("nobody to tell", request=str(self.request_id), code=error.code)
 
-    async def _account(self, usage_log: UsageLog) -> None:
-        """The line first, then the hold: a kill in between loses nothing, the hold lapses or goes with the posting."""
-        usage, estimated = self._usage()
+    def log(self) -> Logged:
+        """Write the line, once: before the client has the end of its answer, or a kill in between gives it away."""
+        if self._logged is None:
+            usage, estimated = self._usage()
+            try:
+                nanos, _ = outcome_charge(self.progress.outcome, usage, self.tariff, estimated=estimated)
+            except (UnpricedError, OverflowError):
+                # The worker quarantines the line; until a person looks, nothing is known to charge.
+                nanos = 0
+            self.usage_log.append(**self._line(usage, estimated=estimated, nanos=nanos))
+            tokens = sum(units for meter, units in usage.items() if meter.endswith("_tokens"))
+            self._logged = Logged(nanos, tokens)
+        return self._logged
+
+    async def _settle(self) -> None:
+        """The line first, then the hold: after a kill in between the hold lapses, or goes with the posting."""
+        logged = self.log()
+        more = logged.tokens - self.asked.estimated_tokens()
         try:
-            nanos, _ = outcome_charge(self.progress.outcome, usage, self.tariff, estimated=estimated)
-        except (UnpricedError, OverflowError):
-            # The worker quarantines the line; until a person looks, nothing is known to charge.
-            nanos = 0
-        usage_log.append(**self._line(usage, estimated=estimated, nanos=nanos))
-        tokens = sum(units for meter, units in usage.items() if meter.endswith("_tokens"))
-        try:
-            more = tokens - self.asked.estimated_tokens()
-            await self.hotstate.settle(self.identity.record, str(self.request_id), nanos, more_tokens=more)
+            await self.hotstate.settle(self.identity.record, str(self.request_id), logged.nanos, more_tokens=more)
         except Unreachable:
             log.warning("hold not settled; it goes when the line is posted", request=str(self.request_id))
 

@@ -197,11 +197,12 @@ class Gateway:
             incoming=incoming,
             outgoing=outgoing,
             hotstate=self.hotstate,
+            usage_log=self.usage_log,
             covered_tokens=wanted.covered_output(endpoint, model),
         )
         self.leases.running[str(request_id)] = identity.record.org
         try:
-            await running.run(self.upstreams, self.usage_log)
+            await running.run(self.upstreams)
         finally:
             del self.leases.running[str(request_id)]
 

@@ -46,6 +46,7 @@ class Stream:
         if not self._progress.finished:
             raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error")
         self._progress.answered = True
+        self._running.log()
         await self._running.outgoing.write(b"" if self._done else DONE, more=False)
         with suppress(aiohttp.ClientError, TimeoutError):
             # Read to its end, a connection can be used again.
@@ -72,6 +73,8 @@ class Stream:
         finally:
             if content := b"".join(passed):
                 await self._cover(before)
+                if self._done:
+                    self._running.log()
                 outgoing = self._running.outgoing
                 if not outgoing.started:
                     await outgoing.start(200, "text/event-stream; charset=utf-8", {"cache-control": "no-cache"})

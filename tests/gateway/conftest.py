@@ -93,13 +93,20 @@ class RunningGateway:
         """The log's lines, once there are so many and every hold is settled."""
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
-            content = b"".join(path.read_bytes() for path in sorted(self.spool.glob("*/*.jsonl"), key=_age))
-            found = [json.loads(line) for line in content.splitlines()]
+            found = self._found()
             if len(found) >= count and not self.open_holds():
                 assert len(found) == count
                 return found
             time.sleep(0.02)
         raise AssertionError(f"{len(found)} lines instead of {count}; open holds: {self.open_holds()}")
+
+    def written(self) -> int:
+        """How many lines the log has at this moment."""
+        return len(self._found())
+
+    def _found(self) -> list[dict[str, Any]]:
+        content = b"".join(path.read_bytes() for path in sorted(self.spool.glob("*/*.jsonl"), key=_age))
+        return [json.loads(line) for line in content.splitlines()]
 
     def open_holds(self) -> int:
         assert self.organization

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.outgoing import Outgoing
 from hotstate import names
 from tests.cast import DOLLAR, give_credit, make_key, make_organization, make_user
 from tests.gateway.conftest import RunningGateway
@@ -53,6 +54,25 @@ def test_a_hold_whose_answer_was_lost_is_released(gateway: RunningGateway, monke
         time.sleep(0.05)
     assert gateway.held_nanos() == 0
     assert gateway.lines(0) == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_line_is_written_before_the_client_has_the_end(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch, *, stream: bool
+) -> None:
+    """A gateway that is killed just then must not have given its answer away."""
+    real = Outgoing.write
+    written: list[int] = []
+
+    async def write(self: Outgoing, content: bytes, *, more: bool = True) -> None:
+        if not more or b"[DONE]" in content:
+            written.append(gateway.written())
+        await real(self, content, more=more)
+
+    monkeypatch.setattr(Outgoing, "write", write)
+    assert gateway.chat(stream=stream).status == 200
+    gateway.lines(1)
+    assert written[0] == 1
 
 
 def test_a_settled_hold_gives_back_what_the_request_did_not_use(gateway: RunningGateway) -> None:
