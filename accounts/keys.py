@@ -1,14 +1,18 @@
-"""Creating, rotating and revoking API keys."""
+"""Creating, changing, rotating and revoking API keys."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from accounts import secrets
+from accounts.key_terms import NO_BUDGETS, NO_LIMITS, KeyTerms
 from accounts.models import ApiKey, ApiKeySecret, Organization, User, audit
 from hotstate import outbox
+from hotstate.records import Budgets, Limits
 
 
 class AlreadyCreated(Exception):
@@ -29,29 +33,62 @@ def create_key(
     actor: User | None,
     now: datetime,
     operation_id: UUID | None = None,
+    allowed_networks: Sequence[str] = (),
+    limits: Limits = NO_LIMITS,
+    budgets: Budgets = NO_BUDGETS,
 ) -> tuple[ApiKey, str]:
     """Create a key and return it with its secret, which nobody can learn again.
 
     Raises AlreadyCreated where the organization has a key by this `operation_id`, also if it is made just now.
     """
     secret = secrets.generate(settings.KEY_PREFIX)
+    terms = KeyTerms(
+        name=name,
+        scopes=scopes,
+        allowed_models=allowed_models,
+        allowed_networks=list(allowed_networks),
+        expires_at=expires_at,
+        limits=limits,
+        budgets=budgets,
+    )
+    made = {"created_by": actor, "created_at": now, "operation_id": operation_id}
     with transaction.atomic():
-        key = ApiKey(
-            organization=organization,
-            name=name,
-            scopes=sorted(scopes),
-            allowed_models=sorted(allowed_models),
-            expires_at=expires_at,
-            created_by=actor,
-            created_at=now,
-            operation_id=operation_id,
-        )
+        key = ApiKey(organization=organization, **terms.columns(), **made)
         _insert(key)
         _add_secret(key, secret, now)
-        after = {"name": name, "scopes": key.scopes, "models": key.allowed_models, "expires_at": _iso(expires_at)}
+        after = _plain({name: value for name, value in terms.columns().items() if value not in (None, [])})
         audit.record("key.create", key.public_id, actor=actor, organization=organization, after=after, now=now)
         outbox.add([key.record()], now=now)
     return key, secret.text
+
+
+class NotChanged(Exception):
+    """The key was revoked, or is another than the caller saw. `key` is what it is now."""
+
+    def __init__(self, key: ApiKey) -> None:
+        super().__init__(str(key))
+        self.key = key
+
+
+def change_key(key: ApiKey, terms: KeyTerms, *, seen_version: int, actor: User | None, now: datetime) -> bool:
+    """Give the key these terms. Returns whether that changed anything, once Valkey has it; raises Unreachable as
+    `revoke_key` does, and NotChanged where the key was revoked or its version is no longer the one seen.
+    """
+    columns = terms.columns()
+    with transaction.atomic():
+        locked = _locked(key)
+        changed = [name for name, value in columns.items() if getattr(locked, name) != value]
+        if locked.revoked_at or (changed and locked.version != seen_version):
+            raise NotChanged(locked)
+        if not changed:
+            return False
+        before = {name: getattr(locked, name) for name in changed}
+        after = {name: columns[name] for name in changed}
+        for name, value in after.items():
+            setattr(locked, name, value)
+        entries = _publish(locked, changed, "key.change", actor, now, before=_plain(before), after=_plain(after))
+    outbox.require_delivered(entries)
+    return True
 
 
 class NotRotated(Exception):
@@ -65,23 +102,13 @@ def rotate_key(key: ApiKey, *, replacing: str, overlap: timedelta, actor: User |
     """
     secret = secrets.generate(settings.KEY_PREFIX)
     with transaction.atomic():
-        locked = ApiKey.objects.select_for_update(of=("self",)).select_related("organization").get(pk=key.pk)
+        locked = _locked(key)
         current = ApiKeySecret.objects.filter(api_key=locked, lapses_at=None, public_id=replacing)
         if locked.revoked_at or not current.update(lapses_at=now + overlap):
             raise NotRotated
         _add_secret(locked, secret, now)
-        locked.version += 1
-        locked.save(update_fields=["version"])
-        audit.record(
-            "key.rotate",
-            key.public_id,
-            actor=actor,
-            organization=locked.organization,
-            before={"secret": replacing},
-            after={"overlap_seconds": int(overlap.total_seconds())},
-            now=now,
-        )
-        outbox.add([locked.record()], now=now)
+        after = {"overlap_seconds": int(overlap.total_seconds())}
+        _publish(locked, [], "key.rotate", actor, now, before={"secret": replacing}, after=after)
     return secret.text
 
 
@@ -92,23 +119,27 @@ def revoke_key(key: ApiKey, *, actor: User | None, now: datetime, reason: str = 
     503 meanwhile. Revoking twice is once.
     """
     with transaction.atomic():
-        locked = ApiKey.objects.select_for_update(of=("self",)).select_related("organization").get(pk=key.pk)
+        locked = _locked(key)
         if locked.revoked_at is None:
             locked.revoked_at, locked.revoked_by = now, actor
-            locked.version += 1
-            locked.save(update_fields=["revoked_at", "revoked_by", "version"])
-            audit.record(
-                "key.revoke",
-                key.public_id,
-                actor=actor,
-                organization=locked.organization,
-                before={"name": locked.name},
-                reason=reason,
-                now=now,
-            )
-        entries = outbox.add([locked.record()], now=now)
+            columns, before = ["revoked_at", "revoked_by"], {"name": locked.name}
+            entries = _publish(locked, columns, "key.revoke", actor, now, before=before, reason=reason)
+        else:
+            entries = outbox.add([locked.record()], now=now)
     outbox.require_delivered(entries)
     key.refresh_from_db()
+
+
+def _locked(key: ApiKey) -> ApiKey:
+    return ApiKey.objects.select_for_update(of=("self",)).select_related("organization").get(pk=key.pk)
+
+
+def _publish(key: ApiKey, columns: list[str], action: str, actor: User | None, now: datetime, **told: Any) -> list[int]:
+    """Save these columns of a locked key as its next version, which the audit trail and Valkey are told of."""
+    key.version += 1
+    key.save(update_fields=[*columns, "version"])
+    audit.record(action, key.public_id, actor=actor, organization=key.organization, now=now, **told)
+    return outbox.add([key.record()], now=now)
 
 
 def _insert(key: ApiKey) -> None:
@@ -134,5 +165,5 @@ def _add_secret(key: ApiKey, secret: secrets.NewSecret, now: datetime) -> None:
     )
 
 
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}

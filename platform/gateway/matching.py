@@ -36,5 +36,11 @@ def _networks(networks: frozenset[str]) -> tuple[Network, ...]:
 
 @lru_cache(4096)
 def _expression(patterns: frozenset[str]) -> re.Pattern[str]:
-    wild = (re.escape(pattern).replace(r"\*", ".*") for pattern in patterns if "*" in pattern)
+    wild = (_wild(pattern) for pattern in patterns if "*" in pattern)
     return re.compile("|".join(wild) or "(?!)", re.DOTALL)
+
+
+def _wild(pattern: str) -> str:
+    """Between two stars the first place that fits is as good as any: without going back, many stars cost no more."""
+    first, *between, last = (re.escape(part) for part in pattern.split("*"))
+    return first + "".join(f"(?>.*?{part})" for part in between) + ".*" + last

@@ -41,6 +41,12 @@ def test_an_address_in_a_network(address: str | None, networks: set[str], fits: 
         ("llama-8b-chat", {"llama-*-chat"}, True),
         ("x\ny", {"*"}, True),
         ("x", {"[x]*"}, False),
+        ("a-b-c-b", {"a*b*b"}, True),
+        ("a-b", {"a*b*b"}, False),
+        ("abc", {"*b*"}, True),
+        ("ab", {"a**b"}, True),
+        # Would take longer than the universe has been there, tried every way.
+        ("a" * 60, {"*a" * 30 + "*b"}, False),
     ],
 )
 def test_a_model_and_its_patterns(model: str, patterns: set[str], fits: bool) -> None:

@@ -2,7 +2,7 @@ from uuid import uuid4
 
 from django import forms
 
-from hotstate.records import Limits
+from website.forms.limits import LimitFields
 from website.forms.prices import DollarField
 
 
@@ -32,26 +32,11 @@ class AdjustForm(forms.Form):
         return nanos if self.cleaned_data["direction"] == "give" else -nanos
 
 
-LARGEST_LIMIT = 10**12
-
-
-def _limit(label: str) -> forms.IntegerField:
-    return forms.IntegerField(required=False, min_value=1, max_value=LARGEST_LIMIT, label=label)
-
-
-class LimitsForm(forms.Form):
+class LimitsForm(LimitFields):
     """What an organization may do at once, and how far below zero it may spend. Empty is no limit."""
 
-    requests_per_minute = _limit("Requests per minute")
-    tokens_per_minute = _limit("Tokens per minute")
-    requests_per_day = _limit("Requests per day")
-    concurrent_requests = _limit("Requests at once")
     overdraft = DollarField(label="Overdraft allowance, dollars", help_text="How far below zero the balance may go.")
     reason = forms.CharField(max_length=300, help_text="The audit trail keeps it.")
-
-    @property
-    def limits(self) -> Limits:
-        return Limits(**{name: self.cleaned_data[name] for name in Limits.__struct_fields__})
 
 
 class ReasonForm(forms.Form):

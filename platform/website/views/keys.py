@@ -12,9 +12,11 @@ from accounts.models import ApiKey, ApiKeySecret, Membership
 from billing import usage
 from gateway.endpoints import SCOPES
 from hotstate.errors import Unreachable
+from website import standing
 from website.access import for_members, for_writers
 from website.explorer import Explorer
-from website.forms.keys import KeyForm, RevokeForm, RotateForm
+from website.forms.key_terms import ChangeKeyForm, KeyForm
+from website.forms.keys import RevokeForm, RotateForm
 from website.views.shown_once import already_shown, show_once
 
 CURRENT_SECRET = Prefetch("secrets", ApiKeySecret.objects.order_by("-id"))
@@ -37,17 +39,9 @@ def key_list(request: HttpRequest, member: Membership) -> HttpResponse:
 def key_create(request: HttpRequest, member: Membership) -> HttpResponse:
     form = KeyForm(request.POST or None, now=timezone.now())
     if request.method == "POST" and form.is_valid():
+        made_by = {"actor": member.user, "now": form.now, "operation_id": form.cleaned_data["operation_id"]}
         try:
-            key, secret = keys.create_key(
-                member.organization,
-                name=form.cleaned_data["name"],
-                scopes=form.cleaned_data["scopes"],
-                allowed_models=form.allowed_models,
-                expires_at=form.expires_at,
-                actor=member.user,
-                now=form.now,
-                operation_id=form.cleaned_data["operation_id"],
-            )
+            key, secret = keys.create_key(member.organization, **vars(form.terms), **made_by)
         except keys.AlreadyCreated as made:
             return already_shown(request, made.key)
         return show_once(request, member, key, secret)
@@ -69,8 +63,32 @@ def key_detail(request: HttpRequest, member: Membership, key: str) -> HttpRespon
         "more": more,
         "spend": spend.get(api_key.pk, (0, 0)),
         "scopes": SCOPES,
+        "standing": standing.shown(api_key, now),
     }
     return render(request, "console/key.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@for_writers
+def key_change(request: HttpRequest, member: Membership, key: str) -> HttpResponse:
+    api_key = _key(member, key)
+    now = timezone.now()
+    form = ChangeKeyForm(request.POST or None, key=api_key, now=now)
+    if request.method == "POST" and form.is_valid():
+        seen = form.cleaned_data["version"]
+        try:
+            changed = keys.change_key(api_key, form.terms, seen_version=seen, actor=member.user, now=now)
+        except keys.NotChanged as error:
+            if error.key.revoked_at:
+                return redirect("key_change", org=member.organization.public_id, key=key)
+            form.show_again(error.key)
+        except Unreachable:
+            messages.warning(request, f"“{form.cleaned_data['name']}” is changed, but the gateways don't know yet.")
+            return redirect(api_key)
+        else:
+            messages.success(request, "Saved, and in force at every gateway." if changed else "Nothing was different.")
+            return redirect(api_key)
+    return render(request, "console/key_change.html", {"member": member, "key": api_key, "form": form})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

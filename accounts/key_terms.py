@@ -1,0 +1,60 @@
+"""What a key may do, as people set it; a network in the one spelling in which it is kept."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any
+
+from msgspec.structs import asdict
+
+from hotstate.records import Budgets, Limits
+
+NO_LIMITS, NO_BUDGETS = Limits(), Budgets()
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyTerms:
+    """All of what may change in a key's life. Empty models or networks mean every one; budgets are nano-dollars."""
+
+    name: str
+    scopes: list[str]
+    allowed_models: list[str]
+    allowed_networks: list[str]
+    expires_at: datetime | None
+    limits: Limits = NO_LIMITS
+    budgets: Budgets = NO_BUDGETS
+
+    def columns(self) -> dict[str, Any]:
+        """The columns of `ApiKey` that keep them."""
+        return {
+            "name": self.name,
+            "scopes": sorted(set(self.scopes)),
+            "allowed_models": sorted(set(self.allowed_models)),
+            "allowed_networks": sorted(set(self.allowed_networks)),
+            "expires_at": self.expires_at,
+            **asdict(self.limits),
+            **{f"budget_{window}_nanos": nanos for window, nanos in asdict(self.budgets).items()},
+        }
+
+
+class NotANetwork(ValueError):
+    """The text is neither an address nor a CIDR; the message says so."""
+
+
+def network(text: str) -> str:
+    """An address or CIDR of IPv4 or IPv6 as it is kept: `203.0.113.7/32`, `2001:db8::/32`. Raises NotANetwork.
+
+    Bits beyond the prefix are cut. IPv4 written as IPv6 becomes IPv4: as that it is compared.
+    """
+    typed = text.strip()
+    try:
+        if "%" in typed:
+            raise ValueError("a zone means something on one machine only")
+        found: IPv4Network | IPv6Network = ip_network(typed, strict=False)
+    except ValueError:
+        example = "203.0.113.7, 203.0.113.0/24 or 2001:db8::/32"
+        raise NotANetwork(f"“{typed[:60]}” is neither an address nor a network, such as {example}.") from None
+    mapped = found.network_address.ipv4_mapped if isinstance(found, IPv6Network) else None
+    if mapped and found.prefixlen >= 96:
+        found = IPv4Network((mapped, found.prefixlen - 96))
+    return str(found)
