@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -23,9 +24,18 @@ class OtherContentError(IntakeError):
     """An identity that is known with other content."""
 
 
-def receive_segment(identity: str, content: bytes, *, source: str, origin: Segment.Origin, now: datetime) -> Segment:
+def receive_segment(
+    identity: str,
+    content: bytes,
+    *,
+    source: str,
+    origin: Segment.Origin,
+    now: datetime,
+    organizations: Sequence[str] = (),
+) -> Segment:
     """Archive and register a segment; the same identity and content again is the same segment.
 
+    `organizations` are those that the sender may write for, public ids; none means all.
     Raises IntakeError, and OtherContentError where the identity is known with other content.
     """
     if not IDENTITY.fullmatch(identity):
@@ -39,6 +49,7 @@ def receive_segment(identity: str, content: bytes, *, source: str, origin: Segme
         segment = Segment(
             identity=identity,
             source=source,
+            organizations=list(organizations),
             origin=origin,
             path=path,
             size_bytes=len(content),

@@ -118,6 +118,9 @@ class Rater:
             raise _Refused(QuarantineReason.UNKNOWN_KEY, line.key)
         if line.org and line.org != key.organization:
             raise _Refused(QuarantineReason.WRONG_ORGANIZATION, f"{line.key} is not of {line.org}")
+        if self.segment.organizations and key.organization not in self.segment.organizations:
+            detail = f"{line.key} is of {key.organization}, and the sender's credential isn't bound to that"
+            raise _Refused(QuarantineReason.FOREIGN_ORGANIZATION, detail)
         model_id = known.models.get(line.model)
         if model_id is None:
             raise _Refused(QuarantineReason.UNKNOWN_MODEL, line.model)

@@ -1,5 +1,6 @@
 """What tests are about: organizations, keys, models with prices, usage lines."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -132,7 +133,12 @@ def raw(*lines: dict[str, Any] | bytes) -> bytes:
 
 
 def make_segment(
-    content: bytes, *, identity: str = "", source: str = "gw-test", now: datetime | None = None
+    content: bytes,
+    *,
+    identity: str = "",
+    source: str = "gw-test",
+    organizations: Sequence[str] = (),
+    now: datetime | None = None,
 ) -> Segment:
     from billing.intake import receive_segment
 
@@ -141,5 +147,6 @@ def make_segment(
         content,
         source=source,
         origin=Segment.Origin.GATEWAY,
+        organizations=organizations,
         now=now or datetime.now(UTC),
     )

@@ -1,3 +1,4 @@
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
@@ -18,6 +19,8 @@ class Segment(models.Model):
 
     identity = models.CharField(max_length=200, unique=True)
     source = models.CharField(max_length=80)
+    # Whose usage its sender may write, as it was then: public ids, and none means everybody's.
+    organizations = ArrayField(models.CharField(max_length=40), default=list, blank=True)
     origin = models.CharField(max_length=8, choices=Origin.choices)
     path = models.CharField(max_length=300)
     size_bytes = models.BigIntegerField()
@@ -51,6 +54,7 @@ class QuarantineReason(models.TextChoices):
     MALFORMED = "malformed", "Malformed line"
     UNKNOWN_KEY = "unknown_key", "Unknown API key"
     WRONG_ORGANIZATION = "wrong_organization", "The key belongs to another organization"
+    FOREIGN_ORGANIZATION = "foreign_organization", "The sender may not write for this organization"
     UNKNOWN_MODEL = "unknown_model", "Unknown model"
     UNPRICED = "unpriced", "No price in force"
     WRONG_SOURCE = "wrong_source", "Not the sender's source"

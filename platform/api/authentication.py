@@ -1,10 +1,11 @@
+from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from gateway.credentials import find_credential
+from gateway.credentials import find_credential, note_seen
 from gateway.models import GatewayCredential
 
 
@@ -18,6 +19,7 @@ class GatewayAuthentication(BaseAuthentication):
         credential = find_credential(secret.strip())
         if credential is None:
             raise AuthenticationFailed("This gateway credential is not known, or was revoked.")
+        note_seen(credential, timezone.now())
         return None, credential
 
     def authenticate_header(self, request: Request) -> str:

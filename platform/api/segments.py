@@ -54,7 +54,14 @@ class SegmentView(APIView):
         now = timezone.now()
         content: Any = request.data or b""
         try:
-            segment = receive_segment(identity, content, source=source, origin=Segment.Origin.GATEWAY, now=now)
+            segment = receive_segment(
+                identity,
+                content,
+                source=source,
+                origin=Segment.Origin.GATEWAY,
+                organizations=credential.organizations,
+                now=now,
+            )
         except OtherContentError as error:
             raise Conflict(str(error)) from error
         except IntakeError as error:

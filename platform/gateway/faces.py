@@ -12,6 +12,7 @@ from gateway.decision import Decider, Decision, Question
 from gateway.endpoints import Endpoint
 from gateway.keyring import Identity
 from gateway.leases import Leases
+from gateway.models import GatewayCredential
 from gateway.offer import OfferedModel, OfferWatch
 from gateway.request_ids import moment_of
 from gateway.usage_log import UsageLog
@@ -21,7 +22,7 @@ from hotstate.errors import Unreachable
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What another gateway asks about. `endpoint` is None for what costs nothing.
+    """What another gateway asks about, by its credential. `endpoint` is None for what costs nothing.
 
     `size_known` is False where the request can't be measured: then the configured estimate is held. `input_tokens` and
     `input_bytes` None: as much as fits into the model; `output_tokens` None: as much as it writes.
@@ -29,6 +30,7 @@ class Case:
     """
 
     request_id: UUID
+    credential: GatewayCredential
     secret: str
     scope: str | None
     endpoint: Endpoint | None = None
@@ -117,6 +119,8 @@ class Bench:
         identity = await self._decider.identify(case.secret)
         if isinstance(identity, Verdict):
             return Judged(Decision(identity), question)
+        if not case.credential.serves(identity.record.org):
+            return Judged(Decision(Verdict.UNKNOWN), question)
         try:
             decision = await self._decider.decide(identity, question)
         except Unreachable:

@@ -85,7 +85,7 @@ class ForwardAuth:
             await outgoing.whole(200, b"", content_type=PLAIN, headers=headers)
 
     async def _judge(self, incoming: Incoming, request_id: UUID) -> Judged:
-        await self._known.require(incoming)
+        credential = await self._known.require(incoming)
         _refuse_aliases(incoming)
         secret = incoming.secret()
         path = original_path(incoming)
@@ -93,6 +93,7 @@ class ForwardAuth:
         endpoint = FORWARDED.get(below)
         case = Case(
             request_id=request_id,
+            credential=credential,
             secret=secret,
             scope=None,
             model=_model(incoming),

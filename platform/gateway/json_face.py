@@ -36,6 +36,7 @@ LARGEST_BODY = 64 * 1024
 BODY_SECONDS = 10.0
 BILLED = {endpoint.name: endpoint for endpoint in FORWARDED.values()}
 MODELS_NAME = "models"
+NO_SUCH_KEY = errors.bad_request("There is no such key of that organization.", param="key")
 
 T = TypeVar("T")
 Units = Annotated[int, Meta(ge=0, le=10**9)]
@@ -106,16 +107,20 @@ class JsonFace:
         body = await incoming.body(LARGEST_BODY, within=BODY_SECONDS)
         now_ms = int(datetime.now(UTC).timestamp() * 1000)
         if path == VERIFY_PATH:
-            answer = await self._verified(_read(_verify.decode, body), request_id, now_ms)
+            answer = await self._verified(_read(_verify.decode, body), credential, request_id, now_ms)
         elif path == SETTLE_PATH:
             answer = await self._settled(_read(_settle.decode, body), credential, now_ms)
         else:
             released = _read(_release.decode, body)
-            gone = await self._hotstate.release(released.org, str(released.request_id))
+            gone = credential.serves(released.org) and await self._hotstate.release(
+                released.org, str(released.request_id)
+            )
             answer = {"request_id": str(released.request_id), "released": gone}
         await outgoing.whole(200, msgspec.json.encode(answer))
 
-    async def _verified(self, asked: Verify, minted: UUID, now_ms: int) -> dict[str, Any]:
+    async def _verified(
+        self, asked: Verify, credential: GatewayCredential, minted: UUID, now_ms: int
+    ) -> dict[str, Any]:
         endpoint = BILLED.get(asked.endpoint)
         if endpoint is None and asked.endpoint != MODELS_NAME:
             known = ", ".join([*BILLED, MODELS_NAME])
@@ -128,6 +133,7 @@ class JsonFace:
                 )
         case = Case(
             request_id=asked.request_id or minted,
+            credential=credential,
             secret=asked.key,
             scope=endpoint.scope if endpoint else MODELS_SCOPE,
             endpoint=endpoint,
@@ -149,9 +155,11 @@ class JsonFace:
         _check_version(ended.request_id)
         if milliseconds_of(ended.request_id) > now_ms + BROUGHT_WITHIN_MS:
             raise errors.bad_request("`request_id` is of the future.", param="request_id")
+        if not credential.serves(ended.org):
+            raise NO_SUCH_KEY
         record = await self._hotstate.record(ended.org, ended.key)
         if record is None and not await _exists(ended.org, ended.key):
-            raise errors.bad_request("There is no such key of that organization.", param="key")
+            raise NO_SUCH_KEY
         fields = msgspec.structs.asdict(ended)
         estimated_tokens = fields.pop("tokens")
         fields["id"] = fields.pop("request_id")

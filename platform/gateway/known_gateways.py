@@ -1,32 +1,62 @@
-"""Other gateways, by the credential that they show in a header of its own."""
+"""Other gateways, by the credential that they show in a header of its own.
+
+What was found is believed until a credential changes: a version in Valkey tells, looked at twice a second or more.
+Without Valkey nothing is decided, so nothing is lost by not knowing.
+"""
 
 import asyncio
 import hashlib
 import time
 from collections import OrderedDict
+from datetime import UTC, datetime
+from typing import NamedTuple
 
+import structlog
 from django.db import Error as DatabaseError
 
 from gateway import errors
-from gateway.credentials import SHORTEST, find_credential
+from gateway.credentials import SHORTEST, find_credential, note_seen
 from gateway.database import in_thread
 from gateway.incoming import Incoming
 from gateway.models import GatewayCredential
 from hotstate.errors import Unreachable
+from hotstate.fast import HotState
+
+log = structlog.get_logger(__name__)
 
 HEADER = b"x-gateway-credential"
 LONGEST = 200
 CACHE_SIZE = 10_000
-# So long a revoked credential may still be believed.
+POLL_SECONDS = 0.4
+# Then it is looked up again, whatever the version says: also so that one sees when it was last shown.
 FOUND_FOR_SECONDS = 30.0
 UNKNOWN_FOR_SECONDS = 5.0
 
 
+class _Known(NamedTuple):
+    version: bytes
+    until: float
+    credential: GatewayCredential | None
+
+
 class KnownGateways:
-    def __init__(self) -> None:
-        # By the secret's SHA-256: until when it is believed, and what was found.
-        self._cache: OrderedDict[str, tuple[float, GatewayCredential | None]] = OrderedDict()
+    def __init__(self, hotstate: HotState) -> None:
+        self._hotstate = hotstate
+        self._version = b""
+        # By the secret's SHA-256.
+        self._cache: OrderedDict[str, _Known] = OrderedDict()
         self._loading: dict[str, asyncio.Future[GatewayCredential | None]] = {}
+
+    async def run(self) -> None:
+        """Watch for changes, for ever."""
+        while True:
+            try:
+                self._version = await self._hotstate.gateways_version()
+            except Unreachable:
+                pass
+            except Exception:
+                log.exception("changes of gateways' credentials can't be seen")
+            await asyncio.sleep(POLL_SECONDS)
 
     async def require(self, incoming: Incoming) -> GatewayCredential:
         """The credential that the request shows. Raises ApiError where there is none, and Unreachable."""
@@ -42,27 +72,36 @@ class KnownGateways:
             return None
         name = hashlib.sha256(secret.encode()).hexdigest()
         known = self._cache.get(name)
-        if known and known[0] > time.monotonic():
-            return known[1]
+        if known and known.version == self._version and known.until > time.monotonic():
+            return known.credential
         # One look-up at a time for each secret.
         if name not in self._loading:
             self._loading[name] = asyncio.ensure_future(self._load(name, secret))
         return await asyncio.shield(self._loading[name])
 
     async def _load(self, name: str, secret: str) -> GatewayCredential | None:
+        # The version is taken first: a change in between is seen once more, never missed.
+        version = self._version
         try:
-            found = await in_thread(lambda: find_credential(secret))
+            found = await in_thread(lambda: _look_up(secret))
         except DatabaseError as error:
             known = self._cache.get(name)
-            if known is None or known[1] is None:
+            if known is None or known.credential is None or known.version != version:
                 raise Unreachable("PostgreSQL: " + str(error)) from error
-            # Who was known stays so while PostgreSQL is away: customers' requests go on without it, too.
-            found = known[1]
+            # Who was known, and was not touched since, stays so while PostgreSQL is away: customers' requests go on.
+            found = known.credential
         finally:
             self._loading.pop(name, None)
         lasts = FOUND_FOR_SECONDS if found else UNKNOWN_FOR_SECONDS
-        self._cache[name] = (time.monotonic() + lasts, found)
+        self._cache[name] = _Known(version, time.monotonic() + lasts, found)
         self._cache.move_to_end(name)
         if len(self._cache) > CACHE_SIZE:
             self._cache.popitem(last=False)
         return found
+
+
+def _look_up(secret: str) -> GatewayCredential | None:
+    found = find_credential(secret)
+    if found:
+        note_seen(found, datetime.now(UTC))
+    return found

@@ -3,17 +3,21 @@ from django.db import models
 
 
 class GatewayCredential(models.Model):
-    """What a gateway shows to Keymeter: a peppered digest, and the sources that it may write usage as.
+    """What a gateway shows to Keymeter: a peppered digest, the sources that it may write usage as, and for whom.
 
-    A source pattern ends in `*` or is exact: `gw-*`.
+    A source pattern ends in `*` or is exact: `gw-*`. Organizations are public ids, and none means all: were they rows
+    of a relation, the last one's deletion would open the credential to everybody.
     """
 
     name = models.CharField(max_length=80, unique=True)
     digest = models.BinaryField(unique=True, max_length=32)
     pepper_id = models.PositiveSmallIntegerField()
     last4 = models.CharField(max_length=4)
-    sources = ArrayField(models.CharField(max_length=80))
+    sources = ArrayField(models.CharField(max_length=80), blank=True)
+    organizations = ArrayField(models.CharField(max_length=40), default=list, blank=True)
     created_at = models.DateTimeField()
+    # To the minute or so.
+    last_seen_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
@@ -24,3 +28,7 @@ class GatewayCredential(models.Model):
         return any(
             source == pattern or (pattern.endswith("*") and source.startswith(pattern[:-1])) for pattern in self.sources
         )
+
+    def serves(self, organization: str) -> bool:
+        """Whether it may ask about and write usage of this organization, a public id."""
+        return not self.organizations or organization in self.organizations

@@ -67,7 +67,7 @@ class Gateway:
             url=settings.INTAKE_URL,
             credential=settings.GATEWAY_CREDENTIAL,
         )
-        self.known_gateways = KnownGateways()
+        self.known_gateways = KnownGateways(self.hotstate)
         bench = Bench(self.decider, self.watch, self.leases, self.usage_log)
         self.json_face = JsonFace(bench, self.hotstate, self.watch, self.usage_log)
         self.forward_auth = ForwardAuth(bench, self.known_gateways, settings.ALLAUTH_TRUSTED_PROXY_COUNT)
@@ -77,6 +77,7 @@ class Gateway:
         """Begin the background work. The gateway answers 503 until the offer was read once."""
         self._tasks = [
             asyncio.create_task(self.watch.run()),
+            asyncio.create_task(self.known_gateways.run()),
             asyncio.create_task(self.leases.renew()),
             asyncio.create_task(self.leases.release_doubtful()),
             asyncio.create_task(self.shipper.run(sync_seconds=settings.GATEWAY_FSYNC_SECONDS)),

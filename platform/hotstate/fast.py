@@ -103,6 +103,11 @@ class HotState:
         version = await self._call("GET", names.CATALOG_VERSION)
         return int(version) if isinstance(version, bytes) else 0
 
+    async def gateways_version(self) -> bytes:
+        """What changes with each change of gateways' credentials."""
+        version = await self._call("GET", names.GATEWAYS_VERSION)
+        return version if isinstance(version, bytes) else b""
+
     async def ping(self) -> None:
         """Return where Valkey answers."""
         await self._call("PING")

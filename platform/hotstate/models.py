@@ -9,6 +9,7 @@ class OutboxEntry(models.Model):
         ORGANIZATION = "organization", "Organization"
         BALANCE = "balance", "Balance"
         CATALOG = "catalog", "Catalog"
+        GATEWAYS = "gateways", "Gateway credentials"
 
     kind = models.CharField(max_length=12, choices=Kind.choices)
     record = models.BinaryField()

@@ -1,6 +1,7 @@
 """Names in Valkey. What belongs to an organization shares its hash tag, so that a cluster spreads organizations."""
 
 CATALOG_VERSION = "km:catalog"
+GATEWAYS_VERSION = "km:gateways"
 ALL_LEASES = "km:{org_*}:leases"
 ALL_HOLDS = "km:{org_*}:holds"
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 import structlog
@@ -21,14 +22,19 @@ TYPE_OF = {kind: record_type for record_type, kind in KIND_OF.items()}
 BATCH = 500
 
 
-def add(records: list[publish.Record], *, now: datetime, catalog: bool = False) -> list[int]:
-    """Write entries in the caller's transaction, to be delivered after its commit. Returns their ids."""
+def add(records: list[publish.Record], *, now: datetime, catalog: bool = False, gateways: bool = False) -> list[int]:
+    """Write entries in the caller's transaction, to be delivered after its commit. Returns their ids.
+
+    `catalog` and `gateways` tell that the catalogue or gateways' credentials are to be read anew.
+    """
     entries = [
         OutboxEntry(kind=KIND_OF[type(record)], record=msgspec.json.encode(record), created_at=now)
         for record in records
     ]
     if catalog:
         entries.append(OutboxEntry(kind=Kind.CATALOG, record=b"", created_at=now))
+    if gateways:
+        entries.append(OutboxEntry(kind=Kind.GATEWAYS, record=b"", created_at=now))
     ids = [entry.pk for entry in OutboxEntry.objects.bulk_create(entries)]
     transaction.on_commit(lambda: _deliver_quietly(ids), robust=True)
     return ids
@@ -65,6 +71,9 @@ def deliver(ids: list[int] | None = None) -> int:
 def _put(pipeline: Any, entry: OutboxEntry) -> None:
     if entry.kind == Kind.CATALOG:
         pipeline.incr(names.CATALOG_VERSION)
+    elif entry.kind == Kind.GATEWAYS:
+        # Never the same twice, also where Valkey lost its state in between.
+        pipeline.set(names.GATEWAYS_VERSION, uuid4().hex)
     else:
         publish.put(pipeline, msgspec.json.decode(bytes(entry.record), type=TYPE_OF[Kind(entry.kind)]))
 

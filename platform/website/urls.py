@@ -3,7 +3,7 @@
 from django.urls import include, path
 
 from website.views import keys, landing, overview, settings, usage, welcome
-from website.views.staff import audit, organizations, prices, today
+from website.views.staff import audit, gateways, organizations, prices, today
 
 of_organization = [
     path("", overview.overview, name="overview"),
@@ -31,6 +31,9 @@ of_staff = [
     path("organizations/<str:org>/limits/", organizations.limits, name="staff_limits"),
     path("organizations/<str:org>/suspend/", organizations.suspend, name="staff_suspend"),
     path("organizations/<str:org>/reinstate/", organizations.reinstate, name="staff_reinstate"),
+    path("gateways/", gateways.gateway_list, name="staff_gateways"),
+    path("gateways/new/", gateways.gateway_create, name="staff_gateway_create"),
+    path("gateways/<int:gateway>/revoke/", gateways.gateway_revoke, name="staff_gateway_revoke"),
     path("audit/", audit.audit_trail, name="staff_audit"),
 ]
 urlpatterns = [

@@ -1,6 +1,6 @@
 """Gateways ship segments; nobody else does, and nothing is stored twice."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.http import HttpResponse
@@ -8,6 +8,7 @@ from django.test import Client
 
 from billing.models import Segment
 from gateway.credentials import create_credential
+from gateway.models import GatewayCredential
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/usage/segments/gw-1.0001"
@@ -54,14 +55,29 @@ def test_nobody_else_gets_in(client: Client, wrong: str) -> None:
 
 
 def test_a_revoked_credential_gets_in_no_more(client: Client, secret: str) -> None:
-    from gateway.models import GatewayCredential
-
     GatewayCredential.objects.update(revoked_at=datetime.now(UTC))
     assert put(client, secret).status_code == 401
 
 
 def test_a_gateway_writes_only_its_own_sources(client: Client, secret: str) -> None:
     assert put(client, secret, source="other").status_code == 403
+
+
+def test_a_segment_keeps_whose_usage_its_sender_may_write(client: Client) -> None:
+    _, secret = create_credential("bound", sources=["gw-*"], organizations=["org_a"], now=datetime.now(UTC))
+    put(client, secret)
+    assert Segment.objects.get().organizations == ["org_a"]
+
+
+def test_when_a_gateway_was_last_seen_is_noted_once_a_minute(client: Client, secret: str) -> None:
+    put(client, secret)
+    seen = GatewayCredential.objects.get().last_seen_at
+    assert seen
+    put(client, secret)
+    assert GatewayCredential.objects.get().last_seen_at == seen
+    GatewayCredential.objects.update(last_seen_at=seen - timedelta(minutes=2))
+    put(client, secret)
+    assert GatewayCredential.objects.get().last_seen_at >= seen
 
 
 def test_a_strange_identity_is_refused(client: Client, secret: str) -> None:

@@ -133,6 +133,20 @@ def test_a_line_that_cannot_be_charged_waits_with_its_reason(key: ApiKey, change
     assert QuarantinedLine.objects.get().reason == reason
 
 
+def test_a_sender_that_is_bound_to_organizations_charges_no_others(key: ApiKey) -> None:
+    other = make_organization("Other")
+    give_credit(other, DOLLAR)
+    foreign, _ = make_key(other)
+    mine = key.organization.public_id
+    lines = raw(usage_line(key), usage_line(foreign, seq=2), usage_line(foreign, seq=3, org=mine))
+    assert counts(post(lines, organizations=[mine])) == (3, 1, 0, 2)
+    told = QuarantinedLine.objects.order_by("line").values_list("reason", flat=True)
+    assert list(told) == ["foreign_organization", "wrong_organization"]
+    assert other.public_id in QuarantinedLine.objects.get(line=2).detail
+    assert Balance.objects.get(organization=key.organization).nanos == DOLLAR - CHARGE
+    assert Balance.objects.get(organization=other).nanos == DOLLAR
+
+
 @pytest.mark.parametrize(("at", "reason"), [(timedelta(minutes=6), "too_early"), (-timedelta(days=400), "too_old")])
 def test_a_line_of_an_impossible_time_waits(key: ApiKey, at: timedelta, reason: str) -> None:
     post(raw(usage_line(key, at=datetime.now(UTC) + at)))

@@ -68,6 +68,7 @@ def filled(organization: Organization, key: ApiKey, model: Model) -> dict[str, s
         "<uuid:request_id>": str(event.id),
         "<int:model>": str(model.pk),
         "<int:alarm>": "1",
+        "<int:gateway>": "1",
         "<str:identity>": "segment",
         "<path:object_id>": "1",
         "<path:content_type_id>": "1",
