@@ -5,7 +5,8 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        from accounts.published import records
-        from hotstate import rebuild
+        from accounts.published import confirm, records
+        from hotstate import outbox, rebuild
 
         rebuild.sources.append(records)
+        outbox.confirmations.append(confirm)

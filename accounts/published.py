@@ -1,9 +1,11 @@
-"""What Valkey is given of this room after it lost its state."""
+"""What Valkey is given of this room after it lost its state, and what is known of it to be there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from accounts.models import ApiKey, Organization
 from hotstate.publish import Record
+from hotstate.records import KeyRecord
 
 
 def records() -> Iterator[Record]:
@@ -13,3 +15,15 @@ def records() -> Iterator[Record]:
     keys = ApiKey.objects.select_related("organization").prefetch_related("secrets")
     for key in keys.iterator(chunk_size=2000):
         yield key.record()
+
+
+def confirm(delivered: Iterable[Record], at: datetime) -> None:
+    """Note that Valkey has these versions of keys: from then on every gateway decides by them."""
+    versions: dict[str, int] = {}
+    for record in delivered:
+        if isinstance(record, KeyRecord):
+            versions[record.key] = max(record.version, versions.get(record.key, 0))
+    # Sorted, so that two deliveries never wait for each other in a circle.
+    for key, version in sorted(versions.items()):
+        older = ApiKey.objects.filter(public_id=key, published_version__lt=version)
+        older.update(published_version=version, published_at=at)

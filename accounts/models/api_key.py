@@ -43,6 +43,9 @@ class ApiKey(Limited):
     revoked_at = models.DateTimeField(null=True, blank=True)
     revoked_by = models.ForeignKey("accounts.User", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     version = models.BigIntegerField(default=1, editable=False)
+    # The newest version that Valkey is known to have, and by its clock when it had it.
+    published_version = models.BigIntegerField(default=0, editable=False)
+    published_at = models.DateTimeField(null=True, editable=False)
     # The form that asked for it: sent again, it makes no second key.
     operation_id = models.UUIDField(null=True, editable=False)
 
@@ -88,6 +91,11 @@ class ApiKey(Limited):
             month=self.budget_month_nanos,
             total=self.budget_total_nanos,
         )
+
+    @property
+    def in_force(self) -> bool:
+        """Whether every gateway decides by what is stored here."""
+        return self.published_version >= self.version
 
     def state(self, now: datetime) -> str:
         """`revoked`, `expired` or `active`: as the console words it."""

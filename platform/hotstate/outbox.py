@@ -1,6 +1,10 @@
-"""Changes that Valkey must see: written with what they tell of, delivered after commit, healed by a sweep."""
+"""Changes that Valkey must see: written with what they tell of, delivered after commit, healed by a sweep.
 
-from datetime import datetime
+The rooms above register what is to be done when Valkey has them; this one knows no other.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -20,6 +24,10 @@ Kind = OutboxEntry.Kind
 KIND_OF = {KeyRecord: Kind.KEY, OrganizationRecord: Kind.ORGANIZATION, BalanceRecord: Kind.BALANCE}
 TYPE_OF = {kind: record_type for record_type, kind in KIND_OF.items()}
 BATCH = 500
+
+# Told which API keys' records Valkey took, and when by its clock, in the transaction that forgets the entries.
+Confirmation = Callable[[list[publish.Record], datetime], None]
+confirmations: list[Confirmation] = []
 
 
 def add(records: list[publish.Record], *, now: datetime, catalog: bool = False, gateways: bool = False) -> list[int]:
@@ -59,13 +67,23 @@ def deliver(ids: list[int] | None = None) -> int:
             entries = list(pending.select_for_update(skip_locked=ids is None)[:BATCH])
             if not entries:
                 return delivered
-            with reaching_valkey() as valkey:
-                pipeline = valkey.pipeline(transaction=False)
-                for entry in entries:
-                    _put(pipeline, entry)
-                pipeline.execute()
+            at = _put_all(entries)
+            keys = [_record(entry) for entry in entries if entry.kind == Kind.KEY]
+            for confirm in confirmations:
+                confirm(keys, at)
             OutboxEntry.objects.filter(pk__in=[entry.pk for entry in entries]).delete()
             delivered += len(entries)
+
+
+def _put_all(entries: list[OutboxEntry]) -> datetime:
+    """Tell Valkey, and return when by its clock it had all of it."""
+    with reaching_valkey() as valkey:
+        pipeline: Any = valkey.pipeline(transaction=False)
+        for entry in entries:
+            _put(pipeline, entry)
+        pipeline.execute_command("TIME")
+        *_, (seconds, microseconds) = pipeline.execute()
+    return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
 
 
 def _put(pipeline: Any, entry: OutboxEntry) -> None:
@@ -75,7 +93,12 @@ def _put(pipeline: Any, entry: OutboxEntry) -> None:
         # Never the same twice, also where Valkey lost its state in between.
         pipeline.set(names.GATEWAYS_VERSION, uuid4().hex)
     else:
-        publish.put(pipeline, msgspec.json.decode(bytes(entry.record), type=TYPE_OF[Kind(entry.kind)]))
+        publish.put(pipeline, _record(entry))
+
+
+def _record(entry: OutboxEntry) -> publish.Record:
+    record: publish.Record = msgspec.json.decode(bytes(entry.record), type=TYPE_OF[Kind(entry.kind)])
+    return record
 
 
 def _deliver_quietly(ids: list[int]) -> None:

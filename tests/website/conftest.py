@@ -12,6 +12,7 @@ from django.test import Client
 
 from accounts.models import ApiKey, Membership, Organization, Role, User
 from catalog.models import Model
+from hotstate import client as hotstate_client
 from tests.cast import make_key, make_model, make_organization
 from tests.website.browsing import passed_second_factor, person, signed_in
 
@@ -80,3 +81,12 @@ def staff_browser(staff: User) -> Client:
     browser = signed_in(staff)
     passed_second_factor(browser, staff)
     return browser
+
+
+@pytest.fixture
+def no_valkey(settings: Any) -> Iterator[None]:
+    """A port at which nobody answers."""
+    hotstate_client.valkey.cache_clear()
+    settings.VALKEY_URL = "redis://127.0.0.1:1/8"
+    yield
+    hotstate_client.valkey.cache_clear()

@@ -1,6 +1,6 @@
 """Editing what a key may do, and its limits with what is used of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,7 +10,6 @@ from django.test import Client
 
 from accounts.models import ApiKey, AuditEntry, Membership, Organization, Role, User
 from catalog.models import Model
-from hotstate import client as hotstate_client
 from hotstate.records import Budgets, Limits
 from tests.cast import DOLLAR, make_key
 from tests.website.browsing import use
@@ -182,12 +181,3 @@ class TestWhatIsUsed:
         assert "used right now can" in page
         assert "$0.85" in page
         assert "unknown" in page
-
-
-@pytest.fixture
-def no_valkey(settings: Any) -> Iterator[None]:
-    """A port at which nobody answers."""
-    hotstate_client.valkey.cache_clear()
-    settings.VALKEY_URL = "redis://127.0.0.1:1/8"
-    yield
-    hotstate_client.valkey.cache_clear()

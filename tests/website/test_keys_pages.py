@@ -16,7 +16,6 @@ from accounts.models import ApiKey, AuditEntry, Membership, Organization, Role, 
 from billing.models import UsageEvent
 from catalog.models import Model
 from hotstate import outbox
-from hotstate.errors import Unreachable
 from tests.cast import make_key
 from tests.website.browsing import use
 
@@ -200,22 +199,40 @@ class TestRevoking:
         assert key.revoked_at is None
 
     def test_gateways_that_could_not_be_told_are_said(
-        self,
-        browse: Browse,
-        owner: User,
-        organization: Organization,
-        key: ApiKey,
-        monkeypatch: pytest.MonkeyPatch,
+        self, browse: Browse, owner: User, organization: Organization, key: ApiKey, no_valkey: None
     ) -> None:
-        def unreachable(*_: Any) -> None:
-            raise Unreachable
-
-        monkeypatch.setattr(outbox, "require_delivered", unreachable)
         address = f"/o/{organization.public_id}/keys/{key.public_id}/revoke/"
         answer = browse(owner).post(address, {"name": "production"}, follow=True)
-        assert "be told yet" in answer.content.decode()
+        assert "Revoked here, but the gateways don't have it yet" in re.sub(r"<[^>]+>", "", answer.content.decode())
         key.refresh_from_db()
         assert key.revoked_at is not None
+
+    def test_the_page_shows_since_when_every_gateway_refuses(
+        self, browse: Browse, owner: User, organization: Organization, key: ApiKey, empty_valkey: Any
+    ) -> None:
+        address = f"/o/{organization.public_id}/keys/{key.public_id}/revoke/"
+        page = browse(owner).post(address, {"name": "production"}, follow=True).content.decode()
+        key.refresh_from_db()
+        assert key.published_at
+        told = f"{key.published_at:%Y-%m-%d %H:%M:%S}.{key.published_at.microsecond // 1000:03} UTC"
+        assert re.search(rf"Refused everywhere</strong>\s+since <time [^>]+>{told}</time>", page)
+
+    def test_the_page_says_that_the_gateways_have_it_not_yet_and_asks_until_they_do(
+        self, browse: Browse, owner: User, organization: Organization, key: ApiKey, empty_valkey: Any
+    ) -> None:
+        ApiKey.objects.filter(pk=key.pk).update(revoked_at=datetime.now(UTC), version=2)
+        browser, page = browse(owner), key.get_absolute_url()
+        asked = f'hx-get="{page}in-force/"'
+        assert asked in browser.get(page).content.decode()
+        part = browser.get(f"{page}in-force/", headers={"HX-Request": "true"}).content.decode()
+        assert "the gateways don't have it yet" in part
+        assert asked in part
+        key.refresh_from_db()
+        outbox.add([key.record()], now=datetime.now(UTC))
+        part = browser.get(f"{page}in-force/", headers={"HX-Request": "true"}).content.decode()
+        assert "Refused everywhere" in part
+        assert "hx-get" not in part
+        assert browser.get(f"{page}in-force/")["Location"] == page
 
 
 class TestFirstRequest:

@@ -1,6 +1,6 @@
 """Money, times and numbers as every page shows them: short to read, exact on hover."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django import template
 from django.templatetags.static import static
@@ -71,6 +71,12 @@ def moment(at: datetime | None) -> SafeString:
 def exact_time(at: datetime) -> str:
     """The time to the second, in UTC, and saying so."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+@register.filter
+def to_the_millisecond(at: datetime) -> str:
+    """The time in UTC, where a second is a long time."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d} UTC"
 
 
 @register.simple_tag

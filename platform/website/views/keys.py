@@ -1,3 +1,4 @@
+from contextlib import suppress
 from datetime import timedelta
 
 from django.contrib import messages
@@ -119,20 +120,23 @@ def key_revoke(request: HttpRequest, member: Membership, key: str) -> HttpRespon
     api_key = _key(member, key)
     form = RevokeForm(request.POST or None, key=api_key)
     if request.method == "POST" and form.is_valid():
-        try:
+        # The page that follows says since when every gateway refuses, or that they don't have it yet.
+        with suppress(Unreachable):
             keys.revoke_key(api_key, actor=member.user, now=timezone.now())
-        except Unreachable:
-            messages.warning(
-                request,
-                f"“{api_key.name}” is revoked, but the gateways couldn't be told yet. Until they can, they refuse"
-                " requests with 503 rather than let it through.",
-            )
-        else:
-            messages.success(request, f"“{api_key.name}” is revoked. Every request with it is now refused.")
-        return redirect("keys", org=member.organization.public_id)
+        return redirect(api_key)
     used = usage.spend_by_key(member.organization, since=timezone.now() - timedelta(days=1))
     context = {"member": member, "key": api_key, "form": form, "used": used.get(api_key.pk, (0, 0))}
     return render(request, "console/key_revoke.html", context)
+
+
+@require_safe
+@for_members
+def key_in_force(request: HttpRequest, member: Membership, key: str) -> HttpResponse:
+    """Asked every two seconds while the gateways don't have the key's last change yet."""
+    api_key = _key(member, key)
+    if not request.headers.get("HX-Request"):
+        return redirect(api_key)
+    return render(request, "console/key_in_force.html", {"member": member, "key": api_key})
 
 
 def _key(member: Membership, public_id: str) -> ApiKey:
