@@ -49,6 +49,8 @@ NO_GATEWAY = ApiError(
     "invalid_gateway_credential",
     "Only gateways may ask this. Show a gateway's credential in the X-Gateway-Credential header.",
 )
+# Forward-auth's refusals are shown to customers, whose keys are not to blame: with a 401 they would make new ones.
+GATEWAY_NOT_KNOWN = ApiError(503, "server_error", NO_GATEWAY.code, NO_GATEWAY.message)
 HEADER_ALIAS = bad_request(
     "The request has a header whose name is another's with an underscore or a dot.", code="header_alias"
 )

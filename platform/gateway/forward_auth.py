@@ -1,9 +1,11 @@
 """Forward-auth: a proxy asks with the client's own headers whether to pass a request on. Exactly 200 allows."""
 
+import json
 from dataclasses import replace
 from urllib.parse import parse_qs, quote, unquote
 from uuid import UUID
 
+import orjson
 import structlog
 
 from gateway import errors
@@ -45,6 +47,7 @@ UNALIASED = frozenset(
         "x-auth-model",
         "x-auth-status",
         "x-auth-code",
+        "x-auth-error",
         "x-forwarded-uri",
         "x-forwarded-for",
         "x-original-uri",
@@ -81,11 +84,13 @@ class ForwardAuth:
         else:
             headers = identity_headers(judged)
             if for_nginx:
-                headers |= {"x-auth-status": "200", "x-auth-code": ""}
+                headers |= {"x-auth-status": "200", "x-auth-code": "", "x-auth-error": ""}
             await outgoing.whole(200, b"", content_type=PLAIN, headers=headers)
 
     async def _judge(self, incoming: Incoming, request_id: UUID) -> Judged:
-        credential = await self._known.require(incoming)
+        credential = await self._known.shown_in(incoming)
+        if credential is None:
+            raise errors.GATEWAY_NOT_KNOWN
         _refuse_aliases(incoming)
         secret = incoming.secret()
         path = original_path(incoming)
@@ -149,10 +154,15 @@ def original_path(incoming: Incoming) -> str:
 
 
 def _model(incoming: Incoming) -> str | None:
-    named = {value.strip() for value in incoming.values(b"x-auth-model")} - {""}
+    named = {_utf8(value.strip()) for value in incoming.values(b"x-auth-model")} - {""}
     if len(named) > 1:
         raise errors.bad_request("X-Auth-Model is given twice, and not the same.")
     return named.pop() if named else None
+
+
+def _utf8(value: str) -> str:
+    """A gateway that reads the model from the body sends its bytes as they are."""
+    return value.encode("latin-1").decode("utf-8", errors="replace")
 
 
 def _refuse_aliases(incoming: Incoming) -> None:
@@ -168,8 +178,14 @@ async def _refuse(outgoing: Outgoing, error: ApiError, *, for_nginx: bool) -> No
         return
     # To nginx any other status is a failure of its own, answered with 500.
     status = 401 if error.status == 401 else 403
-    headers = {**error.headers, "x-auth-status": str(error.status), "x-auth-code": error.code or ""}
+    told = {"x-auth-status": str(error.status), "x-auth-code": error.code or "", "x-auth-error": _as_header(error)}
+    headers = {**error.headers, **told}
     await outgoing.whole(status, error.body(), headers=headers)
+
+
+def _as_header(error: ApiError) -> str:
+    """The body in ASCII, for a proxy that passes on headers and drops bodies."""
+    return json.dumps(orjson.loads(error.body()))
 
 
 def _joined(words: frozenset[str]) -> str:

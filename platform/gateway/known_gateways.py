@@ -60,11 +60,15 @@ class KnownGateways:
 
     async def require(self, incoming: Incoming) -> GatewayCredential:
         """The credential that the request shows. Raises ApiError where there is none, and Unreachable."""
-        shown = {value.strip() for value in incoming.values(HEADER)}
-        found = await self.find(shown.pop()) if len(shown) == 1 else None
+        found = await self.shown_in(incoming)
         if found is None:
             raise errors.NO_GATEWAY
         return found
+
+    async def shown_in(self, incoming: Incoming) -> GatewayCredential | None:
+        """The credential that the request shows, if it is one. Raises Unreachable."""
+        shown = {value.strip() for value in incoming.values(HEADER)}
+        return await self.find(shown.pop()) if len(shown) == 1 else None
 
     async def find(self, secret: str) -> GatewayCredential | None:
         """Whose credential that is. Raises Unreachable where nobody can tell."""

@@ -97,7 +97,7 @@ class TestRevoked:
         revoke_credential(credential, actor=None, reason="", now=datetime.now(UTC))
         until(lambda: other.verify().status == 401)
         assert other.verify().error == NO_GATEWAY
-        assert other.check().error == NO_GATEWAY
+        assert other.check().error == (503, "server_error", "invalid_gateway_credential")
         assert other.settle({"request_id": "", "key": "", "org": ""}).error == NO_GATEWAY
 
     def test_one_that_was_known_is_not_believed_where_nobody_can_tell_what_changed(

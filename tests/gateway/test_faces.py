@@ -1,5 +1,6 @@
 """The decision's other faces, over HTTP: a key about itself, JSON for gateways, forward-auth."""
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -132,7 +133,9 @@ class TestCredentials:
     @pytest.mark.parametrize("path", PATHS)
     def test_nobody_else_may_ask(self, other: OtherGateway, path: str, shown: str) -> None:
         headers = {"X-Gateway-Credential": shown} if shown else {}
-        assert other.asked.request("POST", path, b"{}", headers=headers).error == NO_GATEWAY
+        # What forward-auth says is shown to a customer, whose key isn't to blame.
+        expected = (503, "server_error", "invalid_gateway_credential") if path.startswith("/auth") else NO_GATEWAY
+        assert other.asked.request("POST", path, b"{}", headers=headers).error == expected
 
     def test_it_is_not_believed_in_the_authorization_header(self, other: OtherGateway) -> None:
         assert other.asked.post("/v1/keys/verify", {}, secret=other.credential).error == NO_GATEWAY
@@ -218,6 +221,8 @@ def test_every_verdict_through_every_face(other: OtherGateway, verdict: Verdict)
     assert nginx.status == (401 if error.status == 401 else 403)
     assert (nginx.headers["x-auth-status"], nginx.headers["x-auth-code"]) == (str(error.status), error.code)
     assert nginx.json == checked.json or verdict is Verdict.RATE_LIMITED
+    # nginx drops the body of a refusal, and passes on this header.
+    assert json.loads(nginx.headers["x-auth-error"]) == nginx.json
     if verdict is Verdict.RATE_LIMITED:
         assert told.json["retry_after_ms"] > 0
         assert checked.headers["retry-after"]
@@ -460,6 +465,11 @@ class TestForwardAuth:
         answer = other.check("/auth/check/v1/videos?profile=nginx", secret=secret)
         assert (answer.status, answer.headers["x-auth-status"]) == (403, "404")
         assert answer.headers["x-auth-code"] == "unknown_url"
+
+    def test_an_error_fits_into_a_header_whatever_it_names(self, other: OtherGateway) -> None:
+        answer = other.check("/auth/check/v1/models/m%C3%BC%0A%22?profile=nginx")
+        assert (answer.status, answer.headers["x-auth-status"]) == (403, "404")
+        assert '`mü\n"`' in json.loads(answer.headers["x-auth-error"])["error"]["message"]
 
 
 def test_faces_md_has_every_verdict() -> None:
