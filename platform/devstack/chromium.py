@@ -2,10 +2,10 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+from devstack import debian
 from devstack.problems import StackError
 from devstack.terminal import Terminal
 
@@ -25,13 +25,11 @@ def get(terminal: Terminal) -> str:
     if found := find():
         return found
     terminal.step("no Chromium on this machine; asking Playwright for one")
-    attempt([sys.executable, "-m", "playwright", "install", "chromium"])
+    debian.attempt([sys.executable, "-m", "playwright", "install", "chromium"])
     if found := find():
         return found
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        terminal.step("installing the distribution's Chromium with apt-get")
-        attempt(["apt-get", "update", "-qq"])
-        attempt(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"])
+    terminal.step("asking apt-get for the distribution's Chromium")
+    debian.install("chromium")
     if found := find():
         return found
     raise StackError(ADVICE)
@@ -46,16 +44,4 @@ def find() -> str | None:
 
 
 def starts(path: str) -> bool:
-    """Whether the program runs here; a library may be missing."""
-    try:
-        return subprocess.run([path, "--version"], capture_output=True, timeout=30, check=False).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-
-
-def attempt(command: list[str]) -> None:
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        subprocess.run(command, capture_output=True, timeout=600, check=False, env=environment)
-    except (OSError, subprocess.TimeoutExpired):
-        return
+    return debian.starts([path, "--version"])

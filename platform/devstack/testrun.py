@@ -1,10 +1,9 @@
 """`manage.py test [pytest's arguments]`: the whole suite on engines of its own, which vanish afterwards."""
 
-import os
 import sys
 from pathlib import Path
 
-from devstack import chromium, passing
+from devstack import chromium, passing, proxies
 from devstack.places import CHECKOUT
 from devstack.terminal import Terminal
 
@@ -14,15 +13,19 @@ IN_ONE_PROCESS = ("-n", "--numprocesses", "--pdb", "--collect-only", "--co", "--
 def run(arguments: list[str]) -> None:
     """Run pytest and exit with its status. Raises StackError."""
     terminal = Terminal()
-    browser = chromium.get(terminal) if needs_browser(arguments) else os.environ.get("KEYMETER_CHROMIUM", "")
+    programs = {}
+    if wants("e2e", arguments):
+        programs["KEYMETER_CHROMIUM"] = chromium.get(terminal)
+    if wants("deploy", arguments):
+        programs |= proxies.get(terminal)
     command = [sys.executable, "-m", "pytest", *pytest_arguments(arguments)]
-    sys.exit(passing.run([command], {"KEYMETER_CHROMIUM": browser}, terminal=terminal, durable=False))
+    sys.exit(passing.run([command], programs, terminal=terminal, durable=False))
 
 
-def needs_browser(arguments: list[str]) -> bool:
-    """Whether tests in a browser may be among those wanted."""
+def wants(folder: str, arguments: list[str]) -> bool:
+    """Whether tests of that folder may be among those wanted."""
     paths = [argument for argument in arguments if (CHECKOUT / argument.partition("::")[0]).exists()]
-    return not paths or any("e2e" in path or Path(path) == Path("tests") for path in paths)
+    return not paths or any(folder in path or Path(path) == Path("tests") for path in paths)
 
 
 def pytest_arguments(arguments: list[str]) -> list[str]:
