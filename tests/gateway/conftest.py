@@ -144,8 +144,19 @@ def model_server() -> Iterator[str]:
 
 
 @pytest.fixture
+def gateway_port() -> int:
+    """Where the gateway listens."""
+    return free_port()
+
+
+@pytest.fixture
 def bare_gateway(
-    transactional_db: None, empty_valkey: Any, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+    transactional_db: None,
+    empty_valkey: Any,
+    tmp_path: Path,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    gateway_port: int,
 ) -> Iterator[RunningGateway]:
     """A gateway whose database has nothing in it yet."""
     from gateway.asgi import Application
@@ -154,11 +165,10 @@ def bare_gateway(
     settings.INTAKE_URL = "http://127.0.0.1:9"
     settings.UPSTREAM_IDLE_SECONDS = 2.0
     monkeypatch.setattr("gateway.offer.POLL_SECONDS", POLL_SECONDS)
-    port = free_port()
     configuration = uvicorn.Config(
         Application(),
         host="127.0.0.1",
-        port=port,
+        port=gateway_port,
         loop="uvloop",
         http="httptools",
         log_config=None,
@@ -168,8 +178,8 @@ def bare_gateway(
     server = uvicorn.Server(configuration)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()
-    _wait_until_ready(port)
-    yield RunningGateway(port, tmp_path / "spool")
+    _wait_until_ready(gateway_port)
+    yield RunningGateway(gateway_port, tmp_path / "spool")
     server.should_exit = True
     thread.join(15)
     assert not thread.is_alive()

@@ -47,7 +47,8 @@ async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse
         body = json.loads(raw) if raw else None
     except ValueError:
         body = None
-    record = request.app[RECORDS].add(request.method, request.path, dict(request.headers), body, len(raw))
+    headers = {name: ", ".join(request.headers.getall(name)) for name in request.headers}
+    record = request.app[RECORDS].add(request.method, request.path, headers, body, len(raw))
     request[RECORD] = record
     if request.headers.get("Authorization") != f"Bearer {request.app[CREDENTIAL]}":
         return finish(record, refusal(401, "Incorrect API key provided.", "invalid_api_key"))
