@@ -1,5 +1,6 @@
 """What a key may do, as people set it; a network in the one spelling in which it is kept."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -9,6 +10,7 @@ from msgspec.structs import asdict
 
 from hotstate.records import Budgets, Limits
 
+_MODEL_PATTERN = re.compile(r"[A-Za-z0-9*][A-Za-z0-9._:/@+*-]{0,199}")
 NO_LIMITS, NO_BUDGETS = Limits(), Budgets()
 
 
@@ -35,6 +37,19 @@ class KeyTerms:
             **asdict(self.limits),
             **{f"budget_{window}_nanos": nanos for window, nanos in asdict(self.budgets).items()},
         }
+
+
+class NotAModelPattern(ValueError):
+    """The text is no model id, with stars or without; the message says so."""
+
+
+def model_pattern(text: str) -> str:
+    """A model id, perhaps with stars. Raises NotAModelPattern."""
+    if not _MODEL_PATTERN.fullmatch(text):
+        raise NotAModelPattern(
+            f"“{text[:60]}” is no model id or pattern: letters, digits, . _ : / @ + - and *, at most 200."
+        )
+    return text
 
 
 class NotANetwork(ValueError):

@@ -1,7 +1,8 @@
 """API key secrets: `<prefix>-<random base62><checksum>`.
 
 The random part has 40 characters, 238 bits. The checksum is the CRC-32 of all before it, as six base62 characters: a
-typing error or another vendor's key costs no look-up. What is stored is HMAC(pepper, SHA-256(secret)).
+typing error or another vendor's key costs no look-up. Imported ones keep the format that they have. What is stored is
+HMAC(pepper, SHA-256(secret)).
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from django.conf import settings
 
 from accounts.identifiers import ALPHABET, random_base62
+from config.key_patterns import KeyPattern
 
 RANDOM_LENGTH = 40
 CHECKSUM_LENGTH = 6
@@ -38,7 +40,29 @@ def generate(prefix: str) -> NewSecret:
 
 
 def is_well_formed(text: str) -> bool:
-    """Whether the text has the format and its checksum is right. Any prefix will do: it belongs to the secret."""
+    """Whether the text is a secret of ours with its checksum, or fits a pattern of IMPORTED_KEY_PATTERNS."""
+    return _is_ours(text) or _imported(text) is not None
+
+
+def shown_parts(text: str) -> tuple[str, str] | None:
+    """What may be shown of a secret made elsewhere: how it begins, and the last four. None where it isn't let in."""
+    if _is_ours(text):
+        return (text.rpartition("-")[0] + "-")[:20], text[-4:]
+    pattern = _imported(text)
+    return (pattern.literal[:20], text[-4:]) if pattern else None
+
+
+def takes_imports() -> bool:
+    """Whether there are patterns at all."""
+    return bool(settings.IMPORTED_KEY_PATTERNS)
+
+
+def _imported(text: str) -> KeyPattern | None:
+    return next((pattern for pattern in settings.IMPORTED_KEY_PATTERNS if pattern.expression.fullmatch(text)), None)
+
+
+def _is_ours(text: str) -> bool:
+    """Any prefix will do: it belongs to the secret."""
     prefix, dash, tail = text.rpartition("-")
     return (
         bool(prefix and dash)
@@ -59,7 +83,16 @@ def digests(text: str) -> list[tuple[int, bytes]]:
 
 def digest(text: str, pepper: bytes) -> bytes:
     """HMAC(pepper, SHA-256(secret)), 32 bytes."""
-    return hmac.digest(pepper, hashlib.sha256(text.encode()).digest(), "sha256")
+    return peppered(sha256(text), pepper)
+
+
+def sha256(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def peppered(sha256: bytes, pepper: bytes) -> bytes:
+    """What is stored of a secret of which only this is known."""
+    return hmac.digest(pepper, sha256, "sha256")
 
 
 def _checksum(body: str) -> str:

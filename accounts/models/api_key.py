@@ -111,8 +111,10 @@ class ApiKeySecret(models.Model):
     api_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, related_name="secrets")
     digest = models.BinaryField(unique=True, max_length=32)
     pepper_id = models.PositiveSmallIntegerField()
-    prefix = models.CharField(max_length=20)
-    last4 = models.CharField(max_length=4)
+    prefix = models.CharField(max_length=20, blank=True)
+    # Empty where only the hash was imported.
+    last4 = models.CharField(max_length=4, blank=True)
+    imported = models.BooleanField(default=False)
     created_at = models.DateTimeField()
     # When rotation lets it lapse; null while it is the current one.
     lapses_at = models.DateTimeField(null=True, blank=True)
@@ -129,7 +131,9 @@ class ApiKeySecret(models.Model):
 
     @property
     def hint(self) -> str:
-        """All that is known of the secret after it was shown: prefix and last four."""
+        """All that is known of the secret after it was shown: prefix and last four, or that it was imported."""
+        if self.imported:
+            return f"{self.prefix}…{self.last4}" if self.last4 else "imported"
         return f"{self.prefix}-…{self.last4}"
 
 

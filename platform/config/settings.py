@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from config import env
-from config.logs import logging_config
+from config.key_patterns import KeyPattern, key_patterns
+from config.logs import hide_secrets_like, logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 VAR_DIR = env.read("VAR_DIR", Path, BASE_DIR / "var")
@@ -49,6 +50,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- The product ---------------------------------------------------------------------------------------------------
 PRODUCT_NAME = env.read("PRODUCT_NAME", str, "Keymeter")
 KEY_PREFIX = env.read("KEY_PREFIX", str, "km-sk")
+IMPORTED_KEY_PATTERNS: tuple[KeyPattern, ...] = env.read("IMPORTED_KEY_PATTERNS", key_patterns, ())
 SIGNUP_CREDIT_NANOS = env.read("SIGNUP_CREDIT", env.dollars, 5 * env.NANOS)
 ARCHIVE_DIR = env.read("ARCHIVE_DIR", Path, VAR_DIR / "archive")
 
@@ -248,6 +250,7 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 LOGGING = logging_config(json=env.read("LOG_FORMAT", str, "json") == "json")
+hide_secrets_like([pattern.expression for pattern in IMPORTED_KEY_PATTERNS])
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 # It would believe any X-Forwarded-For; `website.client_address` logs the address instead.
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False

@@ -6,12 +6,11 @@ from typing import Any, cast
 from uuid import uuid4
 
 from django import forms
-from django.core.validators import RegexValidator
 from django.forms.boundfield import BoundField
 from django.http import QueryDict
 from msgspec.structs import asdict
 
-from accounts.key_terms import KeyTerms, NotANetwork, network
+from accounts.key_terms import KeyTerms, NotAModelPattern, NotANetwork, model_pattern, network
 from accounts.models import ApiKey
 from catalog.models import Model
 from gateway.endpoints import SCOPES
@@ -34,18 +33,13 @@ LAST_YEAR = 2200
 MOST_LINES = 100
 WINDOWS = {"day": "A day", "week": "A week", "month": "A month", "total": "In all"}
 
-_pattern = RegexValidator(r"^[A-Za-z0-9*][A-Za-z0-9._:/@+*-]{0,199}$")
-
 
 def pattern(text: str) -> str:
     """A model id, perhaps with stars. Raises ValidationError."""
     try:
-        _pattern(text)
-    except forms.ValidationError:
-        raise forms.ValidationError(
-            f"“{text[:60]}” is no model id or pattern: letters, digits, . _ : / @ + - and *, at most 200."
-        ) from None
-    return text
+        return model_pattern(text)
+    except NotAModelPattern as error:
+        raise forms.ValidationError(str(error)) from None
 
 
 def cidr(text: str) -> str:
