@@ -4,6 +4,7 @@ from django.views.generic import RedirectView
 
 urlpatterns = [
     path("", include("website.urls")),
+    path("metrics", include("api.metrics")),
     path("api/v1/", include("api.urls")),
     path("account/", include("allauth.urls")),
     # The back office has a page of its own for it, which leaves no entry in the audit trail.

@@ -5,6 +5,8 @@ from typing import Any
 
 import django
 import orjson
+from django.conf import settings
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup(set_prefix=False)
@@ -40,6 +42,8 @@ class Application:
             failures = await self.gateway.failing()
             body: dict[str, Any] = {"ok": not failures, "failing": failures}
             await outgoing.whole(503 if failures else 200, orjson.dumps(body))
+        elif incoming.path == "/metrics" and incoming.bears(settings.METRICS_TOKEN):
+            await outgoing.whole(200, generate_latest(), content_type=CONTENT_TYPE_LATEST)
         elif incoming.path.startswith(BASE + "/") or forward_auth.covers(incoming.path):
             await self.gateway.answer(incoming, outgoing, request_id)
         else:

@@ -2,16 +2,23 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from time import perf_counter
 from typing import Any
+from uuid import UUID
 
 from accounts import secrets
-from gateway import matching
+from gateway import matching, metrics
+from gateway.journal import Journal
 from gateway.keyring import Identity, Keyring
+from gateway.request_ids import milliseconds_of
 from gateway.verdicts import Verdict
+from hotstate.decision_log import DecisionRecord
 from hotstate.errors import Unreachable
 from hotstate.fast import HotState
 
 ROUNDS = 4
+# What is recorded of a decision is bounded: so many models and networks, and so much of what a client called a model.
+MOST_TOLD, LONGEST_TOLD = 50, 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +29,7 @@ class Question:
 
     `hold_nanos` is the worst case of what the request may cost; None is a question only, which takes nothing.
     `tokens` is an estimate, corrected when the request is settled. `address` is the client's, None where unknown.
+    `face` is by which way it was asked. `dry` asks what would be said, and takes nothing.
     """
 
     request_id: str
@@ -32,6 +40,8 @@ class Question:
     hold_nanos: int | None = None
     tokens: int = 0
     address: str | None = None
+    face: str = "api"
+    dry: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,22 +62,57 @@ class Decision:
     bound: str = ""
     wait_ms: int | None = None
     limits: tuple[LimitState, ...] = ()
+    seen: "Seen | None" = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The fields in Valkey by which the script judged: of the organization, the API key, and their counters."""
+
+    organization: dict[str, str]
+    api_key: dict[str, str]
+    counters: dict[str, str]
 
 
 class Decider:
-    def __init__(self, hotstate: HotState, keyring: Keyring, *, lease_seconds: int) -> None:
+    def __init__(self, hotstate: HotState, keyring: Keyring, journal: Journal, *, lease_seconds: int) -> None:
         self._hotstate = hotstate
         self._keyring = keyring
+        self._journal = journal
         self._lease_ms = lease_seconds * 1000
 
-    async def identify(self, secret: str) -> Identity | Verdict:
+    async def identify(
+        self, secret: str, request_id: UUID, *, address: str | None, face: str = "api"
+    ) -> Identity | Verdict:
         """Whose secret that is. Raises Unreachable."""
-        if not secrets.is_well_formed(secret):
-            return Verdict.MALFORMED
-        return await self._keyring.identify(secret) or Verdict.UNKNOWN
+        identity = None
+        if well_formed := secrets.is_well_formed(secret):
+            identity = await self._keyring.identify(secret)
+        if identity:
+            return identity
+        verdict = Verdict.UNKNOWN if well_formed else Verdict.MALFORMED
+        self.turn_away(verdict, request_id, address=address, face=face)
+        return verdict
+
+    def turn_away(self, verdict: Verdict, request_id: UUID, *, address: str | None, face: str) -> None:
+        """Count and record a refusal of somebody who is nobody here."""
+        metrics.decided(verdict, face)
+        told = DecisionRecord(
+            id=str(request_id), at_ms=milliseconds_of(request_id), verdict=verdict, face=face, address=address
+        )
+        self._journal.add(told)
 
     async def decide(self, identity: Identity, question: Question) -> Decision:
         """Where the verdict is `allowed`, the hold is in place. Raises Unreachable."""
+        start = perf_counter()
+        decision = await self._decide(identity, question)
+        metrics.decided(decision.verdict, question.face, seconds=perf_counter() - start)
+        if decision.seen and not question.dry:
+            self._journal.add(recorded(identity, question, decision))
+        return decision
+
+    async def _decide(self, identity: Identity, question: Question) -> Decision:
+        tell = question.dry or self._journal.samples(question.request_id)
         for _ in range(ROUNDS):
             answer = await self._hotstate.decide(
                 identity.record,
@@ -77,6 +122,8 @@ class Decider:
                 tokens=question.tokens,
                 now=question.now,
                 lease_ms=self._lease_ms,
+                dry=question.dry,
+                tell=tell,
             )
             match answer[0]:
                 case b"stale":
@@ -111,15 +158,53 @@ def judge(identity: Identity, question: Question) -> str:
     return ""
 
 
+def recorded(identity: Identity, question: Question, decision: Decision) -> DecisionRecord:
+    """The decision as it is kept for explanations."""
+    record, seen = identity.record, decision.seen or Seen({}, {}, {})
+    secret_id, secret_lapses_ms = record.secrets.get(identity.digest, ("", None))
+    return DecisionRecord(
+        id=question.request_id,
+        at_ms=int(question.now.timestamp() * 1000),
+        verdict=decision.verdict,
+        face=question.face,
+        bound=decision.bound,
+        wait_ms=decision.wait_ms,
+        org=record.org,
+        key=record.key,
+        secret=secret_id,
+        secret_lapses_ms=secret_lapses_ms,
+        scope=question.scope,
+        # A client may name anything as a model.
+        model=question.model[:LONGEST_TOLD] if question.model else question.model,
+        offered=question.offered,
+        address=question.address,
+        hold_nanos=question.hold_nanos,
+        tokens=question.tokens,
+        scopes=sorted(record.scopes),
+        models=sorted(record.models)[:MOST_TOLD],
+        networks=sorted(record.networks)[:MOST_TOLD],
+        limits=[(limit.name, limit.most, limit.left, limit.back_ms) for limit in decision.limits],
+        organization=seen.organization,
+        api_key=seen.api_key,
+        counters=seen.counters,
+    )
+
+
 def _decision(answer: list[Any]) -> Decision:
-    verdict, *rest = answer
-    if not rest:
-        return Decision(Verdict(verdict.decode()))
-    bound = rest[0].decode()
-    wait_ms = int(rest[1]) if len(rest) > 1 and bound else None
-    states = rest[2:]
+    verdict, bound, wait_ms, states, *seen = answer
     limits = tuple(
         LimitState(states[at].decode(), int(states[at + 1]), int(states[at + 2]), int(states[at + 3]))
         for at in range(0, len(states), 4)
     )
-    return Decision(Verdict(verdict.decode()), bound, wait_ms, limits)
+    return Decision(
+        Verdict(verdict.decode()),
+        bound.decode(),
+        int(wait_ms) or None,
+        limits,
+        Seen(*(_fields(flat) for flat in seen[0])) if seen else None,
+    )
+
+
+def _fields(flat: list[bytes]) -> dict[str, str]:
+    pairs = zip(flat[::2], flat[1::2], strict=True)
+    return {name.decode(): value.decode() for name, value in pairs if name != b"record"}

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from billing.rating import worst_case
+from billing.rating import Tariff, worst_case
 from gateway import errors, metering
 from gateway.asked import TEMPLATE_TOKENS
 from gateway.decision import Decider, Decision, Question
@@ -13,7 +13,7 @@ from gateway.endpoints import Endpoint
 from gateway.keyring import Identity
 from gateway.leases import Leases
 from gateway.models import GatewayCredential
-from gateway.offer import OfferedModel, OfferWatch
+from gateway.offer import Offer, OfferedModel, OfferWatch
 from gateway.request_ids import moment_of
 from gateway.usage_log import UsageLog
 from gateway.verdicts import Verdict
@@ -22,7 +22,7 @@ from hotstate.errors import Unreachable
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What another gateway asks about, by its credential. `endpoint` is None for what costs nothing.
+    """What another gateway asks about. `endpoint` is None for what costs nothing.
 
     `size_known` is False where the request can't be measured: then the configured estimate is held. `input_tokens` and
     `input_bytes` None: as much as fits into the model; `output_tokens` None: as much as it writes.
@@ -30,8 +30,6 @@ class Case:
     """
 
     request_id: UUID
-    credential: GatewayCredential
-    secret: str
     scope: str | None
     endpoint: Endpoint | None = None
     model: str | None = None
@@ -41,11 +39,19 @@ class Case:
     input_bytes: int | None = None
     output_tokens: int | None = None
     brought: bool = False
+    face: str = "api"
 
     def estimated_tokens(self) -> int:
         """What token limits take at admission."""
         known_input = metering.tokens(self.input_bytes or 0) if self.input_tokens is None else self.input_tokens
         return known_input + (self.output_tokens or 0)
+
+    def worst_case(self, model: OfferedModel, tariff: Tariff, *, has_output: bool) -> int:
+        """The most that it may cost, nano-dollars."""
+        told = self.input_bytes if self.input_tokens is None else self.input_tokens
+        most_input = (model.context_window if told is None else told) + TEMPLATE_TOKENS
+        most_output = (self.output_tokens or model.max_output_tokens) if has_output else 0
+        return worst_case(most_input, most_output, tariff)
 
 
 @dataclass(frozen=True)
@@ -84,42 +90,17 @@ class Bench:
         self._leases = leases
         self._usage_log = usage_log
 
-    async def judge(self, case: Case) -> Judged:
-        """Decide, and hold where allowed. Raises Unreachable, and ApiError where this gateway can't serve."""
+    async def judge(self, case: Case, secret: str, credential: GatewayCredential) -> Judged:
+        """Decide on a secret that a gateway with this credential was shown, and hold where allowed. Raises Unreachable, and ApiError where this gateway can't serve."""
         offer = self._watch.offer
         if offer is None or self._usage_log.blocked:
             raise errors.UNAVAILABLE
-        at = moment_of(case.request_id)
-        model, hold, offered = None, None, True
-        if case.model is not None:
-            model = offer.sold(case.model, case.endpoint.family) if case.endpoint else offer.models.get(case.model)
-            offered = model is not None and bool(model.routes)
-        if case.endpoint:
-            hold = settings.FORWARD_AUTH_HOLD_NANOS
-            tariff = offer.tariff(model, at) if model else None
-            offered = offered and (model is None or tariff is not None)
-            if model and tariff and case.size_known:
-                most_input = case.input_bytes if case.input_tokens is None else case.input_tokens
-                most_output = case.output_tokens or model.max_output_tokens
-                hold = worst_case(
-                    (model.context_window if most_input is None else most_input) + TEMPLATE_TOKENS,
-                    most_output if case.endpoint.has_output else 0,
-                    tariff,
-                )
-        question = Question(
-            request_id=str(case.request_id),
-            now=at,
-            scope=case.scope,
-            model=case.model,
-            offered=offered,
-            hold_nanos=hold,
-            tokens=case.estimated_tokens() if case.endpoint else 0,
-            address=case.address,
-        )
-        identity = await self._decider.identify(case.secret)
+        model, question = asked_of(case, offer)
+        identity = await self._decider.identify(secret, case.request_id, address=case.address, face=case.face)
         if isinstance(identity, Verdict):
             return Judged(Decision(identity), question)
-        if not case.credential.serves(identity.record.org):
+        if not credential.serves(identity.record.org):
+            self._decider.turn_away(Verdict.UNKNOWN, case.request_id, address=case.address, face=case.face)
             return Judged(Decision(Verdict.UNKNOWN), question)
         try:
             decision = await self._decider.decide(identity, question)
@@ -128,4 +109,31 @@ class Bench:
             if not case.brought:
                 self._leases.doubtful.append((identity.record.org, question.request_id))
             raise
-        return Judged(decision, question, identity, model if offered else None)
+        return Judged(decision, question, identity, model)
+
+
+def asked_of(case: Case, offer: Offer) -> tuple[OfferedModel | None, Question]:
+    """(the model, where it is sold; the question with the worst case as its hold)."""
+    at = moment_of(case.request_id)
+    model, hold, offered = None, None, True
+    if case.model is not None:
+        model = offer.sold(case.model, case.endpoint.family) if case.endpoint else offer.models.get(case.model)
+        offered = model is not None and bool(model.routes)
+    if case.endpoint:
+        tariff = offer.tariff(model, at) if model else None
+        offered = offered and (model is None or tariff is not None)
+        hold = settings.FORWARD_AUTH_HOLD_NANOS
+        if model and tariff and case.size_known:
+            hold = case.worst_case(model, tariff, has_output=case.endpoint.has_output)
+    question = Question(
+        request_id=str(case.request_id),
+        now=at,
+        scope=case.scope,
+        model=case.model,
+        offered=offered,
+        hold_nanos=hold,
+        tokens=case.estimated_tokens() if case.endpoint else 0,
+        address=case.address,
+        face=case.face,
+    )
+    return (model if offered else None), question

@@ -98,11 +98,10 @@ class ForwardAuth:
         endpoint = FORWARDED.get(below)
         case = Case(
             request_id=request_id,
-            credential=credential,
-            secret=secret,
             scope=None,
             model=_model(incoming),
             address=incoming.address(self._trusted_hops),
+            face="forward-auth",
         )
         if endpoint:
             case = replace(case, endpoint=endpoint, scope=endpoint.scope)
@@ -112,7 +111,7 @@ class ForwardAuth:
             case = replace(case, model=None)
         else:
             raise errors.NO_SUCH_PATH
-        return await self._bench.judge(case)
+        return await self._bench.judge(case, secret, credential)
 
 
 def identity_headers(judged: Judged) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """A client's request: its key, its body, and whether the client is still there."""
 
 import asyncio
+import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -35,6 +36,11 @@ class Incoming:
         if not shown:
             raise errors.MISSING_KEY
         return shown.pop()[:LONGEST_SECRET]
+
+    def bears(self, token: str) -> bool:
+        """Whether the request shows this token; an empty one is never shown."""
+        shown = next(iter(self._all(b"authorization")), "").removeprefix("Bearer ")
+        return bool(token) and hmac.compare_digest(shown.encode(), token.encode())
 
     def values(self, name: bytes) -> list[str]:
         """Every value of a header; its name in lower case."""

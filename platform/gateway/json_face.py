@@ -13,7 +13,7 @@ from msgspec import Meta
 from accounts.models import ApiKey
 from billing import lines
 from billing.rating import UnpricedError, outcome_charge
-from gateway import errors
+from gateway import errors, metrics
 from gateway.database import in_thread
 from gateway.endpoints import FORWARDED, MODELS_SCOPE
 from gateway.faces import Bench, Case, Judged
@@ -115,6 +115,7 @@ class JsonFace:
             gone = credential.serves(released.org) and await self._hotstate.release(
                 released.org, str(released.request_id)
             )
+            metrics.holds.labels("released").inc(int(gone))
             answer = {"request_id": str(released.request_id), "released": gone}
         await outgoing.whole(200, msgspec.json.encode(answer))
 
@@ -133,8 +134,6 @@ class JsonFace:
                 )
         case = Case(
             request_id=asked.request_id or minted,
-            credential=credential,
-            secret=asked.key,
             scope=endpoint.scope if endpoint else MODELS_SCOPE,
             endpoint=endpoint,
             model=asked.model,
@@ -142,10 +141,11 @@ class JsonFace:
             size_known=True,
             input_tokens=asked.input_tokens,
             input_bytes=asked.input_bytes,
+            face="verify",
             output_tokens=asked.max_output_tokens if endpoint and endpoint.has_output else None,
             brought=asked.request_id is not None,
         )
-        return _told(await self._bench.judge(case))
+        return _told(await self._bench.judge(case, asked.key, credential))
 
     async def _settled(self, ended: Settle, credential: GatewayCredential, now_ms: int) -> dict[str, Any]:
         """The line first, then the hold, as for our own requests. Where Unreachable is raised, nothing was written."""
@@ -183,6 +183,7 @@ class JsonFace:
             more = 0 if estimated_tokens is None else tokens - estimated_tokens
             try:
                 settled = await self._hotstate.settle(record, str(ended.request_id), nanos, more_tokens=more)
+                metrics.holds.labels("settled").inc(int(settled))
             except Unreachable:
                 log.warning("hold not settled; it goes when the line is posted", request=str(ended.request_id))
         return {"request_id": str(ended.request_id), "settled": settled, "charge": nanos}

@@ -15,6 +15,7 @@ from accounts import secrets
 from accounts.models import ApiKey, ApiKeySecret
 from billing.models import Balance
 from billing.spending import spent_by_organization
+from gateway import metrics
 from gateway.database import in_thread
 from hotstate import publish
 from hotstate.client import reaching_valkey
@@ -69,9 +70,12 @@ class Keyring:
         known = self._cache.get(digest)
         if isinstance(known, Identity):
             self._cache.move_to_end(digest)
+            metrics.key_cache.labels("hit").inc()
             return known
         if known is not None and known > time.monotonic():
+            metrics.key_cache.labels("unknown").inc()
             return None
+        metrics.key_cache.labels("miss").inc()
         # One look-up at a time for each secret.
         if digest in self._loading:
             return await asyncio.shield(self._loading[digest])

@@ -2,10 +2,13 @@
 
 import asyncio
 from collections import defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import structlog
 
+from gateway import metrics
 from hotstate.errors import Unreachable
 from hotstate.fast import HotState
 
@@ -23,6 +26,17 @@ class Leases:
         self.running: dict[str, str] = {}
         # (organization, request id) where the answer got lost: the hold may be there, the request was refused.
         self.doubtful: deque[tuple[str, str]] = deque(maxlen=MOST_DOUBTFUL)
+
+    @contextmanager
+    def kept(self, request_id: str, org: str) -> Iterator[None]:
+        """While it lasts, the request's lease is renewed."""
+        self.running[request_id] = org
+        metrics.holds_open.inc()
+        try:
+            yield
+        finally:
+            del self.running[request_id]
+            metrics.holds_open.dec()
 
     async def renew(self) -> None:
         """Renew for ever, three times per lease. `running` maps a request id to its organization."""
@@ -45,7 +59,8 @@ class Leases:
             while self.doubtful:
                 org, request_id = self.doubtful[0]
                 try:
-                    await self._hotstate.release(org, request_id)
+                    if await self._hotstate.release(org, request_id):
+                        metrics.holds.labels("released").inc()
                 except Unreachable:
                     break
                 self.doubtful.popleft()

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from billing.rating import Tariff, UnpricedError, outcome_charge
-from gateway import errors, metering
+from gateway import errors, metering, metrics
 from gateway.asked import Asked
 from gateway.endpoints import Endpoint
 from gateway.errors import ApiError
@@ -167,6 +167,7 @@ class Running:
         more = logged.tokens - self.asked.estimated_tokens()
         try:
             await self.hotstate.settle(self.identity.record, str(self.request_id), logged.nanos, more_tokens=more)
+            metrics.holds.labels("settled").inc()
         except Unreachable:
             log.warning("hold not settled; it goes when the line is posted", request=str(self.request_id))
 

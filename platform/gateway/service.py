@@ -10,13 +10,14 @@ import orjson
 import structlog
 from django.conf import settings
 
-from gateway import asked, errors, forward_auth, json_face
+from gateway import asked, errors, forward_auth, json_face, metrics
 from gateway.decision import Decider, LimitState, Question
 from gateway.endpoints import FORWARDED, MODELS_PATH, MODELS_SCOPE, Endpoint
 from gateway.errors import ApiError, refusal
 from gateway.faces import Bench
 from gateway.forward_auth import ForwardAuth
 from gateway.incoming import ClientGoneError, Incoming
+from gateway.journal import Journal
 from gateway.json_face import JsonFace
 from gateway.keyring import Identity, Keyring
 from gateway.known_gateways import KnownGateways
@@ -48,10 +49,11 @@ class Gateway:
     """Everything that one gateway process holds."""
 
     def __init__(self) -> None:
-        self.hotstate = HotState(settings.VALKEY_URL)
+        self.hotstate = HotState(settings.VALKEY_URL, on_failure=metrics.valkey_errors.inc)
+        self.journal = Journal(self.hotstate)
         self.watch = OfferWatch(self.hotstate)
         lease_seconds = settings.HOLD_LEASE_SECONDS
-        self.decider = Decider(self.hotstate, Keyring(self.hotstate), lease_seconds=lease_seconds)
+        self.decider = Decider(self.hotstate, Keyring(self.hotstate), self.journal, lease_seconds=lease_seconds)
         self.leases = Leases(self.hotstate, lease_seconds=lease_seconds)
         self.usage_log = _usage_log(take_slot(settings.GATEWAY_SPOOL_DIR))
         abandoned = take_abandoned(settings.GATEWAY_SPOOL_DIR)
@@ -80,6 +82,7 @@ class Gateway:
             asyncio.create_task(self.known_gateways.run()),
             asyncio.create_task(self.leases.renew()),
             asyncio.create_task(self.leases.release_doubtful()),
+            asyncio.create_task(self.journal.run()),
             asyncio.create_task(self.shipper.run(sync_seconds=settings.GATEWAY_FSYNC_SECONDS)),
         ]
 
@@ -89,6 +92,7 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.shipper.drain(within=DRAIN_SECONDS)
+        await self.journal.flush()
         await self.upstreams.close()
         await self.hotstate.close()
 
@@ -138,7 +142,7 @@ class Gateway:
             raise errors.NO_SUCH_PATH
         if incoming.method != ("POST" if endpoint else "GET"):
             raise errors.WRONG_METHOD
-        identity = await self.decider.identify(incoming.secret())
+        identity = await self.decider.identify(incoming.secret(), request_id, address=self._address(incoming))
         if isinstance(identity, Verdict):
             raise refusal(identity)
         if path == KEY_PATH:
@@ -201,11 +205,8 @@ class Gateway:
             usage_log=self.usage_log,
             covered_tokens=wanted.covered_output(endpoint, model),
         )
-        self.leases.running[str(request_id)] = identity.record.org
-        try:
+        with self.leases.kept(str(request_id), identity.record.org):
             await running.run(self.upstreams)
-        finally:
-            del self.leases.running[str(request_id)]
 
     async def _models(
         self,

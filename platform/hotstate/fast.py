@@ -1,13 +1,15 @@
 """The gateway's side of the hot state: one connection, many requests in flight, one script call per decision."""
 
+import asyncio
 import hashlib
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, cast
 
 import hiredis
 import msgspec
 
-from hotstate import names, scripts
+from hotstate import decision_log, names, scripts
 from hotstate.errors import Unreachable
 from hotstate.pipelining import Pipelining, Reply, Word
 from hotstate.publish import clamp
@@ -34,8 +36,9 @@ _GROW = _Script(scripts.GROW)
 class HotState:
     """Valkey as the inference path uses it. Every method raises Unreachable where there is no answer in time."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, on_failure: Callable[[], None] = lambda: None) -> None:
         self._valkey = Pipelining(url)
+        self._on_failure = on_failure
 
     async def close(self) -> None:
         await self._valkey.close()
@@ -50,11 +53,17 @@ class HotState:
         tokens: int,
         now: datetime,
         lease_ms: int,
+        dry: bool = False,
+        tell: bool = False,
     ) -> list[Any]:
-        """Ask the script; the first item is a verdict, `missing`, or `stale` (the second is then the newer record)."""
-        hold = "" if hold_nanos is None else clamp(hold_nanos)
-        now_ms = int(now.timestamp() * 1000)
-        arguments = (now_ms, request_id, record.version, found, hold, lease_ms, record.key, tokens, *Windows.at(now))
+        """Ask the script; the first item is a verdict, `missing`, or `stale` (the second is then the newer record).
+
+        `dry` takes nothing; `tell` wants to know what was seen, whatever the verdict.
+        """
+        mode = "free" if hold_nanos is None else "dry" if dry else "take"
+        now_ms, windows, hold = int(now.timestamp() * 1000), Windows.at(now), clamp(hold_nanos or 0)
+        asked = (now_ms, request_id, record.version, found, hold, lease_ms, record.key, tokens)
+        arguments = (*asked, *windows, mode, "1" if tell else "")
         answer: Any = await self._run(_DECIDE, names.decision_keys(record.org, record.key), *arguments)
         return cast(list[Any], answer)
 
@@ -108,6 +117,18 @@ class HotState:
         version = await self._call("GET", names.GATEWAYS_VERSION)
         return version if isinstance(version, bytes) else b""
 
+    async def log_decisions(
+        self, org: str, records: Iterable[decision_log.DecisionRecord], *, most: int, oldest_ms: int, keep_ms: int
+    ) -> None:
+        """Append to an organization's decisions, of which the newest `most` are kept, and none from before."""
+        stream, bound = decision_log.stream_of(org), ("MAXLEN", "~", most, "*")
+        calls = [
+            self._call("XADD", stream, *bound, "id", record.id, "record", msgspec.json.encode(record))
+            for record in records
+        ]
+        calls += [self._call("XTRIM", stream, "MINID", "~", oldest_ms), self._call("PEXPIRE", stream, keep_ms)]
+        await asyncio.gather(*calls)
+
     async def ping(self) -> None:
         """Return where Valkey answers."""
         await self._call("PING")
@@ -117,14 +138,22 @@ class HotState:
         return _key_record.decode(raw)
 
     async def _run(self, script: _Script, keys: list[str], *arguments: Word) -> Reply:
-        reply = await self._valkey.call("EVALSHA", script.sha, len(keys), *keys, *arguments)
-        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
-            # A server that was restarted knows the script again after this.
-            reply = await self._valkey.call("EVAL", script.text, len(keys), *keys, *arguments)
-        return _checked(reply)
+        try:
+            reply = await self._valkey.call("EVALSHA", script.sha, len(keys), *keys, *arguments)
+            if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
+                # A server that was restarted knows the script again after this.
+                reply = await self._valkey.call("EVAL", script.text, len(keys), *keys, *arguments)
+            return _checked(reply)
+        except Unreachable:
+            self._on_failure()
+            raise
 
     async def _call(self, *words: Word) -> Reply:
-        return _checked(await self._valkey.call(*words))
+        try:
+            return _checked(await self._valkey.call(*words))
+        except Unreachable:
+            self._on_failure()
+            raise
 
 
 def _checked(reply: Reply) -> Reply:

@@ -10,6 +10,12 @@ from hotstate.client import reaching_valkey
 log = structlog.get_logger(__name__)
 
 
+def lapsed_in_all() -> int:
+    """How many holds have lapsed since Valkey counts. Raises Unreachable."""
+    with reaching_valkey() as valkey:
+        return int(valkey.get(names.LAPSED) or 0)
+
+
 def sweep_lapsed(now: datetime) -> int:
     """Remove lapsed holds, log each, and return how many there were. Raises Unreachable."""
     count = 0
@@ -21,4 +27,6 @@ def sweep_lapsed(now: datetime) -> int:
             for request_id, nanos in zip(lapsed[::2], lapsed[1::2], strict=True):
                 log.warning("hold lapsed", org=org, request=request_id.decode(), nanos=int(nanos))
                 count += 1
+        if count:
+            valkey.incrby(names.LAPSED, count)
     return count

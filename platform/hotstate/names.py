@@ -4,6 +4,8 @@ CATALOG_VERSION = "km:catalog"
 GATEWAYS_VERSION = "km:gateways"
 ALL_LEASES = "km:{org_*}:leases"
 ALL_HOLDS = "km:{org_*}:holds"
+ALL_DECISIONS = "km:{*}:decisions"
+LAPSED = "km:lapsed"
 
 
 def decision_keys(org: str, key: str = "") -> list[str]:

@@ -2,8 +2,9 @@
 
 from django.urls import include, path
 
-from website.views import keys, landing, overview, settings, usage, welcome
+from website.views import decisions, keys, landing, overview, settings, usage, welcome
 from website.views.staff import audit, gateways, organizations, prices, today
+from website.views.staff import decisions as staff_decisions
 
 of_organization = [
     path("", overview.overview, name="overview"),
@@ -14,10 +15,13 @@ of_organization = [
     path("keys/<str:key>/edit/", keys.key_change, name="key_change"),
     path("keys/<str:key>/rotate/", keys.key_rotate, name="key_rotate"),
     path("keys/<str:key>/in-force/", keys.key_in_force, name="key_in_force"),
+    path("keys/<str:key>/try/", decisions.try_key, name="try_key"),
     path("keys/<str:key>/revoke/", keys.key_revoke, name="key_revoke"),
     path("keys/<str:key>/first-request/", welcome.first_request, name="first_request"),
     path("usage/", usage.request_list, name="usage"),
     path("usage/requests.csv", usage.request_csv, name="usage_csv"),
+    path("refusals/", decisions.refusals, name="refusals"),
+    path("requests/<uuid:request_id>/decision/", decisions.decision, name="decision"),
     path("requests/<uuid:request_id>/", usage.request_receipt, name="request"),
     path("settings/", settings.settings, name="settings"),
 ]
@@ -35,6 +39,7 @@ of_staff = [
     path("gateways/", gateways.gateway_list, name="staff_gateways"),
     path("gateways/new/", gateways.gateway_create, name="staff_gateway_create"),
     path("gateways/<int:gateway>/revoke/", gateways.gateway_revoke, name="staff_gateway_revoke"),
+    path("explain/", staff_decisions.explained, name="staff_explain"),
     path("audit/", audit.audit_trail, name="staff_audit"),
 ]
 urlpatterns = [

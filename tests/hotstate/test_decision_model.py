@@ -1,6 +1,7 @@
 """Any interleaving of requests, settlements, postings, revocations, limit changes and clock steps gives what a plain
 Python model of the decision gives."""
 
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -182,8 +183,20 @@ class DecisionMachine(RuleBasedStateMachine):
             key,
             tokens,
             *windows,
+            "take",
+            "",
         )
         assert answer[0].decode() == self.model.decide(request_id, key, amount, tokens)
+
+    @rule(key=st.sampled_from(KEYS), amount=amounts, tokens=st.integers(0, 300))
+    def dry_run(self, key: str, amount: int, tokens: int) -> None:
+        """The verdict that it would be, and nothing has changed after it."""
+        before = deepcopy(self.model)
+        expected = before.decide("dry", key, amount, tokens)
+        state = [valkey().dump(name) for name in names.decision_keys(ORG, key)]
+        asked = [self.model.now_ms, "dry", self.version, "", amount, LEASE_MS, key, tokens, *Windows.at(self.model.now)]
+        assert self.run(scripts.DECIDE, key, *asked, "dry", "1")[0].decode() == expected
+        assert [valkey().dump(name) for name in names.decision_keys(ORG, key)] == state
 
     @rule(charge=amounts, more_tokens=st.integers(-200, 100), which=st.integers(0, 5))
     def settle(self, charge: int, more_tokens: int, which: int) -> None:

@@ -52,7 +52,7 @@ def balance(version: int, nanos: int, *posted: str) -> BalanceRecord:
 
 
 def decide(request_id: str, nanos: int, *, version: int = 1, at: int = NOW_MS) -> str:
-    arguments = [at, request_id, version, "", nanos, 60_000, KEY, 0, *Windows.at(NOW)]
+    arguments = [at, request_id, version, "", nanos, 60_000, KEY, 0, *Windows.at(NOW), "take", ""]
     verdict: str = valkey().eval(scripts.DECIDE, 5, *KEYS, *arguments)[0].decode()
     return verdict
 
@@ -153,7 +153,9 @@ class TestHolds:
         ids = [f"r{number}" for number in range(12_000)]
         pipeline = valkey().pipeline(transaction=False)
         for request_id in ids:
-            pipeline.eval(scripts.DECIDE, 5, *KEYS, NOW_MS, request_id, 1, "", 1, 60_000, KEY, 0, *Windows.at(NOW))
+            pipeline.eval(
+                scripts.DECIDE, 5, *KEYS, NOW_MS, request_id, 1, "", 1, 60_000, KEY, 0, *Windows.at(NOW), "take", ""
+            )
         pipeline.execute()
         assert held() == 12_000
         publish.put(valkey(), balance(3, 10**6 - 12_000, *ids))

@@ -20,7 +20,9 @@ from glide import GlideClient, GlideClientConfiguration, NodeAddress, Script, Se
 from devstack.bench.population import Population, empty_database, populate
 from devstack.bench.report import Report, in_turn, percentile
 from gateway.decision import Decider, Question
+from gateway.journal import Journal
 from gateway.keyring import Identity, Keyring
+from gateway.request_ids import new_request_id
 from gateway.verdicts import Verdict
 from hotstate import names, rebuild, scripts
 from hotstate.client import valkey
@@ -83,15 +85,16 @@ async def _measure(work: Work, count: int) -> float:
 
 async def _keymeter(population: Population, count: int, latencies: list[float]) -> float:
     hotstate = HotState(settings.VALKEY_URL)
-    decider = Decider(hotstate, Keyring(hotstate), lease_seconds=LEASE_MS // 1000)
+    decider = Decider(hotstate, Keyring(hotstate), Journal(hotstate), lease_seconds=LEASE_MS // 1000)
     chosen = random.Random(1).choices(range(len(population.secrets)), k=count)
 
     async def one(number: int) -> None:
         start = time.perf_counter()
-        identity = await decider.identify(population.secrets[chosen[number]])
+        minted = new_request_id()
+        identity = await decider.identify(population.secrets[chosen[number]], minted, address=None)
         if not isinstance(identity, Identity):
             raise TypeError(identity)
-        request_id = str(uuid_utils.uuid7())
+        request_id = str(minted)
         scope = "images" if number % 20 == 0 else "chat"
         question = Question(request_id=request_id, now=timezone.now(), scope=scope, model="bench-0", hold_nanos=HOLD)
         decision = await decider.decide(identity, question)
@@ -111,7 +114,7 @@ def _arguments(population: Population, number: int) -> tuple[list[str], list[str
     now_ms = str(int(time.time() * 1000))
     windows = Windows.at(timezone.now())
     head = [now_ms, str(uuid_utils.uuid7()), "1", "", str(HOLD), str(LEASE_MS), population.keys[index], "0"]
-    return keys, [*head, *windows]
+    return keys, [*head, *windows, "take", ""]
 
 
 async def _redis_py(population: Population, count: int) -> float:

@@ -2,35 +2,48 @@
 -- ARGV  1 now, Unix milliseconds        2 request id
 --       3 version of the record that the caller judged
 --       4 what the caller found ('' or a verdict that ranks after suspension and before the budget)
---       5 nano-dollars to hold, '' for a question only, which takes nothing
---       6 lease, milliseconds           7 API key's id
---       8 tokens that the request may take, as estimated
+--       5 nano-dollars to hold         6 lease, milliseconds
+--       7 API key's id                 8 tokens that the request may take, as estimated
 --       9 10 11 ids of the current day, ISO week and month
--- Gives {verdict, detail, milliseconds to wait, then per limit: name, limit, left, milliseconds until all is back}.
+--       12 'take'; 'free': costs nothing, so neither money nor limits hold it back; 'dry': judge all, take nothing
+--       13 '1': tell what was seen, though the answer be 'allowed'
+-- Gives {verdict, detail, milliseconds to wait, limits, seen}.
+-- `limits`: per limit its name, the limit, what is left, milliseconds until all is back.
+-- `seen`, of refusals and where asked for: the organization's fields, the key's, the counters'; name, value, …
 -- 'missing' and 'stale' (with the newer record) ask the caller to load the record and to come again.
 local MINUTE, DAY = 60000, 86400000
-local now, id, key_id = tonumber(ARGV[1]), ARGV[2], ARGV[7]
-local question = ARGV[5] == ''
-local amount = tonumber(question and '0' or ARGV[5])
+local now, id, key_id, amount = tonumber(ARGV[1]), ARGV[2], ARGV[7], tonumber(ARGV[5])
 local rates = {'requests_per_minute', 'tokens_per_minute', 'requests_per_day', 'concurrent_requests'}
+
+local function seen()
+    local counters, names = {}, {'held', 'open', unpack(rates, 1, 3)}
+    for _, prefix in ipairs({'', key_id .. ':'}) do
+        for _, name in ipairs(names) do
+            counters[#counters + 1] = prefix == '' and name or 'key.' .. name
+            counters[#counters + 1] = redis.call('HGET', KEYS[5], prefix .. name) or ''
+        end
+    end
+    return {redis.call('HGETALL', KEYS[1]), redis.call('HGETALL', KEYS[2]), counters}
+end
+local function refused(verdict, detail) return {verdict, detail or '', 0, {}, seen()} end
 
 local organization = redis.call('HMGET', KEYS[1], 'version', 'suspended', 'balance')
 local key = redis.call('HMGET', KEYS[2], 'version', 'revoked', 'expires', 'record', 'spent_version')
 if not organization[1] or not organization[3] or not key[1] then return {'missing'} end
-if key[2] == '1' then return {'revoked'} end
+if key[2] == '1' then return refused('revoked') end
 if key[1] ~= ARGV[3] then return {'stale', key[4]} end
-if key[3] ~= '' and tonumber(key[3]) <= now then return {'expired'} end
-if organization[2] == '1' then return {'suspended'} end
-if ARGV[4] ~= '' then return {ARGV[4]} end
+if key[3] ~= '' and tonumber(key[3]) <= now then return refused('expired') end
+if organization[2] == '1' then return refused('suspended') end
+if ARGV[4] ~= '' then return refused(ARGV[4]) end
 
 -- The same request again is the same decision.
-local free = question or redis.call('HEXISTS', KEYS[3], id) == 1
+local free = ARGV[12] == 'free' or ARGV[12] == 'take' and redis.call('HEXISTS', KEYS[3], id) == 1
 if not free then
     -- A budget can't be judged before the spending was published once.
     if not key[5] and has_budget() then return {'missing'} end
     local budget = exceeded_budget(key_id, amount, {ARGV[9], ARGV[10], ARGV[11]})
-    if budget then return {'budget_exhausted', budget} end
-    if amount > 0 and amount > spendable() then return {'insufficient_balance'} end
+    if budget then return refused('budget_exhausted', budget) end
+    if amount > 0 and amount > spendable() then return refused('insufficient_balance') end
 end
 
 -- Rates by GCRA: a counter is the moment at which all that was taken will have been paid back.
@@ -61,13 +74,14 @@ for _, limit in ipairs(limits) do
     end
 end
 local function told(verdict, detail, milliseconds)
-    local answer = {verdict, detail, milliseconds}
+    local states = {}
     for _, limit in ipairs(limits) do
         local back = limit.after - now
         local left = math.max(0, math.floor((limit.window - back + 0.01) / limit.each))
-        for _, value in ipairs({limit.name, limit.most, left, math.ceil(back)}) do answer[#answer + 1] = value end
+        for _, value in ipairs({limit.name, limit.most, left, math.ceil(back)}) do states[#states + 1] = value end
     end
-    return answer
+    local tell = verdict ~= 'allowed' or ARGV[13] == '1'
+    return {verdict, detail, milliseconds, states, tell and seen() or nil}
 end
 if bound ~= '' then return told('rate_limited', bound, wait == math.huge and -1 or math.ceil(wait)) end
 for _, item in ipairs(most_open) do
@@ -75,7 +89,8 @@ for _, item in ipairs(most_open) do
         return told('concurrency_limited', item[1] .. '.concurrent_requests', 1000)
     end
 end
-if free then return told('allowed', '', 0) end
+local answer = told('allowed', '', 0)
+if free or ARGV[12] == 'dry' then return answer end
 
 for _, limit in ipairs(limits) do
     redis.call('HSET', KEYS[5], limit.field, string.format('%.3f', limit.after))
@@ -83,4 +98,4 @@ end
 redis.call('HSET', KEYS[3], id, 'open:' .. ARGV[5] .. ':' .. key_id)
 held(key_id, '', ARGV[5])
 opened(id, key_id, now + tonumber(ARGV[6]))
-return told('allowed', '', 0)
+return answer

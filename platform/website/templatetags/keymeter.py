@@ -79,6 +79,12 @@ def to_the_millisecond(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d} UTC"
 
 
+@register.filter
+def words(code: str) -> str:
+    """A code as words: `rate_limited` is `rate limited`."""
+    return code.replace("_", " ").replace(".", ": ").replace("-", " ")
+
+
 @register.simple_tag
 def icon(name: str, css: str = "") -> SafeString:
     """A decorative icon of the sprite."""

@@ -1,0 +1,61 @@
+"""Would this key be allowed to …? The decision itself, asked without taking anything."""
+
+import asyncio
+from dataclasses import replace
+
+from django.conf import settings
+
+from accounts.models import ApiKey
+from gateway.decision import Decider, recorded
+from gateway.endpoints import FORWARDED
+from gateway.faces import Case, asked_of
+from gateway.journal import Journal
+from gateway.keyring import Identity, Keyring
+from gateway.offer import Offer, read_offer
+from gateway.request_ids import new_request_id
+from hotstate.decision_log import DecisionRecord
+from hotstate.fast import HotState
+
+ENDPOINTS = {endpoint.name: endpoint for endpoint in FORWARDED.values()}
+
+
+def would_be(
+    key: ApiKey,
+    *,
+    endpoint: str,
+    model: str,
+    address: str | None = None,
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
+) -> DecisionRecord:
+    """What would be decided now. `endpoint` is one of ENDPOINTS; sizes that are None are the model's most.
+
+    Raises Unreachable where nobody could decide.
+    """
+    asked = ENDPOINTS[endpoint]
+    case = Case(
+        request_id=new_request_id(),
+        scope=asked.scope,
+        endpoint=asked,
+        model=model,
+        address=address,
+        size_known=True,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        face="dry-run",
+    )
+    return asyncio.run(_decided(key, case, read_offer()))
+
+
+async def _decided(key: ApiKey, case: Case, offer: Offer) -> DecisionRecord:
+    hotstate = HotState(settings.VALKEY_URL)
+    try:
+        record = key.record()
+        current = next((digest for digest, (_, lapses_ms) in record.secrets.items() if lapses_ms is None), "")
+        identity = Identity(current, record)
+        _, question = asked_of(case, offer)
+        decider = Decider(hotstate, Keyring(hotstate), Journal(hotstate), lease_seconds=settings.HOLD_LEASE_SECONDS)
+        question = replace(question, dry=True)
+        return recorded(identity, question, await decider.decide(identity, question))
+    finally:
+        await hotstate.close()
