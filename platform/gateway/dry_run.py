@@ -6,12 +6,12 @@ from dataclasses import replace
 from django.conf import settings
 
 from accounts.models import ApiKey
-from gateway.decision import Decider, recorded
+from gateway.decision import Decider, Question, recorded
 from gateway.endpoints import FORWARDED
 from gateway.faces import Case, asked_of
 from gateway.journal import Journal
 from gateway.keyring import Identity, Keyring
-from gateway.offer import Offer, read_offer
+from gateway.offer import read_offer
 from gateway.request_ids import new_request_id
 from hotstate.decision_log import DecisionRecord
 from hotstate.fast import HotState
@@ -44,18 +44,16 @@ def would_be(
         output_tokens=output_tokens,
         face="dry-run",
     )
-    return asyncio.run(_decided(key, case, read_offer()))
+    record = key.record()
+    current = next(digest for digest, (_, lapses_ms) in record.secrets.items() if lapses_ms is None)
+    _, question = asked_of(case, read_offer())
+    return asyncio.run(_decided(Identity(current, record), replace(question, dry=True)))
 
 
-async def _decided(key: ApiKey, case: Case, offer: Offer) -> DecisionRecord:
+async def _decided(identity: Identity, question: Question) -> DecisionRecord:
     hotstate = HotState(settings.VALKEY_URL)
     try:
-        record = key.record()
-        current = next((digest for digest, (_, lapses_ms) in record.secrets.items() if lapses_ms is None), "")
-        identity = Identity(current, record)
-        _, question = asked_of(case, offer)
         decider = Decider(hotstate, Keyring(hotstate), Journal(hotstate), lease_seconds=settings.HOLD_LEASE_SECONDS)
-        question = replace(question, dry=True)
         return recorded(identity, question, await decider.decide(identity, question))
     finally:
         await hotstate.close()

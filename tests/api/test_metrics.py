@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from accounts.models import raise_alarm
+from accounts.models.alarm import raise_alarm
 from hotstate import holds, names, publish, scripts
 from hotstate.records import BalanceRecord, KeyRecord, OrganizationRecord, Windows
 from tests.cast import make_segment, raw
