@@ -91,7 +91,10 @@ class Bench:
         self._usage_log = usage_log
 
     async def judge(self, case: Case, secret: str, credential: GatewayCredential) -> Judged:
-        """Decide on a secret that a gateway with this credential was shown, and hold where allowed. Raises Unreachable, and ApiError where this gateway can't serve."""
+        """Decide on the secret that a gateway was shown, and hold where allowed.
+
+        Raises Unreachable, and ApiError where this gateway can't serve.
+        """
         offer = self._watch.offer
         if offer is None or self._usage_log.blocked:
             raise errors.UNAVAILABLE
