@@ -165,6 +165,7 @@ def bare_gateway(
     settings.INTAKE_URL = "http://127.0.0.1:9"
     settings.UPSTREAM_IDLE_SECONDS = 2.0
     monkeypatch.setattr("gateway.offer.POLL_SECONDS", POLL_SECONDS)
+    monkeypatch.setattr("gateway.known_gateways.POLL_SECONDS", POLL_SECONDS)
     configuration = uvicorn.Config(
         Application(),
         host="127.0.0.1",

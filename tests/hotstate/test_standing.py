@@ -36,8 +36,9 @@ def _published(empty_valkey: Any) -> None:
     publish.put(valkey(), BalanceRecord(org=ORG, version=1, nanos=1000, spent=(spent,)))
 
 
-def ask(request_id: str, at: datetime, *, hold: int | str = "", tokens: int = 0) -> list[Any]:
-    arguments = [int(at.timestamp() * 1000), request_id, 1, "", hold, 60_000, KEY, tokens, *Windows.at(at)]
+def ask(request_id: str, at: datetime, *, hold: int | None = None, tokens: int = 0) -> list[Any]:
+    asked = [int(at.timestamp() * 1000), request_id, 1, "", hold or 0, 60_000, KEY, tokens]
+    arguments = [*asked, *Windows.at(at), "free" if hold is None else "take", ""]
     answer: list[Any] = valkey().eval(scripts.DECIDE, 5, *decision_keys(ORG, KEY), *arguments)
     return answer
 
@@ -47,7 +48,7 @@ def test_rates_are_as_the_script_counts_them(seconds: float) -> None:
     for place in range(5):
         assert ask(f"r{place}", NOW, hold=2, tokens=77)[0] == b"allowed"
     at = NOW + timedelta(seconds=seconds)
-    told = ask("question", at)[3:]
+    told = ask("question", at)[3]
     left = {told[n].decode(): (int(told[n + 2]), int(told[n + 3])) for n in range(0, len(told), 4)}
     found = standing(ORG, KEY, at)
     for who, rates in (("key", found.key_rates), ("organization", found.organization_rates)):
