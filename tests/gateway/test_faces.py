@@ -1,6 +1,7 @@
 """The decision's other faces, over HTTP: a key about itself, JSON for gateways, forward-auth."""
 
 import json
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
