@@ -168,6 +168,7 @@ class TestCredentials:
 
         monkeypatch.setattr("gateway.known_gateways.FOUND_FOR_SECONDS", 0.0)
         known = OtherGateway(other.asked, create_credential("known", sources=[], now=NOW)[1])
+        time.sleep(10 * POLL_SECONDS)
         assert known.verify().status == 200
         monkeypatch.setattr("gateway.known_gateways.find_credential", away)
         assert known.verify().status == 200
