@@ -91,6 +91,10 @@ def change_key(key: ApiKey, terms: KeyTerms, *, seen_version: int, actor: User |
     return True
 
 
+# A gateway's clock may be that much behind: what ends now has to have ended there too.
+CLOCKS_APART = timedelta(seconds=5)
+
+
 class NotRotated(Exception):
     """The key was revoked, or rotated since the caller looked."""
 
@@ -98,18 +102,37 @@ class NotRotated(Exception):
 def rotate_key(key: ApiKey, *, replacing: str, overlap: timedelta, actor: User | None, now: datetime) -> str:
     """Give the key a new secret and return it; the one that it replaces (by public id) lapses after the overlap.
 
+    Without an overlap it has lapsed already, on a gateway whose clock is behind too.
     The key's id, usage, limits and budgets go on. Raises NotRotated where `replacing` isn't the current secret.
     """
     secret = secrets.generate(settings.KEY_PREFIX)
     with transaction.atomic():
         locked = _locked(key)
         current = ApiKeySecret.objects.filter(api_key=locked, lapses_at=None, public_id=replacing)
-        if locked.revoked_at or not current.update(lapses_at=now + overlap):
+        lapses_at = now + overlap if overlap else now - CLOCKS_APART
+        if locked.revoked_at or not current.update(lapses_at=lapses_at):
             raise NotRotated
         _add_secret(locked, secret, now)
         after = {"overlap_seconds": int(overlap.total_seconds())}
         _publish(locked, [], "key.rotate", actor, now, before={"secret": replacing}, after=after)
     return secret.text
+
+
+def end_overlap(key: ApiKey, *, secret: str, actor: User | None, now: datetime) -> bool:
+    """Let a replaced secret (by public id) lapse now rather than later. Returns once Valkey has it; raises Unreachable
+    as `revoke_key` does. False where it is no longer, or not yet, on its way out.
+    """
+    with transaction.atomic():
+        locked = _locked(key)
+        lapsing = ApiKeySecret.objects.filter(api_key=locked, public_id=secret, lapses_at__gt=now)
+        planned = lapsing.values_list("lapses_at", flat=True).first()
+        if planned is None or locked.revoked_at:
+            return False
+        lapsing.update(lapses_at=now - CLOCKS_APART)
+        before, after = ({"secret": secret, "lapses_at": moment} for moment in (planned, now))
+        entries = _publish(locked, [], "key.end_overlap", actor, now, before=_plain(before), after=_plain(after))
+    outbox.require_delivered(entries)
+    return True
 
 
 def revoke_key(key: ApiKey, *, actor: User | None, now: datetime, reason: str = "") -> None:

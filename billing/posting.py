@@ -12,7 +12,7 @@ import structlog
 from django.db import transaction
 
 from accounts.models import alarm
-from billing import ledger, rollups
+from billing import ledger, rollups, secret_use
 from billing.archive import read_lines
 from billing.models import Account, QuarantinedLine, Segment, TransactionKind
 from billing.rated import Quarantined, RatedEvent, Rater
@@ -35,6 +35,7 @@ def post_segment(segment_id: int, *, now: datetime) -> Segment | None:
         _compare_claims(segment, events.values(), now)
         _quarantine(segment, quarantined)
         _add_up(new)
+        secret_use.add(new)
         _charge(segment, new, now)
         segment.lines, segment.new, segment.quarantined = lines, len(new), len(quarantined)
         segment.duplicate = lines - len(new) - len(quarantined)

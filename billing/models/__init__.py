@@ -2,6 +2,7 @@ from billing.models.grant import CreditGrant, GrantBurn
 from billing.models.ledger import Account, Balance, LedgerEntry, LedgerTransaction, TransactionKind
 from billing.models.price import Price, PriceVersion
 from billing.models.rollup import DailyUsage, HourlyUsage, RollupKind
+from billing.models.secret_use import SecretUse
 from billing.models.segment import QuarantinedLine, QuarantineReason, Segment
 from billing.models.usage_event import Outcome, UsageEvent
 
@@ -20,6 +21,7 @@ __all__ = [
     "QuarantineReason",
     "QuarantinedLine",
     "RollupKind",
+    "SecretUse",
     "Segment",
     "TransactionKind",
     "UsageEvent",

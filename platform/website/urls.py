@@ -14,6 +14,7 @@ of_organization = [
     path("keys/<str:key>/", keys.key_detail, name="key"),
     path("keys/<str:key>/edit/", keys.key_change, name="key_change"),
     path("keys/<str:key>/rotate/", keys.key_rotate, name="key_rotate"),
+    path("keys/<str:key>/secrets/<str:secret>/end/", keys.key_end_overlap, name="key_end_overlap"),
     path("keys/<str:key>/in-force/", keys.key_in_force, name="key_in_force"),
     path("keys/<str:key>/try/", decisions.try_key, name="try_key"),
     path("keys/<str:key>/revoke/", keys.key_revoke, name="key_revoke"),

@@ -65,6 +65,7 @@ def filled(organization: Organization, key: ApiKey, model: Model) -> dict[str, s
     return {
         "<str:org>": organization.public_id,
         "<str:key>": key.public_id,
+        "<str:secret>": key.secrets.get().public_id,
         "<uuid:request_id>": str(event.id),
         "<int:model>": str(model.pk),
         "<int:alarm>": "1",

@@ -3,17 +3,17 @@ from datetime import timedelta
 
 from django.contrib import messages
 from django.db.models import Prefetch
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import keys
 from accounts.models import ApiKey, ApiKeySecret, Membership
-from billing import usage
+from billing import secret_use, usage
 from gateway.endpoints import SCOPES
 from hotstate.errors import Unreachable
-from website import standing
+from website import rotation, standing
 from website.access import for_members, for_writers
 from website.explorer import Explorer
 from website.forms.key_terms import ChangeKeyForm, KeyForm
@@ -30,7 +30,9 @@ def key_list(request: HttpRequest, member: Membership) -> HttpResponse:
     now = timezone.now()
     listed = member.organization.api_keys.select_related("organization").prefetch_related(CURRENT_SECRET)
     spend = usage.spend_by_key(member.organization, since=now - timedelta(days=29))
-    rows = [(key, key.state(now), *spend.get(key.pk, (0, 0))) for key in listed.order_by("-id")]
+    found = list(listed.order_by("-id"))
+    last_used = secret_use.last_used(key.pk for key in found)
+    rows = [(key, key.state(now), last_used.get(key.pk), *spend.get(key.pk, (0, 0))) for key in found]
     rows.sort(key=lambda row: row[1] != "active")
     return render(request, "console/keys.html", {"member": member, "rows": rows, "scopes": SCOPES})
 
@@ -64,6 +66,7 @@ def key_detail(request: HttpRequest, member: Membership, key: str) -> HttpRespon
         "more": more,
         "spend": spend.get(api_key.pk, (0, 0)),
         "scopes": SCOPES,
+        "secrets": rotation.rows(api_key, now),
         "standing": standing.shown(api_key, now),
     }
     return render(request, "console/key.html", context)
@@ -112,6 +115,23 @@ def key_rotate(request: HttpRequest, member: Membership, key: str) -> HttpRespon
             return redirect(api_key)
         return show_once(request, member, api_key, secret)
     return render(request, "console/key_rotate.html", {"member": member, "key": api_key, "form": form})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@for_writers
+def key_end_overlap(request: HttpRequest, member: Membership, key: str, secret: str) -> HttpResponse:
+    """Let a replaced secret lapse ahead of time."""
+    api_key, now = _key(member, key), timezone.now()
+    row = next((row for row in rotation.rows(api_key, now) if row.secret.public_id == secret), None)
+    if row is None:
+        raise Http404
+    if request.method == "POST":
+        # Where the gateways can't be told yet, the page that follows says so.
+        with suppress(Unreachable):
+            if keys.end_overlap(api_key, secret=secret, actor=member.user, now=now):
+                messages.success(request, f"{row.secret.hint} has ended: every request with it is refused.")
+        return redirect(api_key)
+    return render(request, "console/key_end_overlap.html", {"member": member, "key": api_key, "row": row})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

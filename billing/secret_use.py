@@ -1,0 +1,72 @@
+"""Which secrets of a key are in use, and since when no more: counted when usage is posted, not by request."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import connection
+from django.db.models import Max, Q, Sum
+
+from accounts.models import ApiKey
+from billing.models import SecretUse
+from billing.rated import RatedEvent
+
+RECENT = timedelta(hours=24)
+
+HOUR_MS = 3_600_000
+
+# Times as integers: there are thousands in a segment, and a datetime costs ten times as much on the way.
+ADD = """
+INSERT INTO billing_secretuse AS use (api_key_id, secret_id, hour, events, last_at)
+SELECT key, secret, 'epoch'::timestamptz + hour * interval '1 hour', events, 'epoch'::timestamptz + ms * interval '1 ms'
+FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[]) AS new (key, secret, hour, events, ms)
+ON CONFLICT (api_key_id, hour, secret_id)
+DO UPDATE SET events = use.events + excluded.events, last_at = greatest(use.last_at, excluded.last_at)
+"""
+
+
+def add(new: Iterable[RatedEvent]) -> None:
+    """Count events that were never counted before, in the caller's transaction."""
+    counted: dict[tuple[int, int, int], tuple[int, int]] = {}
+    for event in new:
+        # The admission, Unix milliseconds.
+        ms = event.id.int >> 80
+        group = (event.api_key_id, event.secret_id or 0, ms // HOUR_MS)
+        events, last_ms = counted.get(group, (0, 0))
+        counted[group] = (events + 1, max(last_ms, ms))
+    # Sorted, so that workers lock rows in the same order.
+    rows = [(key, secret or None, hour, *counted[key, secret, hour]) for key, secret, hour in sorted(counted)]
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.execute(ADD, [list(column) for column in zip(*rows, strict=True)])
+
+
+@dataclass(frozen=True)
+class Use:
+    """How many requests of the last 24 hours had this secret, and when the last of all was."""
+
+    requests: int
+    last_at: datetime
+
+
+def of_key(key: ApiKey, now: datetime) -> dict[int | None, Use]:
+    """By the secret's pk; None for requests of which nobody said with which."""
+    recent = Q(hour__gt=now - RECENT)
+    found = SecretUse.objects.filter(api_key=key).values_list("secret_id")
+    sums = found.annotate(requests=Sum("events", filter=recent, default=0), last=Max("last_at")).order_by()
+    return {secret: Use(requests, last_at) for secret, requests, last_at in sums}
+
+
+LAST_USED = """
+SELECT key.id, newest.last_at FROM unnest(%s::bigint[]) AS key (id)
+CROSS JOIN LATERAL (
+    SELECT last_at FROM billing_secretuse WHERE api_key_id = key.id ORDER BY hour DESC, last_at DESC LIMIT 1
+) AS newest
+"""
+
+
+def last_used(key_ids: Iterable[int]) -> dict[int, datetime]:
+    """API key pk → its last request; keys that were never used aren't there."""
+    with connection.cursor() as cursor:
+        cursor.execute(LAST_USED, [list(key_ids)])
+        return dict(cursor.fetchall())
