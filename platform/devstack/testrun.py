@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from devstack import chromium, passing, proxies
+from devstack import chromium, passing, proxies, sideenv
 from devstack.places import CHECKOUT
 from devstack.terminal import Terminal
 
@@ -18,6 +18,8 @@ def run(arguments: list[str]) -> None:
         programs["KEYMETER_CHROMIUM"] = chromium.get(terminal)
     if wants("deploy", arguments):
         programs |= proxies.get(terminal)
+        if "--extended" in arguments:
+            programs["KEYMETER_LITELLM"] = str(sideenv.python_of("litellm", terminal))
     command = [sys.executable, "-m", "pytest", *pytest_arguments(arguments)]
     sys.exit(passing.run([command], programs, terminal=terminal, durable=False))
 

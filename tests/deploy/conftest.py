@@ -1,5 +1,6 @@
 """The real nginx, Envoy and Caddy with the files of deploy/gateways, between a client and the demo model server."""
 
+import json
 import os
 import re
 import socket
@@ -71,8 +72,43 @@ class Edge:
         finally:
             connection.close()
 
+    def chat(self, secret: str, content: str = "hello world", *, model: Any = "demo-chat", **headers: str) -> Answer:
+        body = {"model": model, "messages": [{"role": "user", "content": content}]}
+        return self.post(secret, json.dumps(body).encode(), **headers)
+
+    def post(self, secret: str, body: bytes, **headers: str) -> Answer:
+        sent = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json", **headers}
+        return self.request("POST", "/v1/chat/completions", body, headers=sent)
+
     def openai(self, secret: str, **options: Any) -> OpenAI:
         return OpenAI(api_key=secret, base_url=f"http://127.0.0.1:{self.port}/v1", **{"max_retries": 0, **options})
+
+
+class Upstream:
+    """What the model server has seen since the test began."""
+
+    def __init__(self, url: str) -> None:
+        self._host = urlsplit(url).netloc
+        self._ask("DELETE")
+
+    def requests(self) -> list[dict[str, Any]]:
+        records: list[dict[str, Any]] = json.loads(self._ask("GET"))
+        for record in records:
+            record["headers"] = {name.lower(): value for name, value in record["headers"].items()}
+        return records
+
+    def _ask(self, method: str) -> bytes:
+        connection = HTTPConnection(self._host, timeout=10)
+        try:
+            connection.request(method, "/_control/requests")
+            return connection.getresponse().read()
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def upstream(model_server: str) -> Upstream:
+    return Upstream(model_server)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +157,7 @@ def running(name: str, folders: pytest.TempPathFactory, keymeter_port: int, mode
         "ACCESS_LOG": str(log),
     }
     assert set(values) == set(NAMES), "the README fills in something else"
-    with started(COMMANDS[name](folder, values), folder, port, {"LISTEN_HOST": "127.0.0.1", **values}):
+    with started(COMMANDS[name](folder, values), folder, port, values):
         yield Edge(name, port, log)
 
 
@@ -160,9 +196,11 @@ def program(name: str) -> str:
 
 
 @contextmanager
-def started(command: list[str], folder: Path, port: int, values: dict[str, str]) -> Iterator[None]:
-    # Caddy keeps what it needs in its user's home.
-    environment = {**os.environ, **values, "HOME": str(folder), "XDG_DATA_HOME": "", "XDG_CONFIG_HOME": ""}
+def started(
+    command: list[str], folder: Path, port: int, values: dict[str, str], *, within: float = 20
+) -> Iterator[None]:
+    # Nothing of the stack's own settings. Caddy keeps what it needs in its user's home.
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **values}
     said = folder / "output"
     with said.open("wb") as output:
         process = subprocess.Popen(
@@ -175,7 +213,7 @@ def started(command: list[str], folder: Path, port: int, values: dict[str, str])
             preexec_fn=ending_with_parent(),
         )
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + within
         while not _listens(port):
             assert process.poll() is None and time.monotonic() < deadline, said.read_text()
             time.sleep(0.05)

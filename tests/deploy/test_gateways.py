@@ -1,9 +1,7 @@
 """nginx, Envoy and Caddy with our files: who may pass does, who may not sees why, as from Keymeter's own gateway."""
 
 import json
-from http.client import HTTPConnection
 from typing import Any
-from urllib.parse import urlsplit
 
 import openai
 import pytest
@@ -14,14 +12,13 @@ from gateway.forward_auth import IDENTITY_HEADERS
 from gateway.verdicts import Verdict
 from hotstate.errors import Unreachable
 from tests.cast import DOLLAR, make_key
-from tests.deploy.conftest import GATEWAY_CREDENTIAL, Edge, running
-from tests.gateway.conftest import CREDENTIAL, Answer, RunningGateway, free_port
+from tests.deploy.conftest import GATEWAY_CREDENTIAL, Edge, Upstream, running
+from tests.gateway.conftest import CREDENTIAL, RunningGateway, free_port
 from tests.gateway.test_faces import refused
 from tests.gateway.test_limits import change_key, limit_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-CHAT = "/v1/chat/completions"
 UNAVAILABLE = (503, "server_error", "service_unavailable")
 # Of a request for chat completions, to look like one for models.
 DISGUISED = (
@@ -54,49 +51,12 @@ UNCHECKED = (
 RATES = tuple(f"x-ratelimit-{what}-requests" for what in ("limit", "remaining", "reset"))
 
 
-def chat(edge: Edge, secret: str, content: str = "hello world", *, model: Any = "demo-chat", **headers: str) -> Answer:
-    body = {"model": model, "messages": [{"role": "user", "content": content}]}
-    return post(edge, secret, json.dumps(body).encode(), **headers)
-
-
-def post(edge: Edge, secret: str, body: bytes, **headers: str) -> Answer:
-    sent = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json", **headers}
-    return edge.request("POST", CHAT, body, headers=sent)
-
-
-class Upstream:
-    """What the model server has seen since the test began."""
-
-    def __init__(self, url: str) -> None:
-        self._host = urlsplit(url).netloc
-        self._ask("DELETE")
-
-    def requests(self) -> list[dict[str, Any]]:
-        records: list[dict[str, Any]] = json.loads(self._ask("GET"))
-        for record in records:
-            record["headers"] = {name.lower(): value for name, value in record["headers"].items()}
-        return records
-
-    def _ask(self, method: str) -> bytes:
-        connection = HTTPConnection(self._host, timeout=10)
-        try:
-            connection.request(method, "/_control/requests")
-            return connection.getresponse().read()
-        finally:
-            connection.close()
-
-
-@pytest.fixture
-def upstream(model_server: str) -> Upstream:
-    return Upstream(model_server)
-
-
 class TestWhoMayPass:
     def test_the_answer_comes_as_the_model_server_gave_it(
         self, edge: Edge, keymeter: RunningGateway, upstream: Upstream
     ) -> None:
         limit_key(keymeter, requests_per_minute=5)
-        answer = chat(edge, keymeter.secret)
+        answer = edge.chat(keymeter.secret)
         assert answer.status == 200
         assert answer.json["choices"][0]["message"]["content"] == "You said: hello world"
         assert [answer.headers[name] for name in RATES[:2]] == ["5", "4"]
@@ -108,7 +68,7 @@ class TestWhoMayPass:
         self, edge: Edge, keymeter: RunningGateway, upstream: Upstream
     ) -> None:
         assert keymeter.key and keymeter.organization
-        chat(edge, keymeter.secret)
+        edge.chat(keymeter.secret)
         edge.request("GET", "/v1/models", headers={"api-key": keymeter.secret})
         by_bearer, by_api_key = upstream.requests()
         for seen in (by_bearer, by_api_key):
@@ -138,12 +98,12 @@ class TestWhoMayPass:
 
     def test_an_error_of_the_model_server_passes(self, edge: Edge, keymeter: RunningGateway) -> None:
         for status in (400, 403, 413, 429, 500, 503):
-            answer = chat(edge, keymeter.secret, f"!status={status}")
+            answer = edge.chat(keymeter.secret, f"!status={status}")
             assert (answer.status, answer.json["error"]["message"]) == (status, f"You asked for status {status}.")
 
     def test_the_access_log_names_the_request_and_no_secret(self, edge: Edge, keymeter: RunningGateway) -> None:
-        passed = chat(edge, keymeter.secret).headers["x-request-id"]
-        denied = chat(edge, "km-sk-nonsense").headers["x-request-id"]
+        passed = edge.chat(keymeter.secret).headers["x-request-id"]
+        denied = edge.chat("km-sk-nonsense").headers["x-request-id"]
         keyed = edge.request("GET", "/v1/models", headers={"api-key": keymeter.secret}).headers["x-request-id"]
         assert wait_until(lambda: all(name in edge.log.read_text() for name in (passed, denied, keyed)), 10)
         for line in edge.log.read_text().splitlines():
@@ -163,9 +123,9 @@ class TestWhoMayNot:
                 continue  # they can't read the body
             secret = refused(keymeter, verdict)
             if verdict in (Verdict.RATE_LIMITED, Verdict.CONCURRENCY_LIMITED):
-                assert chat(edge, secret).status == 200
+                assert edge.chat(secret).status == 200
             allowed = len(upstream.requests())
-            seen[verdict] = chat(edge, secret).error
+            seen[verdict] = edge.chat(secret).error
             error = refusal(verdict)
             expected[verdict] = (error.status, error.type, error.code)
             assert len(upstream.requests()) == allowed
@@ -200,7 +160,7 @@ class TestWhoMayNot:
         assert raised.value.response.headers["x-should-retry"] == "false"
 
     def test_a_large_body_does_not_hide_why(self, edge: Edge, keymeter: RunningGateway) -> None:
-        assert chat(edge, "nonsense", "x" * 2_000_000).error[::2] == (401, "invalid_api_key")
+        assert edge.chat("nonsense", "x" * 2_000_000).error[::2] == (401, "invalid_api_key")
 
     def test_what_keymeter_does_not_know_is_not_allowed(
         self, edge: Edge, keymeter: RunningGateway, upstream: Upstream
@@ -240,7 +200,7 @@ class TestSpoofing:
         assert not {"x-gateway-credential", "x-auth-model"} & set(seen["headers"])
 
     def test_nor_do_aliases_pass(self, edge: Edge, keymeter: RunningGateway, upstream: Upstream) -> None:
-        answers = [chat(edge, keymeter.secret, **{name: "forged"}) for name in ALIASES]
+        answers = [edge.chat(keymeter.secret, **{name: "forged"}) for name in ALIASES]
         # nginx drops them; the others ask Keymeter, which refuses.
         expected = (200, None) if edge.name == "nginx" else (400, "header_alias")
         found = {(answer.status, answer.json.get("error", {}).get("code")) for answer in answers}
@@ -249,13 +209,13 @@ class TestSpoofing:
 
     def test_a_clients_forwarded_address_is_not_believed(self, edge: Edge, keymeter: RunningGateway) -> None:
         limit_key(keymeter, allowed_networks=["10.1.2.3/32"])
-        answer = chat(edge, keymeter.secret, **{"X-Forwarded-For": "10.1.2.3"})
+        answer = edge.chat(keymeter.secret, **{"X-Forwarded-For": "10.1.2.3"})
         assert answer.error[::2] == (403, "address_not_allowed")
 
 
 class TestTroubles:
     def test_keymeter_that_is_down_is_503(self, edge: Edge, upstream: Upstream) -> None:
-        answer = chat(edge, "km-sk-whatever")
+        answer = edge.chat("km-sk-whatever")
         assert answer.error == UNAVAILABLE
         assert answer.headers["retry-after"] == "1"
         with pytest.raises(openai.InternalServerError) as raised:
@@ -269,19 +229,19 @@ class TestTroubles:
         async def away(*_: Any) -> None:
             raise Unreachable("away")
 
-        assert chat(edge, keymeter.secret).status == 200
+        assert edge.chat(keymeter.secret).status == 200
         monkeypatch.setattr("hotstate.pipelining.Pipelining.call", away)
-        answer = chat(edge, keymeter.secret)
+        answer = edge.chat(keymeter.secret)
         assert answer.error == UNAVAILABLE
         assert answer.headers["retry-after"] == "1"
         monkeypatch.undo()
-        assert chat(edge, keymeter.secret).status == 200
+        assert edge.chat(keymeter.secret).status == 200
         assert len(upstream.requests()) == 2
 
     def test_a_gateway_that_keymeter_does_not_know_is_503_and_blames_no_key(
         self, edge: Edge, gateway: RunningGateway, upstream: Upstream
     ) -> None:
-        error = chat(edge, gateway.secret).error
+        error = edge.chat(gateway.secret).error
         assert error in (UNAVAILABLE, (503, "server_error", "invalid_gateway_credential"))
         assert upstream.requests() == []
 
@@ -289,12 +249,12 @@ class TestTroubles:
         self, edge: Edge, keymeter: RunningGateway, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         with running(edge.name, tmp_path_factory, keymeter.port, f"127.0.0.1:{free_port()}") as alone:
-            answer = chat(alone, keymeter.secret)
+            answer = alone.chat(keymeter.secret)
         assert answer.error == (503, "server_error", "model_unavailable")
         assert answer.headers["retry-after"] == "2"
 
     def test_a_body_that_is_too_large(self, edge: Edge, keymeter: RunningGateway, upstream: Upstream) -> None:
-        answer = chat(edge, keymeter.secret, "x" * 11_000_000)
+        answer = edge.chat(keymeter.secret, "x" * 11_000_000)
         assert (answer.status, answer.json["error"]["code"]) == (413, "request_too_large")
         assert [seen for seen in upstream.requests() if seen["status"] == 200] == []
 
@@ -307,7 +267,7 @@ class TestTheModelInTheBody:
     ) -> None:
         key, secret = make_key(keymeter.organization)  # type: ignore[arg-type]
         change_key(key, allowed_models=["demo-chat", "other"])
-        assert chat(edge, secret).status == 200
+        assert edge.chat(secret).status == 200
         (seen,) = upstream.requests()
         assert seen["headers"]["x-models"] == "demo-chat,other"
         assert seen["headers"]["x-model-checked"] == ("true" if edge.name == "envoy" else "false")
@@ -320,7 +280,7 @@ class TestTheModelInTheBody:
         errors = {}
         for body in UNCHECKED:
             for content_type in ("application/json", "text/plain"):
-                answer = post(edge, keymeter.secret, body, **{"Content-Type": content_type})
+                answer = edge.post(keymeter.secret, body, **{"Content-Type": content_type})
                 errors[body, content_type] = answer.error
         assert set(errors.values()) == {(404, "invalid_request_error", "model_not_found")}, errors
         assert upstream.requests() == []
@@ -330,6 +290,6 @@ class TestTheModelInTheBody:
         self, edge: Edge, keymeter: RunningGateway, upstream: Upstream
     ) -> None:
         limit_key(keymeter, allowed_networks=["10.1.2.3/32"])
-        answer = chat(edge, keymeter.secret, model="demo-chat\r\nX-Forwarded-For: 10.1.2.3")
+        answer = edge.chat(keymeter.secret, model="demo-chat\r\nX-Forwarded-For: 10.1.2.3")
         assert answer.error == UNAVAILABLE
         assert upstream.requests() == []
