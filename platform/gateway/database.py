@@ -9,7 +9,7 @@ from django.db import connections
 
 T = TypeVar("T")
 
-# Look-ups of unknown secrets go through here: a flood of them can't occupy more of the database than this.
+# Of these, look-ups of secrets that nobody may have take two at most (`strangers.py`).
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="database")
 
 

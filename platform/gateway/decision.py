@@ -10,7 +10,9 @@ from accounts import secrets
 from gateway import matching, metrics
 from gateway.journal import Journal
 from gateway.keyring import Identity, Keyring
+from gateway.models import GatewayCredential
 from gateway.request_ids import milliseconds_of
+from gateway.strangers import TooManyStrangers
 from gateway.verdicts import Verdict
 from hotstate.decision_log import DecisionRecord
 from hotstate.errors import Unreachable
@@ -19,6 +21,7 @@ from hotstate.fast import HotState
 ROUNDS = 4
 # What is recorded of a decision is bounded: so many models and networks, and so much of what a client called a model.
 MOST_TOLD, LONGEST_TOLD = 50, 200
+STRANGERS = "unknown API keys from your address"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,23 +85,45 @@ class Decider:
         self._lease_ms = lease_seconds * 1000
 
     async def identify(
-        self, secret: str, request_id: UUID, *, address: str | None, face: str = "api"
-    ) -> Identity | Verdict:
-        """Whose secret that is. Raises Unreachable."""
-        identity = None
-        if well_formed := secrets.is_well_formed(secret):
-            identity = await self._keyring.identify(secret)
-        if identity:
-            return identity
-        verdict = Verdict.UNKNOWN if well_formed else Verdict.MALFORMED
-        self.turn_away(verdict, request_id, address=address, face=face)
-        return verdict
+        self,
+        secret: str,
+        request_id: UUID,
+        *,
+        address: str | None,
+        face: str = "api",
+        asking: GatewayCredential | None = None,
+    ) -> Identity | Decision:
+        """Whose secret that is, shown by a client of that address, perhaps to another gateway.
 
-    def turn_away(self, verdict: Verdict, request_id: UUID, *, address: str | None, face: str) -> None:
+        Raises Unreachable, and ApiError where too many such questions wait.
+        """
+        if not secrets.is_well_formed(secret):
+            refused = Decision(Verdict.MALFORMED)
+        else:
+            # Where a gateway doesn't tell its clients' addresses, its clients are as one.
+            shown_by = address or (f"gateway {asking.pk}" if asking else None)
+            try:
+                identity = await self._keyring.identify(secret, shown_by, asking)
+            except TooManyStrangers as error:
+                refused = Decision(Verdict.RATE_LIMITED, STRANGERS, error.wait_ms)
+            else:
+                if identity:
+                    return identity
+                refused = Decision(Verdict.UNKNOWN)
+        self._turn_away(refused, request_id, address=address, face=face)
+        return refused
+
+    def _turn_away(self, refused: Decision, request_id: UUID, *, address: str | None, face: str) -> None:
         """Count and record a refusal of somebody who is nobody here."""
-        metrics.decided(verdict, face)
+        metrics.decided(refused.verdict, face)
         told = DecisionRecord(
-            id=str(request_id), at_ms=milliseconds_of(request_id), verdict=verdict, face=face, address=address
+            id=str(request_id),
+            at_ms=milliseconds_of(request_id),
+            verdict=refused.verdict,
+            bound=refused.bound,
+            wait_ms=refused.wait_ms,
+            face=face,
+            address=address,
         )
         self._journal.add(told)
 

@@ -99,12 +99,11 @@ class Bench:
         if offer is None or self._usage_log.blocked:
             raise errors.UNAVAILABLE
         model, question = asked_of(case, offer)
-        identity = await self._decider.identify(secret, case.request_id, address=case.address, face=case.face)
-        if isinstance(identity, Verdict):
-            return Judged(Decision(identity), question)
-        if not credential.serves(identity.record.org):
-            self._decider.turn_away(Verdict.UNKNOWN, case.request_id, address=case.address, face=case.face)
-            return Judged(Decision(Verdict.UNKNOWN), question)
+        identity = await self._decider.identify(
+            secret, case.request_id, address=case.address, face=case.face, asking=credential
+        )
+        if isinstance(identity, Decision):
+            return Judged(identity, question)
         try:
             decision = await self._decider.decide(identity, question)
         except Unreachable:

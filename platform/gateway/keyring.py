@@ -4,7 +4,6 @@ A cached record may be old: the decision's script compares its version with the 
 """
 
 import asyncio
-import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,8 @@ from billing.models import Balance
 from billing.spending import spent_by_organization
 from gateway import metrics
 from gateway.database import in_thread
+from gateway.models import GatewayCredential
+from gateway.strangers import Strangers
 from hotstate import publish
 from hotstate.client import reaching_valkey
 from hotstate.errors import Unreachable
@@ -24,7 +25,6 @@ from hotstate.fast import HotState
 from hotstate.records import BalanceRecord, KeyRecord
 
 CACHE_SIZE = 20_000
-UNKNOWN_FOR_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -47,63 +47,86 @@ class Identity:
 class Keyring:
     def __init__(self, hotstate: HotState) -> None:
         self._hotstate = hotstate
-        self._cache: OrderedDict[str, Identity | float] = OrderedDict()
+        self._cache: OrderedDict[str, Identity] = OrderedDict()
+        self._strangers = Strangers()
         self._loading: dict[str, asyncio.Future[Identity | None]] = {}
 
-    async def identify(self, secret: str) -> Identity | None:
-        """Who that is, or None. Raises Unreachable where nobody can tell."""
-        for _, digest in secrets.digests(secret):
-            identity = await self._cached(digest.hex())
-            if identity:
-                return identity
+    async def identify(self, secret: str, address: str | None, asking: GatewayCredential | None) -> Identity | None:
+        """Who that is, or None; to a gateway's credential, keys of organizations that it isn't for are nobody's.
+
+        `address` is the client's. Raises TooManyStrangers; Unreachable and ApiError where nobody can tell.
+        """
+        digests = [digest.hex() for _, digest in secrets.digests(secret)]
+        identity = self._cached(digests) or await self._find(digests, address)
+        if identity is None or asking is None or asking.serves(identity.record.org):
+            return identity
+        # From here on as for one that nobody has.
+        name = f"{asking.pk} {digests[0]}"
+        if not self._strangers.known(name):
+            self._strangers.check(address)
+            self._strangers.note(name, address)
         return None
 
     async def reload(self, identity: Identity) -> bool:
         """Publish the key's records from PostgreSQL again, because Valkey has lost them. False where it is gone."""
         self._cache.pop(identity.digest, None)
-        fresh = await self._from_database(identity.digest)
+        fresh = await _from_database([identity.digest])
         if fresh:
             identity.record = fresh.record
         return fresh is not None
 
-    async def _cached(self, digest: str) -> Identity | None:
-        known = self._cache.get(digest)
-        if isinstance(known, Identity):
-            self._cache.move_to_end(digest)
-            metrics.key_cache.labels("hit").inc()
-            return known
-        if known is not None and known > time.monotonic():
+    def _cached(self, digests: list[str]) -> Identity | None:
+        for digest in digests:
+            if digest in self._cache:
+                self._cache.move_to_end(digest)
+                metrics.key_cache.labels("hit").inc()
+                return self._cache[digest]
+        return None
+
+    async def _find(self, digests: list[str], address: str | None) -> Identity | None:
+        name = digests[0]
+        if self._strangers.known(name):
             metrics.key_cache.labels("unknown").inc()
             return None
         metrics.key_cache.labels("miss").inc()
-        # One look-up at a time for each secret.
-        if digest in self._loading:
-            return await asyncio.shield(self._loading[digest])
-        self._loading[digest] = asyncio.ensure_future(self._load(digest))
-        try:
-            identity = await asyncio.shield(self._loading[digest])
-        finally:
-            self._loading.pop(digest, None)
-        self._remember(digest, identity or time.monotonic() + UNKNOWN_FOR_SECONDS)
-        return identity
+        # One look-up at a time for each secret; it goes on where who asked first has gone.
+        if name not in self._loading:
+            loading = self._loading[name] = asyncio.ensure_future(self._load(digests, address))
+            loading.add_done_callback(lambda _: self._loading.pop(name))
+        return await asyncio.shield(self._loading[name])
 
-    def _remember(self, digest: str, what: Identity | float) -> None:
-        self._cache[digest] = what
+    async def _load(self, digests: list[str], address: str | None) -> Identity | None:
+        identity = await self._from_valkey(digests)
+        if identity is None:
+            async with self._strangers.look_up(address):
+                identity = await _from_database(digests)
+                if identity is None:
+                    self._strangers.note(digests[0], address)
+                    return None
+        self._cache[identity.digest] = identity
         if len(self._cache) > CACHE_SIZE:
             self._cache.popitem(last=False)
+        return identity
 
-    async def _load(self, digest: str) -> Identity | None:
-        record = await self._hotstate.find(digest)
-        if record and digest in record.secrets:
-            return Identity(digest, record)
-        return await self._from_database(digest)
+    async def _from_valkey(self, digests: list[str]) -> Identity | None:
+        for digest in digests:
+            record = await self._hotstate.find(digest)
+            if record and digest in record.secrets:
+                return Identity(digest, record)
+        return None
 
-    async def _from_database(self, digest: str) -> Identity | None:
-        try:
-            record = await in_thread(lambda: load_and_publish(digest, datetime.now(UTC)))
-        except DatabaseError as error:
-            raise Unreachable("PostgreSQL: " + str(error)) from error
-        return Identity(digest, record) if record else None
+
+async def _from_database(digests: list[str]) -> Identity | None:
+    def load() -> Identity | None:
+        for digest in digests:
+            if record := load_and_publish(digest, datetime.now(UTC)):
+                return Identity(digest, record)
+        return None
+
+    try:
+        return await in_thread(load)
+    except DatabaseError as error:
+        raise Unreachable("PostgreSQL: " + str(error)) from error
 
 
 def load_and_publish(digest: str, now: datetime) -> KeyRecord | None:

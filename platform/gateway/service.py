@@ -11,7 +11,7 @@ import structlog
 from django.conf import settings
 
 from gateway import asked, errors, forward_auth, json_face, metrics
-from gateway.decision import Decider, LimitState, Question
+from gateway.decision import Decider, Decision, LimitState, Question
 from gateway.endpoints import FORWARDED, MODELS_PATH, MODELS_SCOPE, Endpoint
 from gateway.errors import ApiError, refusal
 from gateway.faces import Bench
@@ -143,8 +143,8 @@ class Gateway:
         if incoming.method != ("POST" if endpoint else "GET"):
             raise errors.WRONG_METHOD
         identity = await self.decider.identify(incoming.secret(), request_id, address=self._address(incoming))
-        if isinstance(identity, Verdict):
-            raise refusal(identity)
+        if isinstance(identity, Decision):
+            raise refusal(identity.verdict, identity.bound, wait_ms=identity.wait_ms)
         if path == KEY_PATH:
             await self._key(identity, incoming, outgoing, request_id)
             return

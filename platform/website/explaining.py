@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from gateway.decision import STRANGERS
 from gateway.verdicts import Verdict
 from hotstate.decision_log import DecisionRecord
 from hotstate.records import Windows
@@ -41,6 +42,9 @@ FIXES = {
     Verdict.RATE_LIMITED: "Wait as long as Retry-After says and send more slowly, or raise the limit.",
     Verdict.CONCURRENCY_LIMITED: "Wait until a running request has ended, or raise the limit.",
 }
+STRANGERS_FIX = (
+    "Use a secret of a key that exists. This one wasn't looked up: its address had shown too many unknown ones."
+)
 LIMITS = {
     "requests_per_minute": "requests a minute",
     "tokens_per_minute": "tokens a minute",
@@ -78,20 +82,27 @@ class Explanation:
     @property
     def bound(self) -> str:
         """The title of the check that refused."""
-        return TITLES.get(Verdict(self.record.verdict), "")
+        return TITLES.get(_refused_by(self.record), "")
 
 
 def explain(record: DecisionRecord) -> Explanation:
     """Every check of a recorded decision, from what was recorded alone."""
     order = list(TITLES)
     verdict = Verdict(record.verdict)
-    stopped = order.index(verdict) if verdict in TITLES else len(order)
+    refused_by = _refused_by(record)
+    stopped = order.index(refused_by) if refused_by in TITLES else len(order)
     checks = []
     for number, check in enumerate(order):
         state = PASSED if number < stopped else REFUSED if number == stopped else NOT_REACHED
         # What wasn't reached wasn't looked at; the rest is as it was then.
         checks.append(Check(TITLES[check], state, _SAW[check](record) if number <= stopped else []))
-    return Explanation(record, checks, FIXES.get(verdict, ""), _resets_at(record, verdict))
+    fix = STRANGERS_FIX if refused_by is not verdict else FIXES.get(verdict, "")
+    return Explanation(record, checks, fix, _resets_at(record, verdict))
+
+
+def _refused_by(record: DecisionRecord) -> Verdict:
+    """The check that refused: a flood of unknown secrets is told as a rate, and is one of that check."""
+    return Verdict.UNKNOWN if record.bound == STRANGERS else Verdict(record.verdict)
 
 
 def moment(milliseconds: int) -> datetime:
@@ -103,6 +114,8 @@ def _nothing(record: DecisionRecord) -> Facts:
 
 
 def _key(record: DecisionRecord) -> Facts:
+    if record.bound == STRANGERS:
+        return [("not looked up", STRANGERS)]
     return [("key", record.key)] if record.key else []
 
 

@@ -23,6 +23,11 @@ ERRORS = (
     (400, "two_api_keys", "The request has two different keys. Send one."),
     (401, "invalid_api_key", "The key is missing, wrong, expired or revoked. Create another in the console."),
     (401, "invalid_gateway_credential", "Only gateways may ask this, and they show a credential of their own."),
+    (
+        503,
+        "invalid_gateway_credential",
+        "The gateway in front isn't known here. Tell its operator; your key is fine.",
+    ),
     (400, "header_alias", "A header's name is another's with an underscore or a dot. Don't send it."),
     (401, "missing_scope", "The key may not call this endpoint. Use one that has the scope."),
     (403, "organization_suspended", "All keys of the organization are refused until it is reinstated."),

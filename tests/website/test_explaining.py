@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from gateway.decision import STRANGERS
 from gateway.verdicts import Verdict
 from hotstate.decision_log import DecisionRecord
 from website.explaining import NOT_REACHED, PASSED, REFUSED, TITLES, explain
@@ -54,6 +55,14 @@ def test_a_rate_says_when_to_come_again() -> None:
     told = explain(record("rate_limited", bound="key.requests_per_minute", wait_ms=1500))
     assert told.resets_at == datetime(2028, 2, 29, 23, 59, 59, 500_000, tzinfo=UTC)
     assert explain(record("rate_limited", wait_ms=-1)).resets_at is None
+
+
+def test_one_that_was_not_looked_up_is_told_as_that() -> None:
+    told = explain(record("rate_limited", bound=STRANGERS, wait_ms=1500))
+    assert [check.state for check in told.checks][:3] == [PASSED, REFUSED, NOT_REACHED]
+    assert told.bound == TITLES[Verdict.UNKNOWN]
+    assert "wasn't looked up" in told.fix
+    assert told.resets_at == datetime(2028, 2, 29, 23, 59, 59, 500_000, tzinfo=UTC)
 
 
 def test_a_balance_tells_all_that_it_is_made_of() -> None:
