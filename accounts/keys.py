@@ -154,7 +154,8 @@ def revoke_key(key: ApiKey, *, actor: User | None, now: datetime, reason: str = 
 
 
 def _locked(key: ApiKey) -> ApiKey:
-    return ApiKey.objects.select_for_update(of=("self",)).select_related("organization").get(pk=key.pk)
+    # Not its identity: usage that is being posted refers to it, and nobody waits for that to revoke.
+    return ApiKey.objects.select_for_update(of=("self",), no_key=True).select_related("organization").get(pk=key.pk)
 
 
 def _publish(key: ApiKey, columns: list[str], action: str, actor: User | None, now: datetime, **told: Any) -> list[int]:

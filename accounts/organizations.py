@@ -70,7 +70,8 @@ def _change(
     reason: str = "",
 ) -> list[int]:
     with transaction.atomic():
-        locked = Organization.objects.select_for_update().get(pk=organization.pk)
+        # Not its identity: usage that is being posted refers to it, and nobody waits for that to suspend.
+        locked = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
         before = {name: getattr(locked, name) for name in changes}
         for name, value in changes.items():
             setattr(locked, name, value)

@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 from django.conf import settings as django_settings
-from django.db import connection
+from django.db import connection, transaction
 
 from accounts.keys import revoke_key
 from accounts.models import ApiKey
+from accounts.organizations import suspend
 from accounts.published import confirm
 from hotstate import client as hotstate_client
 from hotstate import names, outbox
@@ -83,6 +84,7 @@ import django
 django.setup()
 from accounts.keys import revoke_key
 from accounts.models import ApiKey
+from accounts.organizations import suspend
 from hotstate import outbox
 # The first thing after the commit.
 outbox._deliver_quietly = lambda ids: os.kill(os.getpid(), signal.SIGKILL)
@@ -104,6 +106,29 @@ def test_a_process_killed_between_commit_and_publication_is_healed_by_the_sweep(
     assert key.in_force
     assert revoked_at_gateways(key)
     assert not OutboxEntry.objects.exists()
+
+
+@pytest.mark.parametrize("what", ["key", "organization"])
+def test_nothing_waits_for_usage_that_is_being_posted(key: ApiKey, what: str) -> None:
+    other = connection.copy()
+    table, pk = ("accounts_apikey", key.pk) if what == "key" else ("accounts_organization", key.organization_id)
+    try:
+        with transaction.atomic(), connection.cursor() as mine:
+            # As inserting a row that refers to it does, until that is committed.
+            other.set_autocommit(False)
+            with other.cursor() as posting:
+                posting.execute(f"SELECT id FROM {table} WHERE id = %s FOR KEY SHARE", [pk])
+            mine.execute("SET LOCAL lock_timeout = '5s'")
+            if what == "key":
+                revoke_key(key, actor=None, now=NOW)
+            else:
+                suspend(key.organization, actor=None, reason="", now=NOW)
+    finally:
+        other.rollback()
+        other.close()
+    key.refresh_from_db()
+    key.organization.refresh_from_db()
+    assert (key.revoked_at or key.organization.suspended_at) == NOW
 
 
 def test_an_older_change_that_comes_late_brings_no_revoked_key_back(key: ApiKey) -> None:
