@@ -151,6 +151,31 @@ def test_a_client_cannot_reach_into_litellm(
     assert keymeter.held_nanos() == 0
 
 
+@pytest.mark.parametrize(
+    ("more", "held_tokens"),
+    [
+        ({"max_tokens": 50}, 50),
+        ({"max_tokens": 50, "n": 3}, 150),
+        ({"max_tokens": 50, "max_completion_tokens": 70}, 70),
+        ({"n": 3}, None),
+    ],
+)
+def test_the_hold_covers_every_answer(
+    litellm: Edge, keymeter: RunningGateway, more: dict[str, Any], held_tokens: int | None
+) -> None:
+    """While a request runs, nobody else spends what it may cost."""
+    body = {"model": "demo-chat", "messages": [{"role": "user", "content": "!words=200 !delay=0.02"}], "stream": True}
+    if held_tokens is None:
+        assert litellm.post(keymeter.secret, json.dumps({**body, **more}).encode()).status == 400
+        return
+    made: Any = litellm.openai(keymeter.secret).chat.completions.create(**{**body, **more})
+    next(iter(made))
+    held = keymeter.held_nanos()
+    made.close()
+    assert held_tokens * 15_000 < held < held_tokens * 15_000 + 500 * 3_000
+    keymeter.lines()
+
+
 def test_somebody_elses_request_cannot_be_settled(litellm: Edge, keymeter: RunningGateway) -> None:
     forged = {"keymeter_request_id": "01a1fc16-bb60-7237-ad6f-4420a12f7f52"}
     body = {"model": "demo-chat", "messages": [{"role": "user", "content": "x"}]}

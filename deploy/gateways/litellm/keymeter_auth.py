@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -28,24 +29,13 @@ ENDPOINTS = {
     "/embeddings": "embeddings",
     "/models": "models",
 }
-# What LiteLLM would read from a body beyond OpenAI's API: ways to another model than the one that was verified.
-NOT_FOR_CLIENTS = frozenset(
-    {
-        "fallbacks",
-        "context_window_fallbacks",
-        "content_policy_fallbacks",
-        "models",
-        "model_list",
-        "user_config",
-        "api_base",
-        "base_url",
-        "api_key",
-        "custom_llm_provider",
-        "deployment_id",
-        "num_retries",
-    }
-)
+# What LiteLLM would read from a body beyond OpenAI's API: ways to another model, or another place.
+OTHER_MODELS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "models", "model_list")
+OTHER_PLACES = ("user_config", "api_base", "base_url", "api_key", "custom_llm_provider", "deployment_id", "num_retries")
+NOT_FOR_CLIENTS = {*OTHER_MODELS, *OTHER_PLACES}
 PREFIXES_NOT_FOR_CLIENTS = ("mock_", "litellm_", "router_")
+# A part of a message that isn't text.
+MEDIA = re.compile(r'"type": "(?!text"|function"|tool_use")')
 VERIFY_SECONDS = 5.0
 # As long as the usage of a request is offered to Keymeter, at first every second, then every half minute.
 SETTLE_TRIES = 120
@@ -218,14 +208,28 @@ def _question(request: Request, secret: str, endpoint: str, body: dict) -> dict[
         return question
     question["model"] = body["model"]
     # An image behind a link is a few bytes here and many tokens there: then Keymeter holds the context window.
-    if '"image_url"' not in (text := json.dumps(body, ensure_ascii=False)):
-        question["input_bytes"] = len(text.encode(errors="surrogatepass"))
-    most = body.get("max_completion_tokens") or body.get("max_tokens")
-    if isinstance(most, int) and most > 0 and endpoint != "embeddings":
-        prompts = len(body["prompt"]) if isinstance(body.get("prompt"), list) else 1
-        choices = [body[name] for name in ("n", "best_of") if isinstance(body.get(name), int)]
-        question["max_output_tokens"] = most * max([1, *choices]) * max(1, prompts)
+    if not MEDIA.search(json.dumps(body.get("messages"))):
+        question["input_bytes"] = len(json.dumps(body, ensure_ascii=False).encode(errors="surrogatepass"))
+    if endpoint != "embeddings":
+        limits = [_integer(body, name) for name in ("max_completion_tokens", "max_tokens")]
+        choices = max(1, _integer(body, "n"), _integer(body, "best_of")) * _prompts(body)
+        if max(limits):
+            question["max_output_tokens"] = max(limits) * choices
+        elif choices > 1:
+            message = "Several answers at once need `max_tokens`."
+            raise refused(400, "invalid_request_error", None, message)
     return question
+
+
+def _integer(body: dict, name: str) -> int:
+    value = body.get(name)
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _prompts(body: dict) -> int:
+    """A list of texts or of lists of tokens has several prompts; a text or a list of tokens is one."""
+    prompt = body.get("prompt")
+    return len(prompt) if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int) else 1
 
 
 async def _verify(request_id: str, question: dict[str, object]) -> dict:
