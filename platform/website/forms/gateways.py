@@ -9,8 +9,8 @@ SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,78}\*?")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
 
 
-class LinesField(forms.CharField):
-    """One word a line (or between commas or spaces) in, a sorted list without doubles out."""
+class WordsField(forms.CharField):
+    """Words between line ends, spaces or commas in, a sorted list without doubles out."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}), max_length=20_000, **kwargs)
@@ -26,12 +26,12 @@ class GatewayForm(forms.Form):
         max_length=80,
         help_text="Say which gateway has it, such as “edge-nginx”. Usage lines and the audit trail name it for good.",
     )
-    sources = LinesField(
+    sources = WordsField(
         required=False,
         help_text="Names that it may write usage as, one a line: exact, or a beginning with * as in edge-*."
         " Keymeter's own gateways are gw-*. Empty: it may ask about keys, and settle what it asked, but ship no logs.",
     )
-    organizations = LinesField(
+    organizations = WordsField(
         required=False,
         help_text="Ids of the organizations that it is for, one a line: org_…. Keys of others are then unknown to it."
         " Empty: all, also future ones.",
