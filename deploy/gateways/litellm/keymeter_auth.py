@@ -216,8 +216,7 @@ def _question(request: Request, secret: str, endpoint: str, body: dict) -> dict[
         if max(limits):
             question["max_output_tokens"] = max(limits) * choices
         elif choices > 1:
-            message = "Several answers at once need `max_tokens`."
-            raise refused(400, "invalid_request_error", None, message)
+            raise refused(400, "invalid_request_error", None, "Several answers at once need `max_tokens`.")
     return question
 
 
