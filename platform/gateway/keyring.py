@@ -8,6 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from django.conf import settings
 from django.db import Error as DatabaseError
 
 from accounts import secrets
@@ -23,8 +24,6 @@ from hotstate.client import reaching_valkey
 from hotstate.errors import Unreachable
 from hotstate.fast import HotState
 from hotstate.records import BalanceRecord, KeyRecord
-
-CACHE_SIZE = 20_000
 
 
 @dataclass(slots=True)
@@ -104,7 +103,7 @@ class Keyring:
                     self._strangers.note(digests[0], address)
                     return None
         self._cache[identity.digest] = identity
-        if len(self._cache) > CACHE_SIZE:
+        if len(self._cache) > settings.KEY_CACHE_SIZE:
             self._cache.popitem(last=False)
         return identity
 

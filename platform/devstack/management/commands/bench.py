@@ -1,12 +1,12 @@
-"""`manage.py bench decision|ingest [--quick] [--json]`."""
+"""`manage.py bench decision|clients|ingest [--quick] [--json]`."""
 
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from devstack.bench import decision, ingest
+from devstack.bench import clients, decision, ingest
 
-BENCHES = {"decision": decision.run, "ingest": ingest.run}
+BENCHES = {"decision": decision.run, "clients": clients.run, "ingest": ingest.run}
 
 
 class Command(BaseCommand):
