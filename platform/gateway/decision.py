@@ -1,10 +1,11 @@
 """May this key make this request now? Address, scope and model are judged here, the rest by one script in Valkey."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from accounts import secrets
 from gateway import matching, metrics
@@ -19,13 +20,13 @@ from hotstate.errors import Unreachable
 from hotstate.fast import HotState
 
 ROUNDS = 4
+VERDICTS = {verdict.value.encode(): verdict for verdict in Verdict}
 # What is recorded of a decision is bounded: so many models and networks, and so much of what a client called a model.
 MOST_TOLD, LONGEST_TOLD = 50, 200
 STRANGERS = "unknown API keys from your address"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for. `model` is the public id, None where the endpoint needs none; `offered` whether it is sold.
 
     `scope` is None for what every key may do.
@@ -47,8 +48,7 @@ class Question:
     dry: bool = False
 
 
-@dataclass(frozen=True)
-class LimitState:
+class LimitState(msgspec.Struct, frozen=True):
     """A limit as it is after the decision: what is left, and in how many milliseconds all of it is back."""
 
     name: str
@@ -57,8 +57,7 @@ class LimitState:
     back_ms: int
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """The verdict; which budget or limit bound; when to try again (-1: never, None: nothing to wait for)."""
 
     verdict: Verdict
@@ -68,8 +67,7 @@ class Decision:
     seen: "Seen | None" = None
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True):
     """The fields in Valkey by which the script judged: of the organization, the API key, and their counters."""
 
     organization: dict[str, str]
@@ -222,7 +220,7 @@ def _decision(answer: list[Any]) -> Decision:
         for at in range(0, len(states), 4)
     )
     return Decision(
-        Verdict(verdict.decode()),
+        VERDICTS[verdict],
         bound.decode(),
         int(wait_ms) or None,
         limits,

@@ -1,9 +1,9 @@
 """Would this key be allowed to …? The decision itself, asked without taking anything."""
 
 import asyncio
-from dataclasses import replace
 
 from django.conf import settings
+from msgspec.structs import replace
 
 from accounts.models import ApiKey
 from gateway.decision import Decider, Question, recorded

@@ -1,8 +1,8 @@
 """The decision as other gateways ask for it: what the JSON face and forward-auth have in common."""
 
-from dataclasses import dataclass
 from uuid import UUID
 
+import msgspec
 from django.conf import settings
 
 from billing.rating import Tariff, worst_case
@@ -20,8 +20,7 @@ from gateway.verdicts import Verdict
 from hotstate.errors import Unreachable
 
 
-@dataclass(frozen=True, kw_only=True)
-class Case:
+class Case(msgspec.Struct, frozen=True, kw_only=True):
     """What another gateway asks about. `endpoint` is None for what costs nothing.
 
     `size_known` is False where the request can't be measured: then the configured estimate is held. `input_tokens` and
@@ -54,8 +53,7 @@ class Case:
         return worst_case(most_input, most_output, tariff)
 
 
-@dataclass(frozen=True)
-class Judged:
+class Judged(msgspec.Struct, frozen=True):
     """The decision on a case. `identity` is None where nobody has that key; `model` where none was named or is sold."""
 
     decision: Decision

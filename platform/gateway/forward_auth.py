@@ -1,7 +1,7 @@
 """Forward-auth: a proxy asks with the client's own headers whether to pass a request on. Exactly 200 allows."""
 
 import json
-from dataclasses import replace
+from functools import lru_cache
 from urllib.parse import parse_qs, quote, unquote
 from uuid import UUID
 
@@ -53,6 +53,7 @@ UNALIASED = frozenset(
         "x-original-uri",
     }
 )
+DASHED = bytes.maketrans(b"_.", b"--")
 NGINX = "nginx"
 
 
@@ -70,7 +71,7 @@ class ForwardAuth:
 
     async def answer(self, incoming: Incoming, outgoing: Outgoing, request_id: UUID) -> None:
         """Answer one question, whatever its method."""
-        for_nginx = parse_qs(incoming.query).get("profile") == [NGINX]
+        for_nginx = bool(incoming.query) and parse_qs(incoming.query).get("profile") == [NGINX]
         try:
             judged = await self._judge(incoming, request_id)
             outgoing.rate_headers = rate_headers(judged.decision.limits)
@@ -96,21 +97,19 @@ class ForwardAuth:
         path = original_path(incoming)
         below = path.removeprefix(BASE) if path.startswith(BASE + "/") else ""
         endpoint = FORWARDED.get(below)
-        case = Case(
-            request_id=request_id,
-            scope=None,
-            model=_model(incoming),
-            address=incoming.address(self._trusted_hops),
-            face="forward-auth",
-        )
+        model, scope = _model(incoming), None
         if endpoint:
-            case = replace(case, endpoint=endpoint, scope=endpoint.scope)
+            scope = endpoint.scope
         elif below == MODELS_PATH or below.startswith(MODELS_PATH + "/"):
-            case = replace(case, scope=MODELS_SCOPE, model=below.removeprefix(MODELS_PATH)[1:] or None)
+            scope, model = MODELS_SCOPE, below.removeprefix(MODELS_PATH)[1:] or None
         elif below == KEY_PATH:
-            case = replace(case, model=None)
+            model = None
         else:
             raise errors.NO_SUCH_PATH
+        address = incoming.address(self._trusted_hops)
+        case = Case(
+            request_id=request_id, scope=scope, endpoint=endpoint, model=model, address=address, face="forward-auth"
+        )
         return await self._bench.judge(case, secret, credential)
 
 
@@ -133,13 +132,14 @@ def identity_headers(judged: Judged) -> dict[str, str]:
 
 def original_path(incoming: Incoming) -> str:
     """The path that the client asked for. Raises ApiError where it is unknown or two say different things."""
-    suffix = incoming.path.removeprefix(AUTH_PATH)
-    told = [
-        unquote(value.partition("?")[0])
-        for name in (b"x-forwarded-uri", b"x-original-uri")
-        for value in incoming.values(name)
-    ]
-    paths = {path for path in (suffix, *told) if path.strip("/")}
+    told = *incoming.values(b"x-forwarded-uri"), *incoming.values(b"x-original-uri")
+    return _agreed(incoming.path.removeprefix(AUTH_PATH), told)
+
+
+# Most questions are about the same few paths.
+@lru_cache(1024)
+def _agreed(suffix: str, told: tuple[str, ...]) -> str:
+    paths = {path for path in (suffix, *(unquote(uri.partition("?")[0]) for uri in told)) if path.strip("/")}
     if not paths:
         raise errors.bad_request("The path of the original request is missing: send it in X-Original-URI.")
     if len(paths) > 1:
@@ -166,8 +166,7 @@ def _utf8(value: str) -> str:
 
 def _refuse_aliases(incoming: Incoming) -> None:
     for name in incoming.names():
-        plain = name.replace("_", "-").replace(".", "-")
-        if plain != name and plain in UNALIASED:
+        if (b"_" in name or b"." in name) and name.translate(DASHED).decode("latin-1") in UNALIASED:
             raise errors.HEADER_ALIAS
 
 
@@ -187,5 +186,6 @@ def _as_header(error: ApiError) -> str:
     return json.dumps(orjson.loads(error.body()))
 
 
+@lru_cache(4096)
 def _joined(words: frozenset[str]) -> str:
     return ",".join(quote(word, safe="/:*@+") for word in sorted(words))

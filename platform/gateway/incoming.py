@@ -2,7 +2,7 @@
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from gateway import errors
@@ -19,7 +19,9 @@ class Incoming:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: str = scope.get("query_string", b"").decode("latin-1")
-        self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._values: dict[bytes, list[bytes]] = {}
+        for name, value in scope["headers"]:
+            self._values.setdefault(name, []).append(value)
         self._peer: str | None = (scope.get("client") or (None,))[0]
         self._receive = receive
 
@@ -46,9 +48,9 @@ class Incoming:
         """Every value of a header; its name in lower case."""
         return self._all(name)
 
-    def names(self) -> set[str]:
+    def names(self) -> Iterable[bytes]:
         """The names of all headers, in lower case."""
-        return {name.decode("latin-1") for name, _ in self._headers}
+        return self._values
 
     def address(self, trusted_hops: int) -> str | None:
         """The client's address: the peer's, or the one that the outermost of so many trusted proxies saw."""
@@ -88,7 +90,7 @@ class Incoming:
                 return b"".join(parts)
 
     def _all(self, name: bytes) -> list[str]:
-        return [value.decode("latin-1") for header, value in self._headers if header == name]
+        return [value.decode("latin-1") for value in self._values.get(name, ())]
 
 
 class ClientGoneError(Exception):

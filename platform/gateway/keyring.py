@@ -78,16 +78,16 @@ class Keyring:
         for digest in digests:
             if digest in self._cache:
                 self._cache.move_to_end(digest)
-                metrics.key_cache.labels("hit").inc()
+                metrics.cache_hits.inc()
                 return self._cache[digest]
         return None
 
     async def _find(self, digests: list[str], address: str | None) -> Identity | None:
         name = digests[0]
         if self._strangers.known(name):
-            metrics.key_cache.labels("unknown").inc()
+            metrics.cached_unknown.inc()
             return None
-        metrics.key_cache.labels("miss").inc()
+        metrics.cache_misses.inc()
         # One look-up at a time for each secret; it goes on where who asked first has gone.
         if name not in self._loading:
             loading = self._loading[name] = asyncio.ensure_future(self._load(digests, address))

@@ -7,6 +7,7 @@ from gateway.incoming import ClientGoneError, Send
 
 JSON = "application/json"
 STALLED_SECONDS = 60.0
+SMALL = 16 * 1024
 
 
 class Outgoing:
@@ -36,9 +37,14 @@ class Outgoing:
         """Raises ClientGoneError where the client takes nothing for too long."""
         if self._muted:
             return
+        message = {"type": "http.response.body", "body": content, "more_body": more}
+        if not more and len(content) < SMALL:
+            # It fits into what the server buffers for the client: nobody waits.
+            await self._send(message)
+            return
         try:
             async with asyncio.timeout(STALLED_SECONDS):
-                await self._send({"type": "http.response.body", "body": content, "more_body": more})
+                await self._send(message)
         except TimeoutError:
             raise ClientGoneError from None
 

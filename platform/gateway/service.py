@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
 import orjson
 import structlog
 from django.conf import settings
+from msgspec.structs import replace
 
 from gateway import asked, errors, forward_auth, json_face, metrics
 from gateway.decision import Decider, Decision, LimitState, Question

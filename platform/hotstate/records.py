@@ -1,6 +1,7 @@
 """Keys, organizations and balances as the inference path sees them: what is published to Valkey."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -63,9 +64,13 @@ class Windows(NamedTuple):
 
     @classmethod
     def at(cls, now: datetime) -> "Windows":
-        now = now.astimezone(UTC)
-        year, week, _ = now.isocalendar()
-        return cls(f"{now:%Y-%m-%d}", f"{year}-W{week:02}", f"{now:%Y-%m}")
+        return _windows_of(now.astimezone(UTC).date())
+
+
+@lru_cache(8)
+def _windows_of(today: date) -> Windows:
+    year, week, _ = today.isocalendar()
+    return Windows(f"{today:%Y-%m-%d}", f"{year}-W{week:02}", f"{today:%Y-%m}")
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):
