@@ -95,7 +95,7 @@ class Decider:
 
         Raises Unreachable, and ApiError where too many such questions wait.
         """
-        if not secrets.is_well_formed(secret):
+        if not self._keyring.has(secret) and not secrets.is_well_formed(secret):
             refused = Decision(Verdict.MALFORMED)
         else:
             # Where a gateway doesn't tell its clients' addresses, its clients are as one.
@@ -156,9 +156,9 @@ class Decider:
                         if not await self._keyring.reload(identity):
                             return Decision(Verdict.UNKNOWN)
                         continue
-                    identity.record = record
                     if identity.digest not in record.secrets:
                         return Decision(Verdict.UNKNOWN)
+                    identity.record = record
                 case b"missing":
                     if not await self._keyring.reload(identity):
                         return Decision(Verdict.UNKNOWN)
