@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 import uuid_utils
@@ -30,7 +30,7 @@ def make_user(email: str, **fields: Any) -> User:
 
 
 def make_organization(name: str = "Acme", *, owner: User | None = None, now: datetime | None = None) -> Organization:
-    owner = owner or make_user(f"owner-{name.lower().replace(' ', '-')}@example.com")
+    owner = owner or make_user(f"owner-{uuid4().hex}@example.com")
     return open_organization(name=name, owner=owner, now=now or datetime.now(UTC))
 
 

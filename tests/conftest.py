@@ -4,11 +4,20 @@ import os
 from collections.abc import Generator, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
+
+# The same examples each time: a change is judged by what it changes. `--extended` looks for new ones.
+hypothesis.settings.register_profile("keymeter", derandomize=True, deadline=None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--extended", action="store_true", help="also run the tests marked `extended`")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.getoption("--extended"):
+        hypothesis.settings.load_profile("keymeter")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

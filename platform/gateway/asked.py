@@ -85,13 +85,17 @@ class Asked:
 def read(body: bytes, endpoint: Endpoint) -> Asked:
     """Validate what decides on permission and money; the rest is the upstream's to judge. Raises ApiError."""
     try:
+        # Of what stays raw the decoder doesn't look at the encoding.
+        body.decode()
         members = _members.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise errors.NOT_JSON from None
     model = _value(members, "model")
     if not isinstance(model, str) or not 0 < len(model) <= 200:
         raise errors.bad_request("You must provide a model parameter, a string.", param="model")
-    stream = _value(members, "stream") or False
+    stream = _value(members, "stream")
+    if stream is None:
+        stream = False
     if not isinstance(stream, bool):
         raise errors.bad_request("`stream` has to be true or false.", param="stream")
     options = _value(members, "stream_options")

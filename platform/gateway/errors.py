@@ -54,6 +54,8 @@ GATEWAY_NOT_KNOWN = ApiError(503, "server_error", NO_GATEWAY.code, NO_GATEWAY.me
 HEADER_ALIAS = bad_request(
     "The request has a header whose name is another's with an underscore or a dot.", code="header_alias"
 )
+LONGEST_DETAIL = 200
+HEADERS_TOO_LARGE = ApiError(431, INVALID, "headers_too_large", "The request's URL and headers are too large.")
 TOO_LARGE = ApiError(413, INVALID, "request_too_large", "The request's body is too large.")
 TOO_SLOW = ApiError(408, INVALID, "request_timeout", "The request's body didn't arrive in time.")
 NOT_JSON = bad_request("We could not parse the JSON body of your request. It has to be a JSON object.")
@@ -136,4 +138,4 @@ def refusal(verdict: Verdict, detail: str = "", *, wait_ms: int | None = None) -
     if verdict in WORTH_WAITING and wait_ms is not None and wait_ms >= 0:
         headers = {"retry-after": str(-(-wait_ms // 1000)), "retry-after-ms": str(wait_ms)}
     param = "model" if verdict is Verdict.MODEL_NOT_FOUND else None
-    return ApiError(status, type_, code, message.format(detail=detail), param, headers)
+    return ApiError(status, type_, code, message.format(detail=detail[:LONGEST_DETAIL]), param, headers)

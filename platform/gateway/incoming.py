@@ -12,6 +12,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LONGEST_SECRET = 200
+LARGEST_HEAD = 64 * 1024
 
 
 class Incoming:
@@ -24,6 +25,13 @@ class Incoming:
             self._values.setdefault(name, []).append(value)
         self._peer: str | None = (scope.get("client") or (None,))[0]
         self._receive = receive
+        self._path_size = len(scope.get("raw_path") or b"") + len(self.query)
+
+    def check_size(self) -> None:
+        """Raises ApiError where URL and headers are larger than any client needs."""
+        headers = sum(len(name) + sum(map(len, values)) for name, values in self._values.items())
+        if self._path_size + headers > LARGEST_HEAD:
+            raise errors.HEADERS_TOO_LARGE
 
     def secret(self) -> str:
         """The API key shown as a bearer token or in `api-key`. Raises ApiError where there is none, or two."""

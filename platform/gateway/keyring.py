@@ -53,6 +53,7 @@ class Keyring:
         self._cache: OrderedDict[bytes, Identity] = OrderedDict()
         self._strangers = Strangers()
         self._loading: dict[str, asyncio.Future[Identity | None]] = {}
+        self._reloading: dict[str, asyncio.Future[Identity | None]] = {}
 
     async def identify(self, secret: str, address: str | None, asking: GatewayCredential | None) -> Identity | None:
         """Who that is, or None; to a gateway's credential, keys of organizations that it isn't for are nobody's.
@@ -81,7 +82,12 @@ class Keyring:
 
     async def reload(self, identity: Identity) -> bool:
         """Publish the key's records from PostgreSQL again, because Valkey has lost them. False where it is gone."""
-        fresh = await _from_database([identity.digest])
+        digest = identity.digest
+        # A budget that was changed sends all requests of its key here at once.
+        if digest not in self._reloading:
+            reading = self._reloading[digest] = asyncio.ensure_future(_from_database([digest]))
+            reading.add_done_callback(lambda _: self._reloading.pop(digest))
+        fresh = await asyncio.shield(self._reloading[digest])
         if fresh:
             identity.record = fresh.record
         else:

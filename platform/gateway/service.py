@@ -126,6 +126,7 @@ class Gateway:
                 await outgoing.error(errors.INTERNAL)
 
     async def _answer(self, incoming: Incoming, outgoing: Outgoing, request_id: UUID) -> None:
+        incoming.check_size()
         if forward_auth.covers(incoming.path):
             await self.forward_auth.answer(incoming, outgoing, request_id)
             return

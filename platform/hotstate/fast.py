@@ -12,7 +12,7 @@ import msgspec
 from hotstate import decision_log, names, scripts
 from hotstate.errors import Unreachable
 from hotstate.pipelining import Pipelining, Reply, Word
-from hotstate.publish import clamp
+from hotstate.publish import clamp, clamp_hold
 from hotstate.records import KeyRecord, Windows
 
 SPENT = ("day", "week", "month", "total")
@@ -61,7 +61,7 @@ class HotState:
         `dry` takes nothing; `tell` wants to know what was seen, whatever the verdict.
         """
         mode = "free" if hold_nanos is None else "dry" if dry else "take"
-        now_ms, windows, hold = int(now.timestamp() * 1000), Windows.at(now), clamp(hold_nanos or 0)
+        now_ms, windows, hold = int(now.timestamp() * 1000), Windows.at(now), clamp_hold(hold_nanos or 0)
         asked = (now_ms, request_id, record.version, found, hold, lease_ms, record.key, tokens)
         arguments = (*asked, *windows, mode, "1" if tell else "")
         answer: Any = await self._run(_DECIDE, names.decision_keys(record.org, record.key), *arguments)

@@ -19,6 +19,11 @@ def clamp(nanos: int) -> int:
     return max(-LARGEST_NANOS, min(LARGEST_NANOS, nanos))
 
 
+def clamp_hold(nanos: int) -> int:
+    """A worst case as the decision is asked about it: more than can be counted is more than anybody has."""
+    return min(LARGEST_NANOS + 1, nanos)
+
+
 def put(pipeline: Any, record: Record) -> None:
     """Add the commands that publish a record to a redis-py pipeline (or client)."""
     match record:

@@ -21,9 +21,19 @@ from openai import OpenAI
 
 from devstack.process import ending_with_parent, signal_group
 from gateway.credentials import adopt_credential
-from tests.gateway.conftest import CREDENTIAL, Answer, RunningGateway, bare_gateway, free_port, gateway, model_server
+from tests.gateway.conftest import (
+    CREDENTIAL,
+    Answer,
+    RunningGateway,
+    free_port,
+    gateway,
+    gateway_port,
+    model_server,
+    served,
+    transactional_db,
+)
 
-__all__ = ["bare_gateway", "gateway", "model_server"]
+__all__ = ["gateway", "gateway_port", "model_server", "served", "transactional_db"]
 
 GATEWAYS = Path(__file__).resolve().parent.parent.parent / "deploy" / "gateways"
 README = (GATEWAYS / "README.md").read_text()
@@ -111,31 +121,22 @@ def upstream(model_server: str) -> Upstream:
     return Upstream(model_server)
 
 
-@pytest.fixture(scope="module")
-def keymeter_port() -> int:
-    """Where the gateway that decides listens, in each test anew."""
-    return free_port()
-
-
-@pytest.fixture
-def gateway_port(keymeter_port: int) -> int:
-    return keymeter_port
-
-
 @pytest.fixture
 def keymeter(gateway: RunningGateway) -> RunningGateway:
     """The gateway that decides, and knows the others."""
     adopt_credential("edge", GATEWAY_CREDENTIAL, sources=["edge-*"], now=datetime.now(UTC))
+    # A test before may have shown that it wasn't known.
+    gateway.application.gateway.known_gateways._cache.clear()
     return gateway
 
 
 @pytest.fixture(scope="module", params=["nginx", "envoy", "caddy"])
 def edge(
-    request: pytest.FixtureRequest, keymeter_port: int, model_server: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, gateway_port: int, model_server: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Edge]:
     """One program after the other, each started once."""
     models = urlsplit(model_server)
-    with running(request.param, tmp_path_factory, keymeter_port, f"{models.hostname}:{models.port}") as started:
+    with running(request.param, tmp_path_factory, gateway_port, f"{models.hostname}:{models.port}") as started:
         yield started
 
 

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import openai
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from devstack.process import wait_until
 from gateway.errors import refusal
 from gateway.forward_auth import IDENTITY_HEADERS
+from gateway.models import GatewayCredential
 from gateway.verdicts import Verdict
 from hotstate.errors import Unreachable
 from tests.cast import DOLLAR, make_key
@@ -16,8 +18,6 @@ from tests.deploy.conftest import GATEWAY_CREDENTIAL, Edge, Upstream, running
 from tests.gateway.conftest import CREDENTIAL, RunningGateway, free_port
 from tests.gateway.test_faces import refused
 from tests.gateway.test_limits import change_key, limit_key
-
-pytestmark = pytest.mark.django_db(transaction=True)
 
 UNAVAILABLE = (503, "server_error", "service_unavailable")
 # Of a request for chat completions, to look like one for models.
@@ -214,12 +214,15 @@ class TestSpoofing:
 
 
 class TestTroubles:
-    def test_keymeter_that_is_down_is_503(self, edge: Edge, upstream: Upstream) -> None:
-        answer = edge.chat("km-sk-whatever")
-        assert answer.error == UNAVAILABLE
-        assert answer.headers["retry-after"] == "1"
-        with pytest.raises(openai.InternalServerError) as raised:
-            edge.openai("km-sk-whatever").models.list()
+    def test_keymeter_that_is_down_is_503(
+        self, edge: Edge, model_server: str, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        with running(edge.name, tmp_path_factory, free_port(), urlsplit(model_server).netloc) as alone:
+            answer = alone.chat("km-sk-whatever")
+            assert answer.error == UNAVAILABLE
+            assert answer.headers["retry-after"] == "1"
+            with pytest.raises(openai.InternalServerError) as raised:
+                alone.openai("km-sk-whatever").models.list()
         assert (raised.value.status_code, raised.value.code) == (503, "service_unavailable")
         assert upstream.requests() == []
 
@@ -241,6 +244,8 @@ class TestTroubles:
     def test_a_gateway_that_keymeter_does_not_know_is_503_and_blames_no_key(
         self, edge: Edge, gateway: RunningGateway, upstream: Upstream
     ) -> None:
+        GatewayCredential.objects.filter(name="edge").delete()
+        gateway.application.gateway.known_gateways._cache.clear()
         error = edge.chat(gateway.secret).error
         assert error in (UNAVAILABLE, (503, "server_error", "invalid_gateway_credential"))
         assert upstream.requests() == []

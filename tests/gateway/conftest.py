@@ -1,132 +1,31 @@
-"""A gateway on a socket, in front of the demo model server."""
+"""A gateway on a socket, in front of the demo model server: one per file of tests, a new organization for each test."""
 
-import asyncio
-import json
 import os
-import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from http.client import HTTPConnection
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
 
 import pytest
-import uvicorn
-from openai import OpenAI
+from django.core.management import call_command
+from django.test import override_settings
+from pytest_django import DjangoDbBlocker
 
-from accounts.models import ApiKey, Organization
-from hotstate import names
+from catalog import changes
+from catalog.models import Model, Route, Upstream
 from hotstate.client import valkey
 from tests.cast import DOLLAR, give_credit, make_key, make_model, make_organization
+from tests.gateway import scripted
+from tests.gateway.fleet import running_fleet
+from tests.gateway.serving import Answer, RunningGateway, free_port, serving, wait_until_ready
+
+__all__ = ["Answer", "RunningGateway", "announce", "free_port"]
 
 CREDENTIAL = "demo-upstream-credential"
+MODEL = "demo-chat"
 POLL_SECONDS = 0.02
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def error(self) -> tuple[int, str, str | None]:
-        """Status, type and code, after checking that the error has OpenAI's shape."""
-        error = self.json["error"]
-        assert set(error) == {"message", "type", "param", "code"}
-        assert error["message"]
-        assert self.headers["x-request-id"]
-        return self.status, error["type"], error["code"]
-
-
-@dataclass
-class RunningGateway:
-    """A gateway in a thread of this process. `lines` are what it wrote into its usage log."""
-
-    port: int
-    spool: Path
-    secret: str = ""
-    key: ApiKey | None = None
-    organization: Organization | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    def post(self, path: str, body: Any, *, secret: str | None = None, headers: dict[str, str] | None = None) -> Answer:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.request("POST", path, content, secret=secret, headers=headers)
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        content: bytes | Iterable[bytes] | None = None,
-        *,
-        secret: str | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> Answer:
-        shown = self.secret if secret is None else secret
-        sent = {"Content-Type": "application/json", **({"Authorization": f"Bearer {shown}"} if shown else {})}
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            connection.request(method, path, content, {**sent, **(headers or {})})
-            response = connection.getresponse()
-            named = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, named, response.read())
-        finally:
-            connection.close()
-
-    def chat(self, content: str = "hello world", **fields: Any) -> Answer:
-        messages = [{"role": "user", "content": content}]
-        return self.post("/v1/chat/completions", {"model": "demo-chat", "messages": messages, **fields})
-
-    def openai(self, **options: Any) -> OpenAI:
-        return OpenAI(api_key=self.secret, base_url=f"http://127.0.0.1:{self.port}/v1", max_retries=0, **options)
-
-    def lines(self, count: int = 1) -> list[dict[str, Any]]:
-        """The log's lines, once there are so many and every hold is settled."""
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            found = self._found()
-            if len(found) >= count and not self.open_holds():
-                assert len(found) == count
-                return found
-            time.sleep(0.02)
-        raise AssertionError(f"{len(found)} lines instead of {count}; open holds: {self.open_holds()}")
-
-    def written(self) -> int:
-        """How many lines the log has at this moment."""
-        return len(self._found())
-
-    def _found(self) -> list[dict[str, Any]]:
-        content = b"".join(path.read_bytes() for path in sorted(self.spool.glob("*/*.jsonl"), key=_age))
-        return [json.loads(line) for line in content.splitlines()]
-
-    def open_holds(self) -> int:
-        assert self.organization
-        holds = names.decision_keys(self.organization.public_id)[2]
-        return sum(1 for hold in valkey().hvals(holds) if hold.startswith(b"open:"))
-
-    def held_nanos(self) -> int:
-        assert self.organization
-        return int(valkey().hget(names.decision_keys(self.organization.public_id)[0], "held") or 0)
-
-
-def _age(path: Path) -> tuple[bool, str]:
-    return path.name == "open.jsonl", path.name
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+_serving: list[RunningGateway] = []
 
 
 @pytest.fixture(scope="session")
@@ -137,89 +36,98 @@ def model_server() -> Iterator[str]:
         [sys.executable, "-m", "devstack.modelserver", "--port", str(port)],
         env={**os.environ, "MODELS_CREDENTIAL": CREDENTIAL},
     )
-    _wait_until_ready(port)
+    wait_until_ready(port)
     yield f"http://127.0.0.1:{port}/v1"
     server.terminate()
     server.wait(10)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def gateway_port() -> int:
-    """Where the gateway listens."""
+    """Where the file's gateway listens."""
     return free_port()
 
 
-@pytest.fixture
-def bare_gateway(
-    transactional_db: None,
-    empty_valkey: Any,
-    tmp_path: Path,
-    settings: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    gateway_port: int,
+@pytest.fixture(scope="module")
+def transactional_db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """In this folder a database for a whole file, empty again at its end.
+
+    Such tests have no `django_db` mark, which would empty it after each of them.
+    """
+    with django_db_blocker.unblock():
+        yield
+        call_command("flush", verbosity=0, interactive=False)
+
+
+@pytest.fixture(scope="module")
+def served(
+    transactional_db: None, gateway_port: int, model_server: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningGateway]:
-    """A gateway whose database has nothing in it yet."""
-    from gateway.asgi import Application
-
-    settings.GATEWAY_SPOOL_DIR = tmp_path / "spool"
-    settings.INTAKE_URL = "http://127.0.0.1:9"
-    settings.UPSTREAM_IDLE_SECONDS = 2.0
-    monkeypatch.setattr("gateway.offer.POLL_SECONDS", POLL_SECONDS)
-    monkeypatch.setattr("gateway.known_gateways.POLL_SECONDS", POLL_SECONDS)
-    configuration = uvicorn.Config(
-        Application(),
-        host="127.0.0.1",
-        port=gateway_port,
-        loop="uvloop",
-        http="httptools",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
+    """The file's gateway, asked by nobody in particular."""
+    valkey().flushdb()
+    spool = tmp_path_factory.mktemp("gateway") / "spool"
+    changed = override_settings(
+        GATEWAY_SPOOL_DIR=spool, INTAKE_URL="http://127.0.0.1:9", UPSTREAM_IDLE_SECONDS=20.0, GATEWAY_FSYNC_SECONDS=60.0
     )
-    server = uvicorn.Server(configuration)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
-    thread.start()
-    _wait_until_ready(gateway_port)
-    yield RunningGateway(gateway_port, tmp_path / "spool")
-    server.should_exit = True
-    thread.join(15)
-    assert not thread.is_alive()
+    with changed, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gateway.offer.POLL_SECONDS", POLL_SECONDS)
+        patch.setattr("gateway.known_gateways.POLL_SECONDS", POLL_SECONDS)
+        # The machine may be busy: what is tested is not how long that is borne.
+        patch.setattr("hotstate.pipelining.TIMEOUT_SECONDS", 10.0)
+        with serving(spool, gateway_port) as gateway:
+            _serving.append(gateway)
+            yield gateway
+            _serving.remove(gateway)
 
 
 @pytest.fixture
-def gateway(bare_gateway: RunningGateway, model_server: str) -> RunningGateway:
-    """A gateway with a priced model, and a key of an organization that has $1."""
-    organization = make_organization()
-    model = make_model(upstream_url=model_server)
-    upstream = model.routes.get().upstream
-    upstream.credential = CREDENTIAL
-    upstream.save()
-    give_credit(organization, DOLLAR)
-    bare_gateway.organization = organization
-    bare_gateway.key, bare_gateway.secret = make_key(organization)
-    announce()
-    return bare_gateway
+def gateway(served: RunningGateway, model_server: str) -> RunningGateway:
+    """A gateway with a priced model, and a key of a new organization that has $1."""
+    _offer(model_server)
+    served.organization = make_organization()
+    give_credit(served.organization, DOLLAR)
+    served.key, served.secret = make_key(served.organization)
+    return served
+
+
+@pytest.fixture(scope="module")
+def fleet(transactional_db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """The addresses of three gateway processes."""
+    with running_fleet(3, tmp_path_factory.mktemp("fleet") / "spool") as addresses:
+        yield addresses
+
+
+Says = Callable[..., None]
+
+
+@pytest.fixture
+def says(gateway: RunningGateway) -> Iterator[Says]:
+    """`says(bytes, seconds, event, …)`: what the upstream answers from now on; an event is waited for."""
+    with ExitStack() as stack:
+
+        def script(*steps: scripted.Step) -> None:
+            Upstream.objects.update(base_url=stack.enter_context(scripted.upstream(steps)))
+            announce()
+
+        yield script
+
+
+def _offer(model_server: str) -> None:
+    """The one model as it should be, whatever the tests before did."""
+    if not Model.objects.filter(public_id=MODEL).exists():
+        model = make_model(MODEL, upstream_url=model_server)
+        upstream = model.routes.get().upstream
+        upstream.credential = CREDENTIAL
+        upstream.save()
+    changed = Upstream.objects.exclude(base_url=model_server).update(base_url=model_server)
+    changed += Route.objects.filter(model__public_id=MODEL).exclude(upstream_model=MODEL).update(upstream_model=MODEL)
+    changed += Model.objects.exclude(public_id=MODEL).filter(enabled=True).update(enabled=False)
+    if changed or not _serving[0].knows(MODEL):
+        announce()
 
 
 def announce() -> None:
-    """Tell the gateway that the catalogue changed, and wait until it must know."""
-    from datetime import UTC, datetime
-
-    from catalog import changes
-
+    """Tell the gateway that the catalogue changed, and wait until it knows."""
     changes.announce(datetime.now(UTC))
-    time.sleep(10 * POLL_SECONDS)
-
-
-def _wait_until_ready(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            connection = HTTPConnection("127.0.0.1", port, timeout=2)
-            connection.request("GET", "/readyz")
-            if connection.getresponse().status == 200:
-                return
-        except OSError:
-            pass
-        time.sleep(0.05)
-    raise AssertionError(f"nothing is ready on port {port}")
+    for gateway in _serving:
+        gateway.wait_for_catalogue()

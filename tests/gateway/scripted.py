@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
-Script = Sequence[bytes | float]
+Step = bytes | float | threading.Event
+Script = Sequence[Step]
 
 
 def whole(
@@ -34,11 +35,14 @@ def chunk(content: str = "", *, finish: str | None = None, usage: tuple[int, int
 
 
 DONE = b"data: [DONE]\n\n"
+ANSWER = json.dumps(
+    {"choices": [{"message": {"content": "hi"}}], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
+).encode()
 
 
 @contextmanager
 def upstream(script: Script) -> Iterator[str]:
-    """Answer every request with the script: bytes are sent, numbers are seconds of silence. Gives the base URL."""
+    """Answer every request with the script: bytes are sent, numbers are seconds of silence, events waited for."""
     server = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=_serve, args=(server, script), daemon=True).start()
     try:
@@ -60,5 +64,7 @@ def _answer(client: socket.socket, script: Script) -> None:
         for step in script:
             if isinstance(step, bytes):
                 client.sendall(step)
+            elif isinstance(step, threading.Event):
+                step.wait(30)
             else:
                 time.sleep(step)

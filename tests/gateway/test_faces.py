@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -19,11 +20,9 @@ from gateway.forward_auth import IDENTITY_HEADERS
 from gateway.models import GatewayCredential
 from gateway.verdicts import Verdict
 from hotstate.errors import Unreachable
-from tests.cast import DOLLAR, give_credit, make_key, make_organization, make_segment, make_user, request_id
+from tests.cast import DOLLAR, give_credit, make_key, make_organization, make_segment, request_id
 from tests.gateway.conftest import POLL_SECONDS, Answer, RunningGateway
 from tests.gateway.test_limits import change_key, limit_key
-
-pytestmark = pytest.mark.django_db(transaction=True)
 
 NOW = datetime.now(UTC)
 INVALID = "invalid_request_error"
@@ -38,6 +37,7 @@ class OtherGateway:
 
     asked: RunningGateway
     credential: str
+    name: str = ""
 
     def call(self, path: str, body: Any) -> Answer:
         return self.asked.post(path, body, secret="", headers={"X-Gateway-Credential": self.credential})
@@ -61,8 +61,8 @@ class OtherGateway:
 
 @pytest.fixture
 def other(gateway: RunningGateway) -> OtherGateway:
-    _, secret = create_credential("edge", sources=["edge-*"], now=NOW)
-    return OtherGateway(gateway, secret)
+    name = f"edge-{uuid4().hex}"
+    return OtherGateway(gateway, create_credential(name, sources=["edge-*"], now=NOW)[1], name)
 
 
 def spend_nanos(input_tokens: int, output_tokens: int) -> int:
@@ -108,8 +108,7 @@ class TestAKeyAboutItself:
         key = limit_key(gateway, budget_total_nanos=DOLLAR)
         gateway.chat()
         (line,) = gateway.lines()
-        content = b"".join(path.read_bytes() for path in gateway.spool.glob("*/*.jsonl"))
-        post_segment(make_segment(content, source=line["source"]).pk, now=datetime.now(UTC))
+        post_segment(make_segment(gateway.logged(), source=line["source"]).pk, now=datetime.now(UTC))
         (budget,) = gateway.request("GET", "/v1/key").json["budgets"]
         assert (budget["window"], budget["spent_nanos"], budget["held_nanos"]) == ("total", line["charge_nanos"], 0)
         assert key.budget_total_nanos == budget["left_nanos"] + budget["spent_nanos"]
@@ -167,7 +166,7 @@ class TestCredentials:
             raise OperationalError("away")
 
         monkeypatch.setattr("gateway.known_gateways.FOUND_FOR_SECONDS", 0.0)
-        known = OtherGateway(other.asked, create_credential("known", sources=[], now=NOW)[1])
+        known = OtherGateway(other.asked, create_credential(uuid4().hex, sources=[], now=NOW)[1])
         time.sleep(10 * POLL_SECONDS)
         assert known.verify().status == 200
         monkeypatch.setattr("gateway.known_gateways.find_credential", away)
@@ -185,7 +184,7 @@ def refused(gateway: RunningGateway, verdict: Verdict) -> str:
     if verdict is Verdict.UNKNOWN:
         return generate("km-sk").text
     if verdict is Verdict.INSUFFICIENT_BALANCE:
-        return make_key(make_organization("Poor", owner=make_user("poor@example.com")))[1]
+        return make_key(make_organization("Poor"))[1]
     key, secret = make_key(organization)
     changes: dict[Verdict, dict[str, Any]] = {
         Verdict.EXPIRED: {"expires_at": NOW - timedelta(seconds=1)},
@@ -216,10 +215,17 @@ def test_every_verdict_through_every_face(other: OtherGateway, verdict: Verdict)
     assert (told.json["hold"] is not None) == (verdict is Verdict.ALLOWED)
     checked = other.check(secret=secret, X__Auth__Model="demo-chat")
     nginx = other.check(CHAT_PATH + "?profile=nginx", secret=secret, X__Auth__Model="demo-chat")
+    other.asked.secret = secret
+    proxied = other.asked.chat(max_tokens=100)
     if verdict is Verdict.ALLOWED:
         assert (checked.status, nginx.status, nginx.headers["x-auth-status"]) == (200, 200, "200")
+        assert proxied.status == 200
         return
     error = refusal(verdict)
+    assert proxied.error == (error.status, error.type, error.code)
+    assert proxied.json == checked.json or verdict is Verdict.RATE_LIMITED
+    for header in ("retry-after", "retry-after-ms", "x-should-retry"):
+        assert (header in proxied.headers) == (header in checked.headers) == (header in nginx.headers)
     assert checked.error == (error.status, error.type, error.code)
     assert (told.json["status"], told.json["error"]) == (error.status, checked.json)
     assert nginx.status == (401 if error.status == 401 else 403)
@@ -282,7 +288,7 @@ class TestJson:
         charge = spend_nanos(90, 50)
         assert answer.json == {"request_id": told["request_id"], "settled": True, "charge": charge}
         (line,) = other.asked.lines()
-        assert (line["id"], line["charge_nanos"], line["via"]) == (told["request_id"], charge, "edge")
+        assert (line["id"], line["charge_nanos"], line["via"]) == (told["request_id"], charge, other.name)
         assert line["source"].startswith("gw-")
         assert other.asked.held_nanos() == charge
 
@@ -292,8 +298,7 @@ class TestJson:
         told = other.verify().json
         assert [other.settle(told).json["settled"] for _ in range(2)] == [True, False]
         (line, _) = other.asked.lines(2)
-        content = b"".join(path.read_bytes() for path in other.asked.spool.glob("*/*.jsonl"))
-        post_segment(make_segment(content, source=line["source"]).pk, now=datetime.now(UTC))
+        post_segment(make_segment(other.asked.logged(), source=line["source"]).pk, now=datetime.now(UTC))
         assert UsageEvent.objects.get(pk=told["request_id"]).charge_nanos == spend_nanos(90, 50)
         assert Balance.objects.get(organization=other.asked.organization).nanos == DOLLAR - spend_nanos(90, 50)
         assert other.asked.held_nanos() == 0

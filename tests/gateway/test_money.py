@@ -1,29 +1,14 @@
 """However many requests run at once, nobody spends what isn't there."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from gateway.outgoing import Outgoing
 from hotstate import names
-from tests.cast import DOLLAR, give_credit, make_key, make_organization, make_user
+from tests.cast import DOLLAR
 from tests.gateway.conftest import RunningGateway
-
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def test_a_balance_for_three_requests_lets_three_of_thirty_pass(gateway: RunningGateway) -> None:
-    # The hold of a request with max_tokens=1000 is a little more than 1,000 × $15 / 1M = $0.015.
-    thrifty = make_organization("Thrifty", owner=make_user("thrifty@example.com"))
-    give_credit(thrifty, 50 * DOLLAR // 1000)
-    gateway.organization = thrifty
-    gateway.secret = make_key(thrifty)[1]
-    with ThreadPoolExecutor(30) as pool:
-        statuses = list(pool.map(lambda _: gateway.chat("!hang=1", max_tokens=1000).status, range(30)))
-    assert sorted(statuses) == [200] * 3 + [429] * 27
-    gateway.lines(3)
 
 
 def test_an_emptied_valkey_is_asked_back_from_the_database(gateway: RunningGateway, empty_valkey: Any) -> None:

@@ -1,36 +1,14 @@
 """Upstreams are strangers: whatever they send, the client gets sense, and the charge is right."""
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from catalog.models import Upstream
-from tests.gateway import scripted
-from tests.gateway.conftest import Answer, RunningGateway, announce
-from tests.gateway.scripted import DONE, HEAD, chunk, whole
+from tests.gateway.conftest import Answer, RunningGateway, Says
+from tests.gateway.scripted import ANSWER, DONE, HEAD, chunk, whole
 
-pytestmark = pytest.mark.django_db(transaction=True)
 INPUT, OUTPUT = 3_000, 15_000
 BROKEN = (502, "server_error", "bad_gateway")
-ANSWER = json.dumps(
-    {"choices": [{"message": {"content": "hi"}}], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
-)
-Says = Callable[..., None]
-
-
-@pytest.fixture
-def says(gateway: RunningGateway) -> Iterator[Says]:
-    """`says(bytes, seconds, …)`: what the upstream answers from now on."""
-    with ExitStack() as stack:
-
-        def script(*steps: bytes | float) -> None:
-            Upstream.objects.update(base_url=stack.enter_context(scripted.upstream(steps)))
-            announce()
-
-        yield script
 
 
 def streamed(gateway: RunningGateway, **fields: Any) -> Answer:
@@ -44,7 +22,7 @@ def line(gateway: RunningGateway) -> dict[str, Any]:
 
 
 def test_a_header_of_odd_bytes_costs_what_it_costs(gateway: RunningGateway, says: Says) -> None:
-    says(whole(ANSWER.encode(), headers=b"X-Request-Id: \xff\xfe\r\n"))
+    says(whole(ANSWER, headers=b"X-Request-Id: \xff\xfe\r\n"))
     assert gateway.chat().status == 200
     assert line(gateway)["charge_nanos"] == 5 * INPUT + 2 * OUTPUT
 
@@ -60,7 +38,7 @@ def test_a_200_that_is_no_answer_is_an_error_and_free(gateway: RunningGateway, s
 
 @pytest.mark.parametrize("content_type", ["text/html", "application/json"])
 def test_a_stream_that_is_none_is_an_error_and_free(gateway: RunningGateway, says: Says, content_type: str) -> None:
-    says(whole(ANSWER.encode(), content_type=content_type))
+    says(whole(ANSWER, content_type=content_type))
     assert streamed(gateway).error == BROKEN
     assert line(gateway)["charge_nanos"] == 0
 
@@ -112,7 +90,7 @@ def test_an_upstream_that_ignores_its_limit_is_cut_and_the_client_pays_for_the_l
 
 
 def test_leaving_just_before_the_usage_saves_nothing(gateway: RunningGateway, says: Says) -> None:
-    says(HEAD, chunk("a", finish="stop"), 1.0, chunk(usage=(3, 4000)), DONE)
+    says(HEAD, chunk("a", finish="stop"), 0.3, chunk(usage=(3, 4000)), DONE)
     stream = gateway.openai().chat.completions.create(
         model="demo-chat", messages=[{"role": "user", "content": "hello"}], stream=True
     )

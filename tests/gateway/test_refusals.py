@@ -8,10 +8,9 @@ import pytest
 from accounts.keys import revoke_key
 from accounts.organizations import suspend
 from accounts.secrets import generate
-from tests.cast import make_key, make_model, make_organization, make_user
+from tests.cast import make_key, make_model, make_organization
 from tests.gateway.conftest import RunningGateway, announce
 
-pytestmark = pytest.mark.django_db(transaction=True)
 INVALID = "invalid_request_error"
 NO_KEY = (401, INVALID, "invalid_api_key")
 NOW = datetime.now(UTC)
@@ -83,7 +82,7 @@ def test_a_model_that_does_not_do_this(gateway: RunningGateway) -> None:
 
 
 def test_no_balance(gateway: RunningGateway) -> None:
-    poor = make_organization("Poor", owner=make_user("poor@example.com"))
+    poor = make_organization("Poor")
     gateway.secret = make_key(poor)[1]
     answer = gateway.chat()
     assert answer.error == (429, "insufficient_quota", "credit_balance_exhausted")
@@ -91,7 +90,7 @@ def test_no_balance(gateway: RunningGateway) -> None:
 
 
 def test_revoked_comes_before_scope_and_scope_before_model_and_model_before_balance(gateway: RunningGateway) -> None:
-    poor = make_organization("Poor", owner=make_user("poor@example.com"))
+    poor = make_organization("Poor")
     no_scope, gateway.secret = make_key(poor, scopes=["models"])
     assert gateway.chat(model="never").error[2] == "missing_scope"
     revoke_key(no_scope, actor=None, now=NOW)

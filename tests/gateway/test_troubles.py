@@ -5,12 +5,15 @@ import time
 from typing import Any
 
 import pytest
+from aiohttp import ClientTimeout
 from openai import APIError
 
-from tests.gateway.conftest import RunningGateway, announce
+from tests.gateway.conftest import RunningGateway, Says, announce
+from tests.gateway.scripted import ANSWER, whole
+from tests.gateway.serving import wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
 OUTPUT = 15_000
+IMPATIENT = ClientTimeout(total=None, sock_read=0.3)
 
 
 def only_line(gateway: RunningGateway) -> tuple[str, int, int]:
@@ -33,8 +36,14 @@ def only_line(gateway: RunningGateway) -> tuple[str, int, int]:
     ],
 )
 def test_an_upstream_that_fails_before_the_first_byte_costs_nothing(
-    gateway: RunningGateway, directive: str, error: Any, outcome: str, stream: bool
+    gateway: RunningGateway,
+    directive: str,
+    error: Any,
+    outcome: str,
+    stream: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(gateway.application.gateway.upstreams.session, "_timeout", IMPATIENT)
     assert gateway.chat(directive, stream=stream).error == error
     assert only_line(gateway) == (outcome, error[0], 0)
 
@@ -65,7 +74,7 @@ def test_a_stream_that_breaks_off_ends_with_an_error_and_costs_nothing(gateway: 
 
 def test_a_client_that_goes_away_in_mid_stream_pays_for_what_was_produced(gateway: RunningGateway) -> None:
     stream = gateway.openai().chat.completions.create(
-        model="demo-chat", messages=[{"role": "user", "content": "!words=400 !delay=0.05"}], stream=True
+        model="demo-chat", messages=[{"role": "user", "content": "!words=400 !delay=0.02"}], stream=True
     )
     for _, _ in zip(range(4), stream, strict=False):
         pass
@@ -76,15 +85,16 @@ def test_a_client_that_goes_away_in_mid_stream_pays_for_what_was_produced(gatewa
     assert gateway.held_nanos() == line["charge_nanos"] > 0
 
 
-def test_a_client_that_goes_away_before_the_first_byte_pays_nothing(gateway: RunningGateway) -> None:
-    body = b'{"model": "demo-chat", "messages": [{"role": "user", "content": "!hang=1.5"}]}'
+def test_a_client_that_goes_away_before_the_first_byte_pays_nothing(gateway: RunningGateway, says: Says) -> None:
+    says(0.9, whole(ANSWER))
+    body = b'{"model": "demo-chat", "messages": []}'
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gateway.secret}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", gateway.port)) as client:
         client.sendall(head.encode() + body)
-        time.sleep(0.4)
+        wait_until(gateway.open_holds, "the request to run")
     assert only_line(gateway) == ("client_disconnected", 499, 0)
 
 
@@ -113,6 +123,6 @@ def test_a_full_disk_admits_no_request_and_loses_no_line(
     assert gateway.chat().status == 200
     assert gateway.chat().error == (503, "server_error", "service_unavailable")
     monkeypatch.undo()
-    time.sleep(1.0)
-    assert gateway.chat().status == 200
-    assert [line["seq"] for line in gateway.lines(2)] == [1, 2]
+    wait_until(lambda: gateway.chat().status == 200, "the disk to have room again")
+    first, second = gateway.lines(2)
+    assert second["seq"] == first["seq"] + 1

@@ -33,6 +33,8 @@ if not organization[1] or not organization[3] or not key[1] then return {'missin
 if key[2] == '1' then return refused('revoked') end
 if key[1] ~= ARGV[3] then return {'stale', key[4]} end
 if key[3] ~= '' and tonumber(key[3]) <= now then return refused('expired') end
+-- A secret that rotation has ended is found by the caller.
+if ARGV[4] == 'expired' then return refused('expired') end
 if organization[2] == '1' then return refused('suspended') end
 if ARGV[4] ~= '' then return refused(ARGV[4]) end
 
@@ -55,7 +57,7 @@ for _, of in ipairs({{'key', KEYS[2], key_id .. ':'}, {'organization', KEYS[1], 
         if found[i] and found[i] ~= '' then
             local cost = i == 2 and tonumber(ARGV[8]) or 1
             limits[#limits + 1] = {name = who .. '.' .. rates[i], most = tonumber(found[i]), cost = free and 0 or cost,
-                field = prefix .. rates[i], window = window, each = window / tonumber(found[i])}
+                field = prefix .. rates[i], corrected = i == 2, window = window, each = window / tonumber(found[i])}
         end
     end
     if found[4] and found[4] ~= '' then most_open[#most_open + 1] = {who, prefix .. 'open', tonumber(found[4])} end
@@ -63,6 +65,8 @@ end
 local bound, wait = '', 0
 for _, limit in ipairs(limits) do
     local before = math.max(tonumber(redis.call('HGET', KEYS[5], limit.field) or '0'), now)
+    -- So far ahead was a clock that was wrong. Tokens may be: what was taken beyond an estimate.
+    if not limit.corrected and before > now + 2 * limit.window then before = now end
     limit.after = before + limit.cost * limit.each
     -- Doubles don't add up to the whole window exactly: a hundredth of a millisecond of grace.
     local over = limit.after - now - limit.window

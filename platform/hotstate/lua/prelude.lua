@@ -32,7 +32,8 @@ end
 
 local function spendable()
     local found = redis.call('HMGET', KEYS[1], 'balance', 'overdraft', 'held')
-    return tonumber(found[1]) + tonumber(found[2]) - tonumber(found[3] or '0')
+    -- Each is within $9M, so that it is exact; their sum has to be, too.
+    return math.min(tonumber(found[1]) + tonumber(found[2]), 9e15) - tonumber(found[3] or '0')
 end
 
 local function has_budget()
