@@ -14,7 +14,7 @@ from gateway.models import GatewayCredential
 from hotstate import names
 from hotstate.client import valkey
 from tests.cast import DOLLAR, give_credit, make_key, make_organization
-from tests.gateway.conftest import RunningGateway
+from tests.gateway.conftest import POLL_SECONDS, RunningGateway
 from tests.gateway.test_faces import CHAT_PATH, NO_GATEWAY, NOW, OtherGateway
 
 
@@ -107,6 +107,8 @@ class TestRevoked:
             raise OperationalError("away")
 
         other = bound_to(gateway)
+        # By then the gateway knows that credentials changed when this one was made.
+        time.sleep(10 * POLL_SECONDS)
         assert other.verify().status == 200
         monkeypatch.setattr("gateway.known_gateways.find_credential", away)
         assert other.verify().status == 200

@@ -15,11 +15,11 @@ from gateway import keyring, strangers
 from gateway.credentials import create_credential
 from gateway.strangers import Strangers, TooManyStrangers
 from hotstate import names
+from hotstate.client import valkey
 from tests.cast import make_key, make_organization
 from tests.gateway.conftest import Answer, RunningGateway
 from tests.gateway.test_faces import OtherGateway
 
-pytestmark = pytest.mark.django_db(transaction=True)
 UNKNOWN = (401, "invalid_request_error", "invalid_api_key")
 LIMITED = (429, "requests", "rate_limit_exceeded")
 UNAVAILABLE = (503, "server_error", "service_unavailable")
@@ -56,6 +56,14 @@ def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     monkeypatch.setattr("gateway.keyring.load_and_publish", counting)
     yield counting
     counting.open.set()
+
+
+@pytest.fixture(autouse=True)
+def _nobody_was_seen(gateway: RunningGateway) -> None:
+    """Whoever was a stranger to another test."""
+    keys = gateway.application.gateway.decider._keyring
+    keys._strangers = Strangers()
+    keys._cache.clear()
 
 
 @pytest.fixture
@@ -121,7 +129,7 @@ class TestOneAddress:
 
     def test_to_a_bound_gateway_a_foreign_key_is_as_unknown_as_made_up_ones(self, gateway: RunningGateway) -> None:
         mine = make_organization("Mine").public_id
-        _, credential = create_credential("edge", sources=[], organizations=[mine], now=datetime.now(UTC))
+        _, credential = create_credential("bound", sources=[], organizations=[mine], now=datetime.now(UTC))
         other = OtherGateway(gateway, credential)
         assert [other.verify(gateway.secret).json["code"] for _ in range(2)] == ["unknown"] * 2
         assert gateway.request("GET", "/v1/key").status == 200
@@ -157,12 +165,12 @@ class TestManyAddresses:
         assert database.at_once == strangers.LOOK_UPS_AT_ONCE
 
     def test_a_flood_pushes_no_known_key_out(
-        self, gateway: RunningGateway, database: Database, empty_valkey: Any, monkeypatch: pytest.MonkeyPatch
+        self, gateway: RunningGateway, database: Database, settings: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("gateway.strangers.MOST_REMEMBERED", 3)
-        monkeypatch.setattr("gateway.keyring.CACHE_SIZE", 3)
+        settings.KEY_CACHE_SIZE = 3
         assert show(gateway, gateway.secret).status == 200
-        empty_valkey.delete(names.digest_index(digests(gateway.secret)[0][1].hex()))
+        valkey().delete(names.digest_index(digests(gateway.secret)[0][1].hex()))
         for number in range(10):
             assert show(gateway, address=f"192.0.2.{number}").error == UNKNOWN
         asked = database.looked_up
