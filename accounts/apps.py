@@ -6,7 +6,7 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts.published import confirm, records
-        from hotstate import outbox, rebuild
+        from hotstate import outbox, recovery
 
-        rebuild.sources.append(records)
+        recovery.sources.append(records)
         outbox.confirmations.append(confirm)

@@ -8,12 +8,14 @@ class BillingConfig(AppConfig):
     name = "billing"
 
     def ready(self) -> None:
+        from billing.archived import post_archived
         from billing.published import posted, records
-        from hotstate import rebuild
+        from hotstate import holds, recovery
 
         post_migrate.connect(make_partitions, sender=self)
-        rebuild.sources.append(records)
-        rebuild.posted.append(posted)
+        recovery.sources.append(records)
+        recovery.posting.append(post_archived)
+        holds.posted.append(posted)
 
 
 def make_partitions(**_kwargs: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
+import redis
 import uuid_utils
 
 from accounts.keys import create_key
@@ -14,6 +15,9 @@ from accounts.organizations import open_organization
 from billing import ledger
 from billing.models import Account, CreditGrant, Price, PriceVersion, Segment, TransactionKind
 from catalog.models import Model, Route, Upstream
+from hotstate import eras, names, publish, scripts
+from hotstate.client import valkey
+from hotstate.records import OrganizationRecord
 
 DOLLAR = 10**9
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -150,3 +154,22 @@ def make_segment(
         organizations=organizations,
         now=now or datetime.now(UTC),
     )
+
+
+ERA = "era"
+
+
+def begin_era(client: redis.Redis) -> None:
+    """Let decisions be made with an emptied Valkey: nothing is held, and no gateway has to tell anything."""
+    eras.begin(client, None, eras.run_of(client), datetime.now(UTC))
+    begun = eras.read(client)
+    assert begun
+    for field, value in (("state", eras.SERVING), ("published", "1")):
+        eras.note(client, begun.id, field, value)
+
+
+def load_into_era(record: publish.Record) -> None:
+    """Publish a record as its loading from PostgreSQL in ERA does it."""
+    publish.put(valkey(), record, era=ERA, token="token")
+    if isinstance(record, OrganizationRecord):
+        valkey().eval(scripts.CONFIRM, 1, names.decision_keys(record.org)[0], ERA, "token")

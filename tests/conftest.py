@@ -58,11 +58,14 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 
 @pytest.fixture
 def empty_valkey() -> Iterator[Any]:
-    """A client of this worker's own Valkey database, which is empty at the start."""
+    """A client of this worker's own Valkey database, which has nothing but an era at the start."""
     import redis
+
+    from tests.cast import begin_era
 
     url = os.environ["VALKEY_URL"]
     assert int(url.rpartition("/")[2]) >= 8, "the databases below 8 belong to the development stack"
     with redis.Redis.from_url(url) as client:
         client.flushdb()
+        begin_era(client)
         yield client

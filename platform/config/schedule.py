@@ -3,6 +3,7 @@
 from typing import Any
 
 SCHEDULE: dict[str, dict[str, Any]] = {
+    "recover-hot-state": {"task": "hotstate.tasks.recover_hot_state", "schedule": 2.0},
     "deliver-outbox": {"task": "hotstate.tasks.deliver_outbox", "schedule": 5.0},
     "sweep-segments": {"task": "billing.tasks.sweep_segments", "schedule": 10.0},
     "sweep-lapsed-holds": {"task": "hotstate.tasks.sweep_lapsed_holds", "schedule": 30.0},

@@ -53,6 +53,7 @@ def would_be(
 async def _decided(identity: Identity, question: Question) -> DecisionRecord:
     hotstate = HotState(settings.VALKEY_URL)
     try:
+        await hotstate.join()
         decider = Decider(hotstate, Keyring(hotstate), Journal(hotstate), lease_seconds=settings.HOLD_LEASE_SECONDS)
         return recorded(identity, question, await decider.decide(identity, question))
     finally:

@@ -109,7 +109,15 @@ class Bench:
             if not case.brought:
                 self._leases.doubtful.append((identity.record.org, question.request_id))
             raise
-        return Judged(decision, question, identity, model)
+        judged = Judged(decision, question, identity, model)
+        if judged.hold_nanos is not None:
+            record = identity.record
+            self._leases.grant(question.request_id, record.org, record.key, judged.hold_nanos, question.now)
+        return judged
+
+    def ended(self, org: str, request_id: UUID) -> None:
+        """The organization's request has come to its end: its hold isn't ours to remember any more."""
+        self._leases.forget_granted(org, str(request_id))
 
 
 def asked_of(case: Case, offer: Offer) -> tuple[OfferedModel | None, Question]:

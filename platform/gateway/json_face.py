@@ -112,9 +112,10 @@ class JsonFace:
             answer = await self._settled(_read(_settle.decode, body), credential, now_ms)
         else:
             released = _read(_release.decode, body)
-            gone = credential.serves(released.org) and await self._hotstate.release(
-                released.org, str(released.request_id)
-            )
+            gone = False
+            if credential.serves(released.org):
+                gone = await self._hotstate.release(released.org, str(released.request_id))
+                self._bench.ended(released.org, released.request_id)
             metrics.holds.labels("released").inc(int(gone))
             answer = {"request_id": str(released.request_id), "released": gone}
         await outgoing.whole(200, msgspec.json.encode(answer))
@@ -177,6 +178,7 @@ class JsonFace:
             # The worker quarantines the line; until a person looks, nothing is known to charge.
             nanos = 0
         self._usage_log.append(**fields, charge_nanos=nanos)
+        self._bench.ended(ended.org, ended.request_id)
         settled = False
         if record is not None and nanos is not None:
             tokens = sum(units for meter, units in ended.usage.items() if meter.endswith("_tokens"))

@@ -20,9 +20,9 @@ from gateway import metrics
 from gateway.database import in_thread
 from gateway.models import GatewayCredential
 from gateway.strangers import Strangers
-from hotstate import publish
+from hotstate import loading
 from hotstate.client import reaching_valkey
-from hotstate.errors import Unreachable
+from hotstate.errors import LostError, Unreachable
 from hotstate.fast import HotState
 from hotstate.records import BalanceRecord, KeyRecord
 
@@ -53,7 +53,7 @@ class Keyring:
         self._cache: OrderedDict[bytes, Identity] = OrderedDict()
         self._strangers = Strangers()
         self._loading: dict[str, asyncio.Future[Identity | None]] = {}
-        self._reloading: dict[str, asyncio.Future[Identity | None]] = {}
+        self._reloading: dict[tuple[str, str | None], asyncio.Future[Identity | None]] = {}
 
     async def identify(self, secret: str, address: str | None, asking: GatewayCredential | None) -> Identity | None:
         """Who that is, or None; to a gateway's credential, keys of organizations that it isn't for are nobody's.
@@ -81,18 +81,21 @@ class Keyring:
         return _place(secret) in self._cache
 
     async def reload(self, identity: Identity) -> bool:
-        """Publish the key's records from PostgreSQL again, because Valkey has lost them. False where it is gone."""
-        digest = identity.digest
-        # A budget that was changed sends all requests of its key here at once.
-        if digest not in self._reloading:
-            reading = self._reloading[digest] = asyncio.ensure_future(_from_database([digest]))
-            reading.add_done_callback(lambda _: self._reloading.pop(digest))
-        fresh = await asyncio.shield(self._reloading[digest])
-        if fresh:
-            identity.record = fresh.record
-        else:
+        """Publish the key's records from PostgreSQL again, because this era hasn't them. False where it is gone.
+
+        Raises Unreachable, also where Valkey has lost its state: then all of it has to be recovered first.
+        """
+        # A budget that was changed sends all requests of its key here at once, and so does a new era.
+        asked = (identity.digest, self._hotstate.era)
+        if asked not in self._reloading:
+            reading = self._reloading[asked] = asyncio.ensure_future(self._from_database([identity.digest]))
+            reading.add_done_callback(lambda _: self._reloading.pop(asked))
+        fresh = await asyncio.shield(self._reloading[asked])
+        if fresh is None:
             self._cache.pop(identity.place, None)
-        return fresh is not None
+            return False
+        identity.record = fresh.record
+        return True
 
     async def _find(self, secret: str, place: bytes, address: str | None) -> Identity | None:
         digests = [digest.hex() for _, digest in secrets.digests(secret)]
@@ -103,15 +106,15 @@ class Keyring:
         metrics.cache_misses.inc()
         # One look-up at a time for each secret; it goes on where who asked first has gone.
         if name not in self._loading:
-            loading = self._loading[name] = asyncio.ensure_future(self._load(digests, place, address))
-            loading.add_done_callback(lambda _: self._loading.pop(name))
+            look_up = self._loading[name] = asyncio.ensure_future(self._load(digests, place, address))
+            look_up.add_done_callback(lambda _: self._loading.pop(name))
         return await asyncio.shield(self._loading[name])
 
     async def _load(self, digests: list[str], place: bytes, address: str | None) -> Identity | None:
         identity = await self._from_valkey(digests)
         if identity is None:
             async with self._strangers.look_up(address):
-                identity = await _from_database(digests)
+                identity = await self._from_database(digests)
                 if identity is None:
                     self._strangers.note(digests[0], address)
                     return None
@@ -128,26 +131,30 @@ class Keyring:
                 return Identity(digest, record)
         return None
 
+    async def _from_database(self, digests: list[str]) -> Identity | None:
+        era = self._hotstate.era
+
+        def load() -> Identity | None:
+            for digest in digests:
+                if record := load_and_publish(digest, datetime.now(UTC), era):
+                    return Identity(digest, record)
+            return None
+
+        try:
+            return await in_thread(load)
+        except LostError:
+            self._hotstate.stand_on(None)
+            raise
+        except DatabaseError as error:
+            raise Unreachable("PostgreSQL: " + str(error)) from error
+
 
 def _place(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-async def _from_database(digests: list[str]) -> Identity | None:
-    def load() -> Identity | None:
-        for digest in digests:
-            if record := load_and_publish(digest, datetime.now(UTC)):
-                return Identity(digest, record)
-        return None
-
-    try:
-        return await in_thread(load)
-    except DatabaseError as error:
-        raise Unreachable("PostgreSQL: " + str(error)) from error
-
-
-def load_and_publish(digest: str, now: datetime) -> KeyRecord | None:
-    """Read a key by its secret's digest and give Valkey what a decision on it needs."""
+def load_and_publish(digest: str, now: datetime, era: str | None) -> KeyRecord | None:
+    """Read a key by its secret's digest and give Valkey what a decision of that era needs. Raises LostError."""
     secret = ApiKeySecret.objects.filter(digest=bytes.fromhex(digest)).first()
     if secret is None:
         return None
@@ -158,10 +165,7 @@ def load_and_publish(digest: str, now: datetime) -> KeyRecord | None:
     version, nanos = (balance.version, balance.nanos) if balance else (0, 0)
     spending = spent_by_organization([key.pk], now).get(organization.pk, [])
     state = BalanceRecord(org=organization.public_id, version=version, nanos=nanos, spent=tuple(spending))
-    with reaching_valkey() as valkey:
-        pipeline = valkey.pipeline(transaction=False)
-        publish.put(pipeline, organization.record())
-        publish.put(pipeline, key.record())
-        publish.put(pipeline, state)
-        pipeline.execute()
+    if era is not None:
+        with reaching_valkey() as valkey:
+            loading.load(valkey, [organization.record(), key.record(), state], era)
     return key.record()

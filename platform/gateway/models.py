@@ -32,3 +32,18 @@ class GatewayCredential(models.Model):
     def serves(self, organization: str) -> bool:
         """Whether it may ask about and write usage of this organization, a public id."""
         return not self.organizations or organization in self.organizations
+
+
+class GatewayProcess(models.Model):
+    """A gateway at work, by the source that it writes usage as. It says every few seconds that it lives."""
+
+    name = models.CharField(max_length=80, unique=True)
+    host = models.CharField(max_length=200)
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "gateway processes"
+
+    def __str__(self) -> str:
+        return self.name

@@ -16,7 +16,8 @@ from gateway.asked import Asked
 from gateway.endpoints import Endpoint
 from gateway.errors import ApiError
 from gateway.incoming import ClientGoneError, Incoming
-from gateway.keyring import Identity
+from gateway.keyring import Identity, Keyring
+from gateway.leases import Held
 from gateway.offer import OfferedModel, OfferedRoute
 from gateway.outgoing import Outgoing
 from gateway.streaming import Stream
@@ -71,7 +72,9 @@ class Running:
     incoming: Incoming
     outgoing: Outgoing
     hotstate: HotState
+    keyring: Keyring
     usage_log: UsageLog
+    held: Held
     covered_tokens: int
     progress: Progress = field(default_factory=Progress)
     _logged: Logged | None = None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -10,9 +11,10 @@ import structlog
 from django.conf import settings
 from msgspec.structs import replace
 
-from gateway import asked, errors, forward_auth, json_face, metrics
+from gateway import asked, errors, forward_auth, json_face, metrics, processes
 from gateway.decision import Decider, Decision, LimitState, Question
 from gateway.endpoints import FORWARDED, MODELS_PATH, MODELS_SCOPE, Endpoint
+from gateway.era_watch import EraWatch
 from gateway.errors import ApiError, refusal
 from gateway.faces import Bench
 from gateway.forward_auth import ForwardAuth
@@ -21,7 +23,7 @@ from gateway.journal import Journal
 from gateway.json_face import JsonFace
 from gateway.keyring import Identity, Keyring
 from gateway.known_gateways import KnownGateways
-from gateway.leases import Leases
+from gateway.leases import Held, Leases
 from gateway.matching import model_allowed
 from gateway.offer import Offer, OfferedModel, OfferWatch
 from gateway.outgoing import Outgoing
@@ -32,6 +34,7 @@ from gateway.request_ids import moment_of
 from gateway.running import Running
 from gateway.shipping import Shipper
 from gateway.spool import take_abandoned, take_slot
+from gateway.unshipped import unshipped_holds
 from gateway.upstream import Upstreams
 from gateway.usage_log import UsageLog
 from gateway.verdicts import Verdict
@@ -53,7 +56,8 @@ class Gateway:
         self.journal = Journal(self.hotstate)
         self.watch = OfferWatch(self.hotstate)
         lease_seconds = settings.HOLD_LEASE_SECONDS
-        self.decider = Decider(self.hotstate, Keyring(self.hotstate), self.journal, lease_seconds=lease_seconds)
+        self.keyring = Keyring(self.hotstate)
+        self.decider = Decider(self.hotstate, self.keyring, self.journal, lease_seconds=lease_seconds)
         self.leases = Leases(self.hotstate, lease_seconds=lease_seconds)
         self.usage_log = _usage_log(take_slot(settings.GATEWAY_SPOOL_DIR))
         abandoned = take_abandoned(settings.GATEWAY_SPOOL_DIR)
@@ -69,6 +73,13 @@ class Gateway:
             url=settings.INTAKE_URL,
             credential=settings.GATEWAY_CREDENTIAL,
         )
+        self.era_watch = EraWatch(
+            self.hotstate,
+            self.leases,
+            name=self.usage_log.source,
+            beat=partial(processes.beat, self.usage_log.source),
+            logged=partial(unshipped_holds, self.usage_log, abandoned),
+        )
         self.known_gateways = KnownGateways(self.hotstate)
         bench = Bench(self.decider, self.watch, self.leases, self.usage_log)
         self.json_face = JsonFace(bench, self.hotstate, self.watch, self.usage_log)
@@ -79,7 +90,9 @@ class Gateway:
         """Begin the background work. The gateway answers 503 until the offer was read once."""
         self._tasks = [
             asyncio.create_task(self.watch.run()),
+            asyncio.create_task(self.era_watch.run()),
             asyncio.create_task(self.known_gateways.run()),
+            asyncio.create_task(processes.keep_beating(self.usage_log.source)),
             asyncio.create_task(self.leases.renew()),
             asyncio.create_task(self.leases.release_doubtful()),
             asyncio.create_task(self.journal.run()),
@@ -91,7 +104,8 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.shipper.drain(within=DRAIN_SECONDS)
+        if await self.shipper.drain(within=DRAIN_SECONDS):
+            await processes.say_goodbye(self.usage_log.source)
         await self.journal.flush()
         await self.upstreams.close()
         await self.hotstate.close()
@@ -105,6 +119,8 @@ class Gateway:
             failures["usage log"] = "it can't be written"
         try:
             await self.hotstate.ping()
+            if self.hotstate.era is None:
+                failures["valkey"] = "it lost its state, or may have, and is being recovered"
         except Unreachable as error:
             failures["valkey"] = str(error)
         return failures
@@ -203,10 +219,12 @@ class Gateway:
             incoming=incoming,
             outgoing=outgoing,
             hotstate=self.hotstate,
+            keyring=self.keyring,
             usage_log=self.usage_log,
+            held=Held(identity.record.org, identity.record.key, hold),
             covered_tokens=wanted.covered_output(endpoint, model),
         )
-        with self.leases.kept(str(request_id), identity.record.org):
+        with self.leases.kept(str(request_id), running.held):
             await running.run(self.upstreams)
 
     async def _models(

@@ -56,8 +56,11 @@ class Shipper:
                 # A disk that is full, say: nothing is lost, and the next turn tries again.
                 log.exception("the usage log is not shipped")
 
-    async def drain(self, *, within: float) -> None:
-        """Close the log and ship what is left, as far as time allows; the rest is recovered at the next start."""
+    async def drain(self, *, within: float) -> bool:
+        """Close the log and ship what is left, as far as time allows; the rest is recovered at the next start.
+
+        True where nothing is left.
+        """
         try:
             await asyncio.to_thread(self._log.shut)
         except OSError:
@@ -67,6 +70,7 @@ class Shipper:
                 await self.ship()
         except TimeoutError:
             log.warning("segments left to ship at the next start", segments=len(self._waiting()))
+        return not self._waiting()
 
     async def ship(self) -> bool:
         """Ship all closed segments. False where one could not be."""

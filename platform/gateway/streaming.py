@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import orjson
+from django.conf import settings
 
 from billing.rating import worst_case
 from gateway import errors, events, metering
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 # No token has more text than that: an upstream that goes on is one that ignores its limit.
 MOST_BYTES_PER_TOKEN = 64
-GROWTH_ATTEMPTS, GROWTH_PAUSE_SECONDS = 5, 0.4
+GROWTH_PAUSE_SECONDS = 0.4
+# Beyond the time that a recovery of Valkey may take.
+GROWTH_PATIENCE_SECONDS = 5.0
 DRAIN_SECONDS = 0.5
 DONE = b"data: [DONE]\n\n"
 
@@ -122,11 +125,19 @@ class Stream:
             running.covered_tokens += step
 
     async def _grown(self, nanos: int) -> bool:
-        """Ask for more; a Valkey that is away for a moment is waited for."""
+        """Ask for more; a Valkey that is away for a moment, or recovers, is waited for."""
         running = self._running
-        for _ in range(GROWTH_ATTEMPTS):
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + settings.RECOVERY_SECONDS + GROWTH_PATIENCE_SECONDS
+        while loop.time() < deadline:
             with suppress(Unreachable):
                 now = datetime.now(UTC)
-                return await running.hotstate.grow(running.identity.record, str(running.request_id), nanos, now=now)
+                grown = await running.hotstate.grow(running.identity.record, str(running.request_id), nanos, now=now)
+                if grown:
+                    running.held.nanos += nanos
+                if grown is not None:
+                    return grown
+                if await running.keyring.reload(running.identity):
+                    continue
             await asyncio.sleep(GROWTH_PAUSE_SECONDS)
         return False

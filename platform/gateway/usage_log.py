@@ -52,6 +52,15 @@ class UsageLog:
         """Whether lines wait in memory because the disk takes none: then no request should be admitted."""
         return bool(self._unwritten)
 
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
+    @property
+    def unwritten(self) -> bytes:
+        """Lines that wait in memory for the disk."""
+        return self._unwritten
+
     def write(self) -> None:
         """Write what waits. A disk that is full is logged, and tried again by the next call."""
         try:

@@ -1,2 +1,6 @@
 class Unreachable(Exception):
     """Valkey can't be asked. Decisions answer 503; changes wait in the outbox."""
+
+
+class LostError(Unreachable):
+    """Valkey answers, but has lost its state and isn't recovered yet."""

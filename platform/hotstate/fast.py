@@ -4,14 +4,15 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import hiredis
 import msgspec
 
-from hotstate import decision_log, names, scripts
-from hotstate.errors import Unreachable
-from hotstate.pipelining import Pipelining, Reply, Word
+from hotstate import decision_log, eras, names, scripts
+from hotstate.eras import Era
+from hotstate.errors import LostError, Unreachable
+from hotstate.pipelining import Connection, Pipelining, Reply, Word, packed
 from hotstate.publish import clamp, clamp_hold
 from hotstate.records import KeyRecord, Windows
 
@@ -33,15 +34,61 @@ _RENEW = _Script(scripts.RENEW)
 _GROW = _Script(scripts.GROW)
 
 
+class Seen(NamedTuple):
+    """What Valkey said of itself: the era, and whether this run of the server has it from its beginning."""
+
+    connection: Connection
+    era: Era | None
+    sound: bool
+
+
 class HotState:
-    """Valkey as the inference path uses it. Every method raises Unreachable where there is no answer in time."""
+    """Valkey as the inference path uses it. Every method raises Unreachable where there is no answer in time.
+
+    Decisions are made in an era, and on the connection on which it was seen: another one may lead to another state.
+    """
 
     def __init__(self, url: str, *, on_failure: Callable[[], None] = lambda: None) -> None:
         self._valkey = Pipelining(url)
         self._on_failure = on_failure
+        self._ground: Seen | None = None
 
     async def close(self) -> None:
         await self._valkey.close()
+
+    @property
+    def era(self) -> str | None:
+        """The era in which decisions are made; None while there can't be any."""
+        return self._ground.era.id if self._ground and self._ground.era else None
+
+    async def look(self) -> Seen:
+        """Ask which era it is."""
+        connection = await self._valkey.connection()
+        if not connection.run:
+            info: Any = _checked(await connection.send(packed(("INFO", "server"))))
+            connection.run = info.decode().partition("run_id:")[2].split()[0]
+        era = eras.parse(_checked(await connection.send(packed(("HMGET", names.ERA, *eras.FIELDS)))))
+        return Seen(connection, era, era is not None and era.run == connection.run)
+
+    async def join(self) -> None:
+        """Make decisions in the era of this moment. For who holds nothing. Raises LostError where there is none."""
+        seen = await self.look()
+        if not seen.sound or seen.era is None or not seen.era.serving:
+            raise LostError("Valkey's state isn't recovered yet")
+        self.stand_on(seen)
+
+    def stands_on(self, seen: Seen) -> bool:
+        """Whether decisions are made in what was seen."""
+        ground = self._ground
+        return ground is not None and seen.sound and self._place(ground) == self._place(seen)
+
+    @staticmethod
+    def _place(seen: Seen) -> tuple[Connection, str]:
+        return seen.connection, seen.era.id if seen.era else ""
+
+    def stand_on(self, seen: Seen | None) -> None:
+        """Make decisions in this era; in none."""
+        self._ground = seen
 
     async def decide(
         self,
@@ -64,13 +111,17 @@ class HotState:
         now_ms, windows, hold = int(now.timestamp() * 1000), Windows.at(now), clamp_hold(hold_nanos or 0)
         asked = (now_ms, request_id, record.version, found, hold, lease_ms, record.key, tokens)
         arguments = (*asked, *windows, mode, "1" if tell else "")
-        answer: Any = await self._run(_DECIDE, names.decision_keys(record.org, record.key), *arguments)
+        answer: Any = await self._run_in_era(_DECIDE, names.decision_keys(record.org, record.key), *arguments)
         return cast(list[Any], answer)
 
-    async def grow(self, record: KeyRecord, request_id: str, more_nanos: int, *, now: datetime) -> bool:
-        """Set more aside for a running request. False where balance or budget don't allow it, or the hold is gone."""
+    async def grow(self, record: KeyRecord, request_id: str, more_nanos: int, *, now: datetime) -> bool | None:
+        """Set more aside for a running request. False where balance or budget don't allow it, or the hold is gone.
+
+        None where the key has to be loaded first.
+        """
         keys = names.decision_keys(record.org, record.key)
-        return bool(await self._run(_GROW, keys, request_id, clamp(more_nanos), *Windows.at(now)))
+        grown = await self._run_in_era(_GROW, keys, request_id, clamp(more_nanos), *Windows.at(now))
+        return None if grown == -1 else bool(grown)
 
     async def settle(self, record: KeyRecord, request_id: str, charge_nanos: int, *, more_tokens: int) -> bool:
         """Turn an open hold into the exact charge; `more_tokens` than estimated were taken. False: there is none."""
@@ -136,6 +187,20 @@ class HotState:
     @staticmethod
     def parse_record(raw: bytes) -> KeyRecord:
         return _key_record.decode(raw)
+
+    async def _run_in_era(self, script: _Script, keys: list[str], *arguments: Word) -> Reply:
+        try:
+            ground = self._ground
+            if ground is None or ground.era is None:
+                raise LostError("Valkey's state isn't known to be whole")
+            words = (len(keys), *keys, *arguments, ground.era.id)
+            reply = await ground.connection.send(packed(("EVALSHA", script.sha, *words)))
+            if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
+                reply = await ground.connection.send(packed(("EVAL", script.text, *words)))
+            return _checked(reply)
+        except Unreachable:
+            self._on_failure()
+            raise
 
     async def _run(self, script: _Script, keys: list[str], *arguments: Word) -> Reply:
         try:

@@ -2,6 +2,7 @@
 
 CATALOG_VERSION = "km:catalog"
 GATEWAYS_VERSION = "km:gateways"
+ERA = "km:era"
 ALL_LEASES = "km:{org_*}:leases"
 ALL_HOLDS = "km:{org_*}:holds"
 ALL_DECISIONS = "km:{*}:decisions"

@@ -55,6 +55,11 @@ def require_delivered(ids: list[int]) -> None:
         deliver(ids)
 
 
+def waiting() -> list[int]:
+    """Ids of what is to be delivered at this moment."""
+    return list(OutboxEntry.objects.order_by("id").values_list("pk", flat=True))
+
+
 def deliver(ids: list[int] | None = None) -> int:
     """Deliver these entries, or the oldest ones; return how many. Raises Unreachable, leaving them in place."""
     pending = OutboxEntry.objects.order_by("id")

@@ -28,22 +28,25 @@ class Pipelining:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._connection: _Connection | None = None
-        self._connecting: asyncio.Task[_Connection] | None = None
+        self._connection: Connection | None = None
+        self._connecting: asyncio.Task[Connection] | None = None
         self._not_before = 0.0
 
     async def call(self, *words: Word) -> Reply:
         """Send a command and give its reply; an error that the server replies is returned as hiredis.ReplyError."""
-        connection = self._connection
-        if connection is None or connection.lost:
-            connection = await self._connect()
+        connection = await self.connection()
         return await connection.send(packed(words))
+
+    async def connection(self) -> "Connection":
+        """The present connection, or a new one."""
+        connection = self._connection
+        return await self._connect() if connection is None or connection.lost else connection
 
     async def close(self) -> None:
         if self._connection:
             self._connection.drop("closed")
 
-    async def _connect(self) -> "_Connection":
+    async def _connect(self) -> "Connection":
         """One attempt at a time, which all who need it wait for."""
         if self._connecting is None:
             if asyncio.get_running_loop().time() < self._not_before:
@@ -60,12 +63,12 @@ class Pipelining:
                 self._connecting = None
         return self._connection
 
-    async def _open(self) -> "_Connection":
+    async def _open(self) -> "Connection":
         parts = urlsplit(self._url)
         encrypted = ssl.create_default_context() if parts.scheme in ("rediss", "valkeys") else None
         async with asyncio.timeout(TIMEOUT_SECONDS):
             _, connection = await asyncio.get_running_loop().create_connection(
-                _Connection, parts.hostname or "127.0.0.1", parts.port or 6379, ssl=encrypted
+                Connection, parts.hostname or "127.0.0.1", parts.port or 6379, ssl=encrypted
             )
             hello: list[list[str]] = []
             if parts.password:
@@ -79,7 +82,9 @@ class Pipelining:
         return connection
 
 
-class _Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol):
+    """One connection; what is sent on it after its loss is Unreachable, never sent on another."""
+
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader()
@@ -89,6 +94,8 @@ class _Connection(asyncio.Protocol):
         self._waiting: deque[tuple[float, asyncio.Future[Reply]]] = deque()
         self._watch: asyncio.TimerHandle | None = None
         self.lost = False
+        # Which run of the server this leads to, once somebody asked.
+        self.run = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports have the methods, not the base class.

@@ -24,36 +24,40 @@ def clamp_hold(nanos: int) -> int:
     return min(LARGEST_NANOS + 1, nanos)
 
 
-def put(pipeline: Any, record: Record) -> None:
-    """Add the commands that publish a record to a redis-py pipeline (or client)."""
+def put(pipeline: Any, record: Record, *, era: str = "", token: str = "") -> None:
+    """Add the commands that publish a record to a redis-py pipeline (or client).
+
+    `era` and `token` are for `loading` alone, which reads records from PostgreSQL just then.
+    """
     match record:
         case KeyRecord():
-            _put_key(pipeline, record)
+            _put_key(pipeline, record, era)
         case OrganizationRecord():
             name, *_ = names.decision_keys(record.org)
             fields = ["suspended", int(record.suspended), "overdraft", clamp(record.overdraft_nanos)]
-            pipeline.eval(scripts.PUBLISH_RECORD, 1, name, record.version, *fields, *_fields(record.limits))
+            fields += _fields(record.limits)
+            pipeline.eval(scripts.PUBLISH_RECORD, 1, name, record.version, era, token, *fields)
         case BalanceRecord():
-            _put_balance(pipeline, record)
+            _put_balance(pipeline, record, era)
 
 
-def _put_key(pipeline: Any, record: KeyRecord) -> None:
+def _put_key(pipeline: Any, record: KeyRecord, era: str) -> None:
     _, name, *_ = names.decision_keys(record.org, record.key)
     expires = "" if record.expires_ms is None else record.expires_ms
     fields = ["revoked", int(record.revoked), "expires", expires, "record", msgspec.json.encode(record)]
     fields += [*_fields(record.limits), *_fields(record.budgets, prefix="budget_")]
-    pipeline.eval(scripts.PUBLISH_RECORD, 1, name, record.version, *fields)
+    pipeline.eval(scripts.PUBLISH_RECORD, 1, name, record.version, era, "", *fields)
     for digest in record.secrets:
         pipeline.set(names.digest_index(digest), f"{record.org} {record.key}")
 
 
-def _put_balance(pipeline: Any, record: BalanceRecord) -> None:
+def _put_balance(pipeline: Any, record: BalanceRecord, era: str) -> None:
     of_keys = [names.decision_keys(record.org, spent.key)[1] for spent in record.spent]
     keys = [*names.decision_keys(record.org), *of_keys]
     spending = msgspec.json.encode([_spending(spent) for spent in record.spent])
     for start in range(0, max(1, len(record.posted)), POSTED_PER_CALL):
         posted = record.posted[start : start + POSTED_PER_CALL]
-        values = [record.version, clamp(record.nanos), spending, *posted]
+        values = [record.version, clamp(record.nanos), spending, era, *posted]
         pipeline.eval(scripts.PUBLISH_BALANCE, len(keys), *keys, *values)
 
 

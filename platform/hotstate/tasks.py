@@ -1,13 +1,17 @@
 from celery import shared_task
 from django.utils import timezone
 
-from hotstate import holds, outbox, rebuild
+from hotstate import holds, outbox, recovery
 
 
 @shared_task
 def deliver_outbox() -> None:
-    rebuild.rebuild_if_restarted()
     outbox.deliver()
+
+
+@shared_task
+def recover_hot_state() -> None:
+    recovery.recover_if_lost(timezone.now)
 
 
 @shared_task

@@ -7,9 +7,9 @@ import pytest
 from django.test import Client
 
 from accounts.models.alarm import raise_alarm
-from hotstate import holds, names, publish, scripts
+from hotstate import holds, names, scripts
 from hotstate.records import BalanceRecord, KeyRecord, OrganizationRecord, Windows
-from tests.cast import make_segment, raw
+from tests.cast import ERA, load_into_era, make_segment, raw
 
 TOKEN = "a token that only the scraper has, 32"
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -43,7 +43,7 @@ def test_what_waits_is_counted(scraper: Client, empty_valkey: Any, settings: Any
 
 @pytest.mark.django_db
 def test_lapsed_holds_are_counted(scraper: Client, empty_valkey: Any) -> None:
-    publish.put(empty_valkey, OrganizationRecord(org="org_a", version=1, suspended=False, overdraft_nanos=0))
+    load_into_era(OrganizationRecord(org="org_a", version=1, suspended=False, overdraft_nanos=0))
     record = KeyRecord(
         key="key_a",
         org="org_a",
@@ -54,10 +54,10 @@ def test_lapsed_holds_are_counted(scraper: Client, empty_valkey: Any) -> None:
         models=frozenset(),
         secrets={},
     )
-    publish.put(empty_valkey, record)
-    publish.put(empty_valkey, BalanceRecord(org="org_a", version=1, nanos=100))
+    load_into_era(record)
+    load_into_era(BalanceRecord(org="org_a", version=1, nanos=100))
     now_ms = int(NOW.timestamp() * 1000)
-    asked = [now_ms, "r", 1, "", 50, 1000, "key_a", 0, *Windows.at(NOW), "take", ""]
+    asked = [now_ms, "r", 1, "", 50, 1000, "key_a", 0, *Windows.at(NOW), "take", "", ERA]
     assert empty_valkey.eval(scripts.DECIDE, 5, *names.decision_keys("org_a", "key_a"), *asked)[0] == b"allowed"
     assert holds.sweep_lapsed(NOW) == 0
     assert holds.sweep_lapsed(NOW + timedelta(seconds=2)) == 1

@@ -15,7 +15,7 @@ from pytest_django import DjangoDbBlocker
 from catalog import changes
 from catalog.models import Model, Route, Upstream
 from hotstate.client import valkey
-from tests.cast import DOLLAR, give_credit, make_key, make_model, make_organization
+from tests.cast import DOLLAR, begin_era, give_credit, make_key, make_model, make_organization
 from tests.gateway import scripted
 from tests.gateway.fleet import running_fleet
 from tests.gateway.serving import Answer, RunningGateway, free_port, serving, wait_until_ready
@@ -65,6 +65,7 @@ def served(
 ) -> Iterator[RunningGateway]:
     """The file's gateway, asked by nobody in particular."""
     valkey().flushdb()
+    begin_era(valkey())
     spool = tmp_path_factory.mktemp("gateway") / "spool"
     changed = override_settings(
         GATEWAY_SPOOL_DIR=spool, INTAKE_URL="http://127.0.0.1:9", UPSTREAM_IDLE_SECONDS=20.0, GATEWAY_FSYNC_SECONDS=60.0
@@ -72,6 +73,7 @@ def served(
     with changed, pytest.MonkeyPatch.context() as patch:
         patch.setattr("gateway.offer.POLL_SECONDS", POLL_SECONDS)
         patch.setattr("gateway.known_gateways.POLL_SECONDS", POLL_SECONDS)
+        patch.setattr("gateway.era_watch.POLL_SECONDS", POLL_SECONDS)
         # The machine may be busy: what is tested is not how long that is borne.
         patch.setattr("hotstate.pipelining.TIMEOUT_SECONDS", 10.0)
         with serving(spool, gateway_port) as gateway:
@@ -91,8 +93,8 @@ def gateway(served: RunningGateway, model_server: str) -> RunningGateway:
 
 
 @pytest.fixture(scope="module")
-def fleet(transactional_db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    """The addresses of three gateway processes."""
+def fleet(served: RunningGateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """The addresses of three gateway processes, beside the file's own gateway and in the era in which it began."""
     with running_fleet(3, tmp_path_factory.mktemp("fleet") / "spool") as addresses:
         yield addresses
 

@@ -22,6 +22,7 @@ from gateway.verdicts import Verdict
 from hotstate.errors import Unreachable
 from tests.cast import DOLLAR, give_credit, make_key, make_organization, make_segment, request_id
 from tests.gateway.conftest import POLL_SECONDS, Answer, RunningGateway
+from tests.gateway.serving import wait_until
 from tests.gateway.test_limits import change_key, limit_key
 
 NOW = datetime.now(UTC)
@@ -493,10 +494,10 @@ def test_faces_md_has_every_verdict() -> None:
 def test_without_valkey_every_face_is_unavailable(other: OtherGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     told = other.verify().json
 
-    async def away(*_: Any) -> None:
+    def away(*_: Any) -> None:
         raise Unreachable("away")
 
-    monkeypatch.setattr("hotstate.pipelining.Pipelining.call", away)
+    monkeypatch.setattr("hotstate.pipelining.Connection.send", away)
     unavailable = (503, "server_error", "service_unavailable")
     assert other.verify().error == unavailable
     assert other.settle(told).error == unavailable
@@ -507,4 +508,5 @@ def test_without_valkey_every_face_is_unavailable(other: OtherGateway, monkeypat
     assert other.asked.request("GET", "/v1/key").error == unavailable
     monkeypatch.undo()
     assert other.settle(told).json["settled"]
+    wait_until(lambda: other.asked.request("GET", "/v1/key").status == 200, "decisions to go on")
     assert len(other.asked.lines(1)) == 1

@@ -4,19 +4,24 @@ import time
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from gateway.outgoing import Outgoing
-from hotstate import names
+from hotstate import names, recovery
+from hotstate.client import valkey
 from tests.cast import DOLLAR
 from tests.gateway.conftest import RunningGateway
+from tests.gateway.serving import wait_until
 
 
-def test_an_emptied_valkey_is_asked_back_from_the_database(gateway: RunningGateway, empty_valkey: Any) -> None:
+def test_an_emptied_valkey_is_asked_back_from_the_database(gateway: RunningGateway) -> None:
     assert gateway.chat().status == 200
-    empty_valkey.flushdb()
-    assert gateway.chat(max_tokens=4000).status == 200
+    valkey().flushdb()
+    assert gateway.chat().error == (503, "server_error", "service_unavailable")
+    assert recovery.recover_if_lost(timezone.now)
+    wait_until(lambda: gateway.chat(max_tokens=4000).status == 200, "decisions to go on")
     assert gateway.organization
-    balance = empty_valkey.hget(names.decision_keys(gateway.organization.public_id)[0], "balance")
+    balance = valkey().hget(names.decision_keys(gateway.organization.public_id)[0], "balance")
     assert int(balance) == DOLLAR
 
 
@@ -25,6 +30,8 @@ def test_a_hold_whose_answer_was_lost_is_released(gateway: RunningGateway, monke
     from hotstate.fast import HotState
 
     real = HotState.decide
+    # The key is loaded: the next decision on it is the first.
+    assert gateway.request("GET", "/v1/models").status == 200
 
     async def answer_is_lost(*args: Any, **kwargs: Any) -> Any:
         await real(*args, **kwargs)

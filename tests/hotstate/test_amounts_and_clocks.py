@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from hotstate import names, publish, scripts
 from hotstate.client import valkey
 from hotstate.records import BalanceRecord, Budgets, KeyRecord, Limits, OrganizationRecord, Spent, Windows
+from tests.cast import ERA, load_into_era
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ORG, KEY = "org_b", "key_b"
@@ -32,12 +33,12 @@ RECORD = KeyRecord(
 @pytest.fixture(autouse=True)
 def _published(empty_valkey: Any) -> None:
     have(0, version=1)
-    publish.put(valkey(), RECORD)
+    load_into_era(RECORD)
 
 
 def have(nanos: int, *, overdraft: int = 0, version: int = 2) -> None:
-    publish.put(valkey(), BalanceRecord(org=ORG, version=version, nanos=nanos))
-    publish.put(valkey(), replace(ORGANIZATION, version=version, overdraft_nanos=overdraft))
+    load_into_era(BalanceRecord(org=ORG, version=version, nanos=nanos))
+    load_into_era(replace(ORGANIZATION, version=version, overdraft_nanos=overdraft))
 
 
 def decide(request_id: str, nanos: int, *, at: datetime = NOW, version: int = 1, tokens: int = 0) -> str:
@@ -54,6 +55,7 @@ def decide(request_id: str, nanos: int, *, at: datetime = NOW, version: int = 1,
         *Windows.at(at),
         "take",
         "",
+        ERA,
     ]
     verdict: str = valkey().eval(scripts.DECIDE, 5, *KEYS, *arguments)[0].decode()
     return verdict
@@ -110,7 +112,7 @@ def test_growth_is_exact_too() -> None:
     have(MOST)
     assert decide("a", MOST - 3) == "allowed"
     windows = Windows.at(NOW)
-    grown = [valkey().eval(scripts.GROW, 5, *KEYS, "a", more, *windows) for more in (4, 2, 2, 1, 1)]
+    grown = [valkey().eval(scripts.GROW, 5, *KEYS, "a", more, *windows, ERA) for more in (4, 2, 2, 1, 1)]
     assert grown == [0, 1, 0, 1, 0]
     assert valkey().hget(KEYS[2], "a") == f"open:{MOST}:{KEY}".encode()
     assert held() == MOST
@@ -121,9 +123,9 @@ def test_growth_is_exact_too() -> None:
 @pytest.mark.parametrize("spent", [0, MOST - 1, EDGE])
 def test_a_budget_is_exact_to_the_nano_dollar(spent: int) -> None:
     have(2**62)
-    publish.put(valkey(), replace(RECORD, version=2, budgets=Budgets(total=MOST)))
+    load_into_era(replace(RECORD, version=2, budgets=Budgets(total=MOST)))
     known = Spent(key=KEY, windows=Windows.at(NOW), day=spent, week=spent, month=spent, total=spent)
-    publish.put(valkey(), BalanceRecord(org=ORG, version=3, nanos=2**62, spent=(known,)))
+    load_into_era(BalanceRecord(org=ORG, version=3, nanos=2**62, spent=(known,)))
     left = max(0, MOST - spent)
     assert decide("more", left + 1, version=2) == "budget_exhausted"
     if left:
@@ -146,7 +148,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 def limited(**limits: int) -> None:
     have(10**9)
-    publish.put(valkey(), replace(RECORD, version=2, limits=Limits(**limits)))
+    load_into_era(replace(RECORD, version=2, limits=Limits(**limits)))
 
 
 @pytest.mark.parametrize("jump", [-DAY, -HOUR, HOUR, DAY])
@@ -178,7 +180,7 @@ def test_a_clock_that_goes_back_gives_no_second_helping() -> None:
 
 def test_a_key_that_expires_is_judged_by_the_moment_that_is_given() -> None:
     have(100)
-    publish.put(valkey(), replace(RECORD, version=2, expires_ms=int(NOW.timestamp() * 1000)))
+    load_into_era(replace(RECORD, version=2, expires_ms=int(NOW.timestamp() * 1000)))
     before = NOW - timedelta(milliseconds=1)
     verdicts = [decide(f"r{number}", 1, at=at, version=2) for number, at in enumerate([before, NOW, before])]
     assert verdicts == ["allowed", "expired", "allowed"]

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from hotstate import names, publish, scripts
 from hotstate.client import valkey
 from hotstate.records import BalanceRecord, Budgets, KeyRecord, Limits, OrganizationRecord, Spent, Windows
+from tests.cast import ERA, load_into_era
 
 ORG, KEYS = "org_m", ("key_a", "key_b")
 START = datetime(2026, 11, 29, 23, 50, tzinfo=UTC)
@@ -131,16 +132,14 @@ class DecisionMachine(RuleBasedStateMachine):
     def publish_all(self, *posted: str) -> None:
         self.version += 1
         model = self.model
-        publish.put(
-            valkey(),
-            OrganizationRecord(
-                org=ORG,
-                version=self.version,
-                suspended=model.suspended,
-                overdraft_nanos=model.overdraft,
-                limits=model.limits[ORG],
-            ),
+        organization = OrganizationRecord(
+            org=ORG,
+            version=self.version,
+            suspended=model.suspended,
+            overdraft_nanos=model.overdraft,
+            limits=model.limits[ORG],
         )
+        load_into_era(organization)
         for key in KEYS:
             record = KeyRecord(
                 key=key,
@@ -154,10 +153,10 @@ class DecisionMachine(RuleBasedStateMachine):
                 limits=model.limits[key],
                 budgets=model.budgets[key],
             )
-            publish.put(valkey(), record)
+            load_into_era(record)
         spent = [Spent(key=key, windows=Windows.at(model.now), **model.spent_in(key)) for key in KEYS]
         balance = BalanceRecord(org=ORG, version=self.version, nanos=model.balance, posted=posted, spent=tuple(spent))
-        publish.put(valkey(), balance)
+        load_into_era(balance)
 
     def run(self, script: str, key: str, *arguments: Any) -> Any:
         return valkey().eval(script, 5, *names.decision_keys(ORG, key), *arguments)
@@ -185,6 +184,7 @@ class DecisionMachine(RuleBasedStateMachine):
             *windows,
             "take",
             "",
+            ERA,
         )
         assert answer[0].decode() == self.model.decide(request_id, key, amount, tokens)
 
@@ -195,7 +195,7 @@ class DecisionMachine(RuleBasedStateMachine):
         expected = before.decide("dry", key, amount, tokens)
         state = [valkey().dump(name) for name in names.decision_keys(ORG, key)]
         asked = [self.model.now_ms, "dry", self.version, "", amount, LEASE_MS, key, tokens, *Windows.at(self.model.now)]
-        assert self.run(scripts.DECIDE, key, *asked, "dry", "1")[0].decode() == expected
+        assert self.run(scripts.DECIDE, key, *asked, "dry", "1", ERA)[0].decode() == expected
         assert [valkey().dump(name) for name in names.decision_keys(ORG, key)] == state
 
     @rule(charge=amounts, more_tokens=st.integers(-200, 100), which=st.integers(0, 5))
@@ -260,6 +260,16 @@ class DecisionMachine(RuleBasedStateMachine):
         lapsed = [id for id, hold in self.model.holds.items() if hold.open and hold.until_ms <= self.model.now_ms]
         for request_id in lapsed:
             del self.model.holds[request_id]
+
+    @rule()
+    def lose_everything(self) -> None:
+        """Valkey is emptied; records are loaded and gateways tell their holds. Only rates start afresh."""
+        valkey().flushdb()
+        self.publish_all()
+        for request_id, hold in self.model.holds.items():
+            state = "open" if hold.open else "settled"
+            self.run(scripts.REGISTER, hold.key, hold.until_ms, request_id, state, hold.amount, hold.key)
+        self.model.paid_back_at = {}
 
     @invariant()
     def what_is_held_is_the_sum_of_the_holds(self) -> None:

@@ -6,19 +6,22 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 from msgspec.structs import replace
 
 from accounts.keys import create_key, revoke_key
 from accounts.models import Organization
 from billing.posting import post_segment
-from hotstate import holds, names, outbox, publish, rebuild, scripts
+from hotstate import holds, names, outbox, publish, recovery, scripts
 from hotstate.client import valkey
 from hotstate.errors import Unreachable
 from hotstate.models import OutboxEntry
 from hotstate.records import BalanceRecord, Budgets, KeyRecord, OrganizationRecord, Spent, Windows
 from tests.cast import (
     DOLLAR,
+    ERA,
     give_credit,
+    load_into_era,
     make_key,
     make_model,
     make_organization,
@@ -30,6 +33,7 @@ from tests.cast import request_id as new_request_id
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
+clock = timezone.now
 ORG, KEY = "org_a", "key_a"
 KEYS = names.decision_keys(ORG, KEY)
 
@@ -52,7 +56,7 @@ def balance(version: int, nanos: int, *posted: str) -> BalanceRecord:
 
 
 def decide(request_id: str, nanos: int, *, version: int = 1, at: int = NOW_MS) -> str:
-    arguments = [at, request_id, version, "", nanos, 60_000, KEY, 0, *Windows.at(NOW), "take", ""]
+    arguments = [at, request_id, version, "", nanos, 60_000, KEY, 0, *Windows.at(NOW), "take", "", ERA]
     verdict: str = valkey().eval(scripts.DECIDE, 5, *KEYS, *arguments)[0].decode()
     return verdict
 
@@ -63,9 +67,9 @@ def held() -> int:
 
 @pytest.fixture
 def published(empty_valkey: Any) -> None:
-    publish.put(valkey(), OrganizationRecord(org=ORG, version=1, suspended=False, overdraft_nanos=0))
-    publish.put(valkey(), key_record())
-    publish.put(valkey(), balance(1, 100))
+    load_into_era(OrganizationRecord(org=ORG, version=1, suspended=False, overdraft_nanos=0))
+    load_into_era(key_record())
+    load_into_era(balance(1, 100))
 
 
 @pytest.mark.usefixtures("published")
@@ -82,7 +86,7 @@ class TestHolds:
         decide("a", 60)
         valkey().eval(scripts.SETTLE, 5, *KEYS, "a", 7, 0)
         assert held() == 7
-        publish.put(valkey(), balance(2, 93, "a"))
+        load_into_era(balance(2, 93, "a"))
         assert held() == 0
         assert decide("b", 93) == "allowed"
 
@@ -91,7 +95,7 @@ class TestHolds:
         for _ in range(2):
             valkey().eval(scripts.SETTLE, 5, *KEYS, "a", 7, 0)
         assert held() == 7
-        publish.put(valkey(), balance(2, 93, "a"))
+        load_into_era(balance(2, 93, "a"))
         valkey().eval(scripts.SETTLE, 5, *KEYS, "a", 7, 0)
         assert held() == 0
 
@@ -103,8 +107,8 @@ class TestHolds:
     def test_an_older_balance_is_not_taken_but_its_holds_go(self) -> None:
         decide("a", 10)
         decide("b", 10)
-        publish.put(valkey(), balance(3, 80, "b"))
-        publish.put(valkey(), balance(2, 90, "a"))
+        load_into_era(balance(3, 80, "b"))
+        load_into_era(balance(2, 90, "a"))
         assert held() == 0
         assert int(valkey().hget(KEYS[0], "balance") or 0) == 80
 
@@ -119,11 +123,11 @@ class TestHolds:
         assert valkey().hget(KEYS[0], "lapsed") == b"1"
 
     def test_a_free_request_is_allowed_without_money(self) -> None:
-        publish.put(valkey(), balance(2, -5))
+        load_into_era(balance(2, -5))
         assert [decide("a", 0), decide("b", 1)] == ["allowed", "insufficient_balance"]
 
     def test_amounts_beyond_what_lua_counts_are_clamped(self) -> None:
-        publish.put(valkey(), balance(2, 2**62))
+        load_into_era(balance(2, 2**62))
         assert decide("a", publish.LARGEST_NANOS) == "allowed"
         assert decide("b", 1) == "insufficient_balance"
         assert held() == publish.LARGEST_NANOS
@@ -144,30 +148,44 @@ class TestHolds:
                 valkey().eval(scripts.RELEASE, 5, *KEYS, "a")
             case "lapse":
                 holds.sweep_lapsed(datetime.fromtimestamp(NOW_MS / 1000 + 90, UTC))
-        publish.put(valkey(), balance(2, 100, "a"))
+        load_into_era(balance(2, 100, "a"))
         assert held() == 0
         assert not valkey().exists(KEYS[2], KEYS[3])
 
     def test_many_holds_go_at_once(self) -> None:
-        publish.put(valkey(), balance(2, 10**6))
+        load_into_era(balance(2, 10**6))
         ids = [f"r{number}" for number in range(12_000)]
         pipeline = valkey().pipeline(transaction=False)
         for request_id in ids:
             pipeline.eval(
-                scripts.DECIDE, 5, *KEYS, NOW_MS, request_id, 1, "", 1, 60_000, KEY, 0, *Windows.at(NOW), "take", ""
+                scripts.DECIDE,
+                5,
+                *KEYS,
+                NOW_MS,
+                request_id,
+                1,
+                "",
+                1,
+                60_000,
+                KEY,
+                0,
+                *Windows.at(NOW),
+                "take",
+                "",
+                ERA,
             )
         pipeline.execute()
         assert held() == 12_000
-        publish.put(valkey(), balance(3, 10**6 - 12_000, *ids))
+        load_into_era(balance(3, 10**6 - 12_000, *ids))
         assert held() == 0
 
 
 @pytest.mark.usefixtures("published")
 class TestBudgets:
     def publish(self, budgets: Budgets, windows: Windows, nanos: int) -> None:
-        publish.put(valkey(), replace(key_record(2), budgets=budgets))
+        load_into_era(replace(key_record(2), budgets=budgets))
         spent = Spent(key=KEY, windows=windows, day=nanos, week=nanos, month=nanos, total=nanos)
-        publish.put(valkey(), BalanceRecord(org=ORG, version=2, nanos=100, spent=(spent,)))
+        load_into_era(BalanceRecord(org=ORG, version=2, nanos=100, spent=(spent,)))
 
     @pytest.mark.parametrize(
         ("window", "ago", "verdict"),
@@ -186,7 +204,7 @@ class TestBudgets:
         assert decide("a", 6, version=2) == verdict
 
     def test_a_budget_is_not_judged_before_the_spending_is_known(self) -> None:
-        publish.put(valkey(), replace(key_record(2), budgets=Budgets(day=50)))
+        load_into_era(replace(key_record(2), budgets=Budgets(day=50)))
         assert decide("a", 1, version=2) == "missing"
 
     def test_a_budget_that_is_used_up_refuses_what_is_free_too(self) -> None:
@@ -197,12 +215,12 @@ class TestBudgets:
 @pytest.mark.usefixtures("published")
 class TestVersions:
     def test_a_late_write_cannot_bring_a_revoked_key_back(self) -> None:
-        publish.put(valkey(), key_record(3, revoked=True))
-        publish.put(valkey(), key_record(2))
+        load_into_era(key_record(3, revoked=True))
+        load_into_era(key_record(2))
         assert decide("a", 1, version=2) == "revoked"
 
     def test_an_old_record_in_a_gateway_is_told_so_and_given_the_new_one(self) -> None:
-        publish.put(valkey(), key_record(2))
+        load_into_era(key_record(2))
         assert decide("a", 1, version=1) == "stale"
         assert decide("a", 1, version=2) == "allowed"
 
@@ -256,11 +274,11 @@ class TestOutbox:
             organization, name="k", scopes=["chat"], allowed_models=[], expires_at=None, actor=None, now=NOW
         )
         valkey().flushdb()
-        assert rebuild.rebuild_if_restarted()
+        assert recovery.recover_if_lost(clock)
         keys = names.decision_keys(organization.public_id, key.public_id)
         assert valkey().hget(keys[0], "balance") == str(DOLLAR).encode()
         assert valkey().hget(keys[1], "revoked") == b"0"
-        assert not rebuild.rebuild_if_restarted()
+        assert not recovery.recover_if_lost(clock)
 
     def test_holds_that_are_posted_go_when_an_older_state_came_back(self, organization: Organization) -> None:
         make_model()
@@ -271,8 +289,8 @@ class TestOutbox:
         keys = names.decision_keys(organization.public_id, key.public_id)
         valkey().hset(keys[2], mapping={line["id"]: f"settled:5:{key.public_id}", running: f"open:7:{key.public_id}"})
         valkey().hset(keys[0], "held", 12)
-        valkey().delete(rebuild.MARK)
-        rebuild.rebuild_if_restarted()
+        valkey().hset(names.ERA, "run", "another")
+        recovery.recover_if_lost(clock)
         assert list(valkey().hgetall(keys[2])) == [running.encode()]
         assert int(valkey().hget(keys[0], "held") or 0) == 7
 

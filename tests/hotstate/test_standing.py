@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from hotstate import publish, scripts
+from hotstate import scripts
 from hotstate.client import valkey
 from hotstate.names import decision_keys
 from hotstate.records import BalanceRecord, Budgets, KeyRecord, Limits, OrganizationRecord, Spent, Windows
 from hotstate.standing import Rate, standing
+from tests.cast import ERA, load_into_era
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ORG, KEY = "org_a", "key_a"
@@ -30,15 +31,15 @@ def _published(empty_valkey: Any) -> None:
         limits=LIMITS,
         budgets=Budgets(day=100, total=100),
     )
-    publish.put(valkey(), OrganizationRecord(org=ORG, version=1, suspended=False, overdraft_nanos=0, limits=LIMITS))
-    publish.put(valkey(), record)
+    load_into_era(OrganizationRecord(org=ORG, version=1, suspended=False, overdraft_nanos=0, limits=LIMITS))
+    load_into_era(record)
     spent = Spent(key=KEY, windows=Windows.at(NOW), day=3, week=4, month=5, total=6)
-    publish.put(valkey(), BalanceRecord(org=ORG, version=1, nanos=1000, spent=(spent,)))
+    load_into_era(BalanceRecord(org=ORG, version=1, nanos=1000, spent=(spent,)))
 
 
 def ask(request_id: str, at: datetime, *, hold: int | None = None, tokens: int = 0) -> list[Any]:
     asked = [int(at.timestamp() * 1000), request_id, 1, "", hold or 0, 60_000, KEY, tokens]
-    arguments = [*asked, *Windows.at(at), "free" if hold is None else "take", ""]
+    arguments = [*asked, *Windows.at(at), "free" if hold is None else "take", "", ERA]
     answer: list[Any] = valkey().eval(scripts.DECIDE, 5, *decision_keys(ORG, KEY), *arguments)
     return answer
 

@@ -7,6 +7,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from functools import cache
 from urllib.parse import unquote, urlsplit
 
 import redis.asyncio
@@ -23,7 +24,7 @@ from gateway.journal import Journal
 from gateway.keyring import Identity, Keyring
 from gateway.request_ids import new_request_id
 from gateway.verdicts import Verdict
-from hotstate import names, rebuild, scripts
+from hotstate import eras, names, recovery, scripts
 from hotstate.client import valkey
 from hotstate.fast import HotState
 from hotstate.records import Windows
@@ -41,7 +42,7 @@ def run(*, quick: bool) -> Report:
     empty_database()
     valkey().flushdb()
     population = populate(organizations=1_000, keys=10_000, models=5)
-    rebuild.rebuild_if_restarted()
+    recovery.recover_if_lost(timezone.now)
     latencies: list[float] = []
     series = in_turn(
         runs,
@@ -84,6 +85,7 @@ async def _measure(work: Work, count: int) -> float:
 
 async def _keymeter(population: Population, count: int, latencies: list[float]) -> float:
     hotstate = HotState(settings.VALKEY_URL)
+    await hotstate.join()
     decider = Decider(hotstate, Keyring(hotstate), Journal(hotstate), lease_seconds=LEASE_MS // 1000)
     chosen = random.Random(1).choices(range(len(population.secrets)), k=count)
 
@@ -107,13 +109,19 @@ async def _keymeter(population: Population, count: int, latencies: list[float]) 
         await hotstate.close()
 
 
+@cache
+def _era() -> str:
+    era = eras.read(valkey())
+    return era.id if era else ""
+
+
 def _arguments(population: Population, number: int) -> tuple[list[str], list[str]]:
     index = number % len(population.keys)
     keys = names.decision_keys(population.owners[index], population.keys[index])
     now_ms = str(int(time.time() * 1000))
     windows = Windows.at(timezone.now())
     head = [now_ms, str(uuid_utils.uuid7()), "1", "", str(HOLD), str(LEASE_MS), population.keys[index], "0"]
-    return keys, [*head, *windows, "take", ""]
+    return keys, [*head, *windows, "take", "", _era()]
 
 
 async def _redis_py(population: Population, count: int) -> float:

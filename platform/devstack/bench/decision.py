@@ -21,7 +21,7 @@ from devstack.bench.population import Population, empty_database, populate
 from devstack.bench.report import Report, in_turn, percentile
 from gateway.credentials import create_credential
 from gateway.request_ids import new_request_id
-from hotstate import names, publish, rebuild, scripts
+from hotstate import eras, names, publish, recovery, scripts
 from hotstate.client import valkey
 from hotstate.publish import clamp
 from hotstate.records import BalanceRecord, Windows
@@ -85,7 +85,7 @@ def _prepare(keys: int, organizations: int) -> tuple[Population, str]:
     # One key in fifty may not do what is asked.
     refused = [key for place, key in enumerate(population.keys) if place % 50 == 0]
     ApiKey.objects.filter(public_id__in=refused).update(scopes=["embeddings"])
-    rebuild.rebuild_if_restarted()
+    recovery.recover_if_lost(timezone.now)
     return population, create_credential("bench", sources=["gw-*"], now=timezone.now())[1]
 
 
@@ -170,6 +170,8 @@ def _lua(population: Population, count: int) -> float:
     sha = client.script_load(scripts.DECIDE)
     start = time.perf_counter()
     windows, now_ms = Windows.at(timezone.now()), int(time.time() * 1000)
+    found = eras.read(client)
+    era = found.id if found else ""
     for first in range(0, count, 100):
         pipeline = client.pipeline(transaction=False)
         posted: dict[str, list[str]] = defaultdict(list)
@@ -177,7 +179,7 @@ def _lua(population: Population, count: int) -> float:
             place = number * 7919 % len(population.keys)
             org, key, request_id = population.owners[place], population.keys[place], str(new_request_id())
             asked = (now_ms, request_id, 1, "", clamp(settings.FORWARD_AUTH_HOLD_NANOS), 120_000, key, 0)
-            pipeline.evalsha(sha, 5, *names.decision_keys(org, key), *asked, *windows, "take", "")
+            pipeline.evalsha(sha, 5, *names.decision_keys(org, key), *asked, *windows, "take", "", era)
             posted[org].append(request_id)
         for org, ids in posted.items():
             publish.put(pipeline, BalanceRecord(org=org, version=0, nanos=0, posted=tuple(ids)))

@@ -7,6 +7,7 @@
 --       9 10 11 ids of the current day, ISO week and month
 --       12 'take'; 'free': costs nothing, so neither money nor limits hold it back; 'dry': judge all, take nothing
 --       13 '1': tell what was seen, though the answer be 'allowed'
+--       14 era: what isn't known to be of this one counts as missing
 -- Gives {verdict, detail, milliseconds to wait, limits, seen}.
 -- `limits`: per limit its name, the limit, what is left, milliseconds until all is back.
 -- `seen`, of refusals and where asked for: the organization's fields, the key's, the counters'; name, value, …
@@ -27,9 +28,10 @@ local function seen()
 end
 local function refused(verdict, detail) return {verdict, detail or '', 0, {}, seen()} end
 
-local organization = redis.call('HMGET', KEYS[1], 'version', 'suspended', 'balance')
-local key = redis.call('HMGET', KEYS[2], 'version', 'revoked', 'expires', 'record', 'spent_version')
-if not organization[1] or not organization[3] or not key[1] then return {'missing'} end
+local organization = redis.call('HMGET', KEYS[1], 'era', 'suspended', 'balance_era')
+local key = redis.call('HMGET', KEYS[2], 'version', 'revoked', 'expires', 'record', 'spent_version', 'era')
+local era = ARGV[14]
+if organization[1] ~= era or organization[3] ~= era or key[6] ~= era then return {'missing'} end
 if key[2] == '1' then return refused('revoked') end
 if key[1] ~= ARGV[3] then return {'stale', key[4]} end
 if key[3] ~= '' and tonumber(key[3]) <= now then return refused('expired') end

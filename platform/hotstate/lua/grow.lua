@@ -1,5 +1,8 @@
 -- An open hold gets larger while its answer streams, if balance and budgets allow.
--- ARGV  1 request id, 2 nano-dollars more, 3 4 5 ids of the current day, ISO week and month
+-- ARGV  1 request id, 2 nano-dollars more, 3 4 5 ids of the current day, ISO week and month, 6 era
+-- Gives -1 where the organization isn't known to be of this era: it has to be loaded first.
+local known = redis.call('HMGET', KEYS[1], 'era', 'balance_era')
+if known[1] ~= ARGV[6] or known[2] ~= ARGV[6] or redis.call('HGET', KEYS[2], 'era') ~= ARGV[6] then return -1 end
 local hold = redis.call('HGET', KEYS[3], ARGV[1])
 if not hold then return 0 end
 local state, amount, key = parse(hold)
