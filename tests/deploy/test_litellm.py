@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,24 @@ import openai
 import pytest
 
 from gateway.errors import refusal
+from gateway.models import GatewayCredential
 from gateway.verdicts import Verdict
 from tests.deploy.conftest import GATEWAY_CREDENTIAL, GATEWAYS, Edge, Upstream, started
 from tests.gateway.conftest import CREDENTIAL, RunningGateway, free_port
 from tests.gateway.test_faces import refused
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.extended]
+pytestmark = pytest.mark.extended
 
 
 @pytest.fixture(scope="module")
-def litellm(keymeter_port: int, model_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    folder, port = tmp_path_factory.mktemp("litellm"), free_port()
+def litellm(gateway_port: int, model_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    with running(tmp_path_factory, gateway_port, model_server) as edge:
+        yield edge
+
+
+@contextmanager
+def running(folders: pytest.TempPathFactory, keymeter_port: int, model_server: str) -> Iterator[Edge]:
+    folder, port = folders.mktemp("litellm"), free_port()
     python = Path(os.environ["KEYMETER_LITELLM"])
     configuration = str(GATEWAYS / "litellm" / "config.yaml")
     options = ["--config", configuration, "--host", "127.0.0.1", "--port", str(port)]
@@ -121,13 +129,18 @@ def test_without_money_nobody_tries_again(litellm: Edge, keymeter: RunningGatewa
     assert raised.value.response.headers["x-should-retry"] == "false"
 
 
-def test_keymeter_that_is_down_is_503(litellm: Edge, upstream: Upstream) -> None:
-    answer = litellm.chat("km-sk-whatever")
+def test_keymeter_that_is_down_is_503(
+    model_server: str, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with running(tmp_path_factory, free_port(), model_server) as alone:
+        answer = alone.chat("km-sk-whatever")
     assert (answer.status, answer.json["error"]["code"]) == (503, "service_unavailable")
     assert upstream.requests() == []
 
 
 def test_a_gateway_that_keymeter_does_not_know_is_503_and_blames_no_key(litellm: Edge, gateway: RunningGateway) -> None:
+    GatewayCredential.objects.filter(name="edge").delete()
+    gateway.application.gateway.known_gateways._cache.clear()
     answer = litellm.chat(gateway.secret)
     assert (answer.status, answer.json["error"]["code"]) == (503, "service_unavailable")
 
