@@ -36,6 +36,7 @@ ERRORS = (
     (405, "method_not_allowed", "The address exists, but doesn't answer to this method."),
     (408, "request_timeout", "The body didn't arrive in time. Try again."),
     (413, "request_too_large", "The body is larger than allowed. Send less at once."),
+    (431, "headers_too_large", "The URL and the headers are larger than allowed. Send less in them."),
     (403, "address_not_allowed", "The key may only be used from certain networks, and the request came from another."),
     (429, "key_budget_exhausted", "The key's own budget doesn't cover what the request may cost. Raise it, or wait."),
     (429, "rate_limit_exceeded", "Too many requests or tokens. Wait as long as Retry-After says."),
