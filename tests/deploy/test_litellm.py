@@ -129,10 +129,10 @@ def test_without_money_nobody_tries_again(litellm: Edge, keymeter: RunningGatewa
     assert raised.value.response.headers["x-should-retry"] == "false"
 
 
-def test_keymeter_that_is_down_is_503(
-    model_server: str, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_keymeter_that_is_down_is_503(model_server: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     with running(tmp_path_factory, free_port(), model_server) as alone:
+        # LiteLLM looks at the list of models when it starts.
+        upstream = Upstream(model_server)
         answer = alone.chat("km-sk-whatever")
     assert (answer.status, answer.json["error"]["code"]) == (503, "service_unavailable")
     assert upstream.requests() == []
