@@ -2,12 +2,19 @@
 
 from gateway.incoming import Incoming, Receive, Scope, Send
 
+# As large as the gateway's own.
 HEADERS = [
     (b"content-type", b"text/plain"),
-    (b"content-length", b"0"),
     (b"x-request-id", b"01a1fbf2-dbe8-7468-8a90-0ca20661f9e2"),
+    (b"content-length", b"0"),
     (b"x-key-id", b"key_00000000000000000000"),
     (b"x-org-id", b"org_00000000000000000000"),
+    (b"x-plan", b""),
+    (b"x-scopes", b"chat,embeddings,models"),
+    (b"x-models", b""),
+    (b"x-model-checked", b"true"),
+    (b"x-hold", b"10000000"),
+    (b"x-route", b"1"),
 ]
 
 

@@ -1,27 +1,111 @@
-"""Load over HTTP/1.1: many connections with one request each in flight, as gateways have them."""
+"""Load over HTTP/1.1: many connections with one request each in flight, as gateways have them.
+
+`Saturating` is wrk, which leaves the core that it shares to Valkey; `fire` is paced, and tells latencies.
+"""
 
 import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
+import hiredis
 import uvloop
+
+from devstack import debian
+from devstack.bench.servers import OTHER_CORE
+from devstack.problems import StackError
 
 
 @dataclass
 class Outcome:
-    """How it went. Latencies are milliseconds; of paced load from when the request was due."""
+    """How it went. Latencies are milliseconds; from when the request was due."""
 
-    seconds: float = 0.0
     statuses: dict[int, int] = field(default_factory=dict)
     latencies: list[float] = field(default_factory=list)
 
-    @property
-    def rate(self) -> float:
-        return sum(self.statuses.values()) / self.seconds
+
+WRK = """
+local place, requests = 0, {{}}
+for line in io.lines("{requests}") do requests[#requests + 1] = line:gsub("\\t", "\\r\\n") end
+request = function() place = place % #requests + 1 return requests[place] end
+done = function(summary) io.write(string.format("REQUESTS %d %d %d\\n", summary.requests, summary.duration,
+    summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout)) end
+"""
 
 
-Answered = Callable[[int, bytes], None]
+class Saturating:
+    """As many requests as a server answers, over and over the same."""
+
+    def __init__(self, requests: Sequence[bytes]) -> None:
+        self._wrk = _wrk()
+        self._folder = tempfile.TemporaryDirectory()
+        self._script = Path(self._folder.name) / "load.lua"
+        lines = Path(self._folder.name) / "requests"
+        # One request a line: no request has a tab.
+        lines.write_bytes(b"".join(request.replace(b"\r\n", b"\t") + b"\n" for request in requests))
+        self._script.write_text(WRK.format(requests=lines))
+
+    def __enter__(self) -> "Saturating":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    def rate(self, port: int, *, seconds: int, connections: int) -> float:
+        """Answers per second. Raises RuntimeError where any is missing."""
+        command = [self._wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(self._script)]
+        told = subprocess.run(
+            [*command, f"http://127.0.0.1:{port}"],
+            capture_output=True,
+            text=True,
+            check=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, {OTHER_CORE}),
+        ).stdout
+        answers, microseconds, failed = (int(word) for word in told.split("REQUESTS ")[1].split()[:3])
+        if failed:
+            raise RuntimeError(f"{failed} requests had no answer")
+        return answers * 1_000_000 / microseconds
+
+
+def _wrk() -> str:
+    """Raises StackError where there is none."""
+    if not shutil.which("wrk"):
+        debian.install("wrk")
+    if found := shutil.which("wrk"):
+        return found
+    raise StackError("There is no wrk, which makes the load. As root: apt-get install wrk")
+
+
+def exchange(url: str, batches: Sequence[bytes], *, replies: int) -> float:
+    """Send packed commands to Valkey, batch by batch; give the seconds until all replies were there."""
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 6379)) as connection:
+        hello = [("AUTH", unquote(parts.password))] if parts.password else []
+        for words in [*hello, ("SELECT", parts.path.strip("/") or "0")]:
+            connection.sendall(hiredis.pack_command(words))  # type: ignore[arg-type]
+            _read(connection, 1)
+        start = time.perf_counter()
+        for batch in batches:
+            connection.sendall(batch)
+            _read(connection, replies)
+        return time.perf_counter() - start
+
+
+def _read(connection: socket.socket, count: int) -> None:
+    reader = hiredis.Reader()
+    while count:
+        reader.feed(connection.recv(1_000_000))
+        while (reply := reader.gets()) is not False:
+            if isinstance(reply, hiredis.ReplyError):
+                raise reply
+            count -= 1
 
 
 def fire(
@@ -29,82 +113,59 @@ def fire(
     requests: Sequence[bytes],
     *,
     connections: int,
-    answered: Answered | None = None,
-    rate: float | None = None,
+    rate: float,
 ) -> Outcome:
-    """Send each request once, as fast as the connections allow, or so many a second.
-
-    `answered` gets each request's place and the whole answer's head.
-    """
-    return uvloop.run(_fire(port, requests, connections, answered, rate))
+    """Send each request once, so many a second."""
+    return uvloop.run(_fire(port, requests, connections, rate))
 
 
-async def _fire(
-    port: int, requests: Sequence[bytes], connections: int, answered: Answered | None, rate: float | None
-) -> Outcome:
+async def _fire(port: int, requests: Sequence[bytes], connections: int, rate: float) -> Outcome:
     loop = asyncio.get_running_loop()
-    run = _Run(requests, answered, rate, loop.create_future())
+    run = _Run(requests, rate, loop.create_future())
     for _ in range(connections):
         await loop.create_connection(lambda: _Connection(run), "127.0.0.1", port)
     run.begin()
     await run.done
-    run.outcome.seconds = time.perf_counter() - run.start
     return run.outcome
 
 
 class _Run:
-    def __init__(
-        self, requests: Sequence[bytes], answered: Answered | None, rate: float | None, done: "asyncio.Future[None]"
-    ) -> None:
-        self.requests, self.answered, self.rate, self.done = requests, answered, rate, done
+    def __init__(self, requests: Sequence[bytes], rate: float, done: "asyncio.Future[None]") -> None:
+        self.requests, self.done = requests, done
         self.outcome = Outcome()
         self.idle: list[_Connection] = []
-        self.next = 0
-        self.left = len(requests)
-        self.start = 0.0
+        self._rate = rate
+        self._next = 0
+        self._start = 0.0
         self._loop = asyncio.get_running_loop()
 
     def begin(self) -> None:
-        self.start = time.perf_counter()
-        if self.rate:
-            self._pace()
-        else:
-            for connection in self.idle:
-                self.give(connection)
+        self._start = time.perf_counter()
+        self._pace()
 
-    def give(self, connection: "_Connection") -> None:
-        """The next request, where one is due; else the connection waits."""
-        if self.next < len(self.requests) and (not self.rate or self._due() <= time.perf_counter()):
-            connection.send(self.next, self._due() if self.rate else time.perf_counter())
-            self.next += 1
-        elif self.rate:
-            self.idle.append(connection)
-
-    def _due(self) -> float:
-        return self.start + self.next / (self.rate or 1)
-
-    def _pace(self) -> None:
-        while self.idle and self.next < len(self.requests) and self._due() <= time.perf_counter():
-            self.give(self.idle.pop())
-        if self.next < len(self.requests):
-            self._loop.call_later(0.0005, self._pace)
-
-    def ended(self, connection: "_Connection", place: int, status: int, head: bytes, due: float) -> None:
+    def ended(self, connection: "_Connection", status: int, due: float) -> None:
         self.outcome.statuses[status] = self.outcome.statuses.get(status, 0) + 1
         self.outcome.latencies.append((time.perf_counter() - due) * 1000)
-        if self.answered:
-            self.answered(place, head)
-        self.left -= 1
-        if not self.left and not self.done.done():
+        self.idle.append(connection)
+        if len(self.outcome.latencies) == len(self.requests) and not self.done.done():
             self.done.set_result(None)
-        self.give(connection)
+
+    def _pace(self) -> None:
+        while self.idle and self._next < len(self.requests) and self._due() <= time.perf_counter():
+            self.idle.pop().send(self._next, self._due())
+            self._next += 1
+        if self._next < len(self.requests):
+            self._loop.call_later(0.0005, self._pace)
+
+    def _due(self) -> float:
+        return self._start + self._next / self._rate
 
 
 class _Connection(asyncio.Protocol):
     def __init__(self, run: _Run) -> None:
         self._run = run
         self._received = b""
-        self._place, self._due = 0, 0.0
+        self._due = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -115,7 +176,7 @@ class _Connection(asyncio.Protocol):
             self._run.done.set_exception(error or ConnectionError("the server closed a connection"))
 
     def send(self, place: int, due: float) -> None:
-        self._place, self._due = place, due
+        self._due = due
         self._transport.write(self._run.requests[place])  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
@@ -130,4 +191,4 @@ class _Connection(asyncio.Protocol):
         if len(self._received) < end + 4 + length:
             return
         head, self._received = self._received[:end], b""
-        self._run.ended(self, self._place, int(head[9:12]), head, self._due)
+        self._run.ended(self, int(head[9:12]), self._due)

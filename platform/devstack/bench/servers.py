@@ -15,6 +15,7 @@ from hotstate.client import valkey
 
 SERVER_CORE, OTHER_CORE = 0, 1
 UVICORN = ["uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-proxy-headers"]
+UVICORN += ["--timeout-keep-alive", "75"]
 GRANIAN = ["granian", "--interface", "wsgi", "--workers", "1", "--log-level", "error"]
 READY_SECONDS = 30
 

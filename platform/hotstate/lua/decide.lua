@@ -28,12 +28,12 @@ local function seen()
 end
 local function refused(verdict, detail) return {verdict, detail or '', 0, {}, seen()} end
 
-local organization = redis.call('HMGET', KEYS[1], 'era', 'suspended', 'balance_era')
-local key = redis.call('HMGET', KEYS[2], 'version', 'revoked', 'expires', 'record', 'spent_version', 'era')
+local organization = redis.call('HMGET', KEYS[1], 'era', 'suspended', 'balance_era', unpack(rates))
+local key = redis.call('HMGET', KEYS[2], 'version', 'revoked', 'expires', 'spent_version', 'era', unpack(rates))
 local era = ARGV[14]
-if organization[1] ~= era or organization[3] ~= era or key[6] ~= era then return {'missing'} end
+if organization[1] ~= era or organization[3] ~= era or key[5] ~= era then return {'missing'} end
 if key[2] == '1' then return refused('revoked') end
-if key[1] ~= ARGV[3] then return {'stale', key[4]} end
+if key[1] ~= ARGV[3] then return {'stale', redis.call('HGET', KEYS[2], 'record')} end
 if key[3] ~= '' and tonumber(key[3]) <= now then return refused('expired') end
 -- A secret that rotation has ended is found by the caller.
 if ARGV[4] == 'expired' then return refused('expired') end
@@ -44,7 +44,7 @@ if ARGV[4] ~= '' then return refused(ARGV[4]) end
 local free = ARGV[12] == 'free' or ARGV[12] == 'take' and redis.call('HEXISTS', KEYS[3], id) == 1
 if not free then
     -- A budget can't be judged before the spending was published once.
-    if not key[5] and has_budget() then return {'missing'} end
+    if not key[4] and budgets() then return {'missing'} end
     local budget = exceeded_budget(key_id, amount, {ARGV[9], ARGV[10], ARGV[11]})
     if budget then return refused('budget_exhausted', budget) end
     if amount > 0 and amount > spendable() then return refused('insufficient_balance') end
@@ -53,16 +53,18 @@ end
 -- Rates by GCRA: a counter is the moment at which all that was taken will have been paid back.
 local limits = {}
 local most_open = {}
-for _, of in ipairs({{'key', KEYS[2], key_id .. ':'}, {'organization', KEYS[1], ''}}) do
-    local who, prefix, found = of[1], of[3], redis.call('HMGET', of[2], unpack(rates))
+for _, of in ipairs({{'key', key_id .. ':', key, 5}, {'organization', '', organization, 3}}) do
+    local who, prefix, found, before = unpack(of)
     for i, window in ipairs({MINUTE, MINUTE, DAY}) do
-        if found[i] and found[i] ~= '' then
+        local most = found[before + i]
+        if most and most ~= '' then
             local cost = i == 2 and tonumber(ARGV[8]) or 1
-            limits[#limits + 1] = {name = who .. '.' .. rates[i], most = tonumber(found[i]), cost = free and 0 or cost,
-                field = prefix .. rates[i], corrected = i == 2, window = window, each = window / tonumber(found[i])}
+            limits[#limits + 1] = {name = who .. '.' .. rates[i], most = tonumber(most), cost = free and 0 or cost,
+                field = prefix .. rates[i], corrected = i == 2, window = window, each = window / tonumber(most)}
         end
     end
-    if found[4] and found[4] ~= '' then most_open[#most_open + 1] = {who, prefix .. 'open', tonumber(found[4])} end
+    local most = found[before + 4]
+    if most and most ~= '' then most_open[#most_open + 1] = {who, prefix .. 'open', tonumber(most)} end
 end
 local bound, wait = '', 0
 for _, limit in ipairs(limits) do

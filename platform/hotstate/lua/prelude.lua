@@ -36,18 +36,20 @@ local function spendable()
     return math.min(tonumber(found[1]) + tonumber(found[2]), 9e15) - tonumber(found[3] or '0')
 end
 
-local function has_budget()
-    for _, limit in ipairs(redis.call('HMGET', KEYS[2], 'budget_day', 'budget_week', 'budget_month', 'budget_total')) do
-        if limit and limit ~= '' then return true end
-    end
-    return false
-end
-
 local BUDGETS = {'day', 'week', 'month', 'total'}
+
+-- The key's budgets, where it has any.
+local function budgets()
+    local limits = redis.call('HMGET', KEYS[2], 'budget_day', 'budget_week', 'budget_month', 'budget_total')
+    for i = 1, 4 do
+        if limits[i] and limits[i] ~= '' then return limits end
+    end
+end
 
 -- The budget that so much more would exceed, or nil. `windows` are the ids of the current day, week and month.
 local function exceeded_budget(key, amount, windows)
-    local limits = redis.call('HMGET', KEYS[2], 'budget_day', 'budget_week', 'budget_month', 'budget_total')
+    local limits = budgets()
+    if not limits then return end
     local spent = redis.call('HMGET', KEYS[2], 'spent_day', 'spent_week', 'spent_month', 'spent_total')
     local of = redis.call('HMGET', KEYS[2], 'day', 'week', 'month')
     local key_held = tonumber(redis.call('HGET', KEYS[5], key .. ':held') or '0')
