@@ -7,9 +7,11 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -39,8 +41,7 @@ def run(*, quick: bool) -> Report:
     empty_database()
     population = populate(organizations=1_000, keys=10_000, models=5)
     notes: dict[str, object] = {"lines": lines, "segment_lines": SEGMENT_LINES, "workers": WORKERS}
-    worker = _start_worker()
-    try:
+    with _worker():
         _ingest(population, lines=1_000, share=0.0)
         series = in_turn(
             runs,
@@ -50,9 +51,6 @@ def run(*, quick: bool) -> Report:
                 "copy": lambda: _copy(population, lines=lines),
             },
         )
-    finally:
-        worker.terminate()
-        worker.wait(30)
     concentrated = series.pop("concentrated")
     notes["concentrated_rate"] = round(concentrated.median, 1)
     notes["concentrated"] = "80% of the events in one organization"
@@ -60,10 +58,22 @@ def run(*, quick: bool) -> Report:
     return Report("ingest", series.pop("ingest"), series, notes=notes)
 
 
-def _start_worker() -> "subprocess.Popen[bytes]":
+@contextmanager
+def _worker() -> Iterator[None]:
+    """A worker while it lasts; what it logged is told where something went wrong."""
     command = [sys.executable, "-m", "celery", "-A", "config", "worker", "-c", str(WORKERS), "--loglevel", "ERROR"]
     # The database's real name is in the settings of this process; the worker reads its own from the environment.
-    return subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL)
+    with tempfile.TemporaryFile() as log:
+        worker = subprocess.Popen(command, env=os.environ, stdout=log, stderr=log)
+        try:
+            yield
+        except Exception:
+            log.seek(0)
+            sys.stderr.write(log.read().decode(errors="replace")[-10_000:])
+            raise
+        finally:
+            worker.terminate()
+            worker.wait(30)
 
 
 def _lines(population: Population, count: int, share: float) -> list[bytes]:
