@@ -21,7 +21,7 @@ from django.utils import timezone
 from accounts.models import ApiKey
 from devstack.bench import load, servers
 from devstack.bench.population import START_NANOS, Population, empty_database, populate
-from devstack.bench.report import Report, in_turn, percentile
+from devstack.bench.report import Report, Series, in_turn, percentile
 from gateway.credentials import create_credential
 from gateway.request_ids import new_request_id
 from hotstate import eras, names, publish, recovery, scripts
@@ -37,8 +37,9 @@ CONSTANT = [*servers.UVICORN, "devstack.bench.constant:application"]
 USUAL = [*servers.GRANIAN, "devstack.bench.usual:application"]
 
 
-def run(*, quick: bool) -> Report:
-    """Measure; the database and Valkey are the bench's own."""
+def run(*, quick: bool, extended: bool = False) -> Report:
+    """Measure; the database and Valkey are the bench's own. `extended`: also with a thousand keys, and a million."""
+    by_keys = {keys: _alone(keys) for keys in (1_000, KEYS, 1_000_000)} if extended else {}
     seconds, runs = (2, 3) if quick else (8, 5)
     population, credential = _prepare(KEYS, ORGANIZATIONS)
     requests = questions(population, credential, 40_000)
@@ -82,6 +83,7 @@ def run(*, quick: bool) -> Report:
             "keys": KEYS,
             "organizations": ORGANIZATIONS,
             "cached_keys": CACHED,
+            "by_keys": by_keys,
             "statuses": half.statuses,
             "holds_left": _holds(population),
             "connections": CONNECTIONS,
@@ -89,6 +91,20 @@ def run(*, quick: bool) -> Report:
             "each": "one hold per allowed request, taken away by posting within the run",
         },
     )
+
+
+def _alone(keys: int) -> dict[str, float]:
+    """The rate with so many keys, and the spread."""
+    population, credential = _prepare(keys, keys // 10)
+    servers.pin_valkey()
+    with (
+        servers.serving(GATEWAY, settings={"KEY_CACHE_SIZE": str(CACHED * keys // KEYS)}) as gateway,
+        load.Saturating(questions(population, credential, 40_000)) as saturating,
+        posting(population),
+    ):
+        saturating.rate(gateway, seconds=8, connections=CONNECTIONS)
+        found = Series([saturating.rate(gateway, seconds=8, connections=CONNECTIONS) for _ in range(5)])
+    return {"rate": round(found.median, 1), "spread": round(found.spread, 3)}
 
 
 def _prepare(keys: int, organizations: int) -> tuple[Population, str]:

@@ -14,6 +14,7 @@ from catalog.models import Model, Route, Upstream
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 START_NANOS = 10**15
+BATCH = 20_000
 PRICES = {"input_tokens": (3 * 10**9, 10**6), "output_tokens": (15 * 10**9, 10**6)}
 
 
@@ -45,14 +46,22 @@ def populate(*, organizations: int, keys: int, models: int) -> Population:
     orgs = Organization.objects.bulk_create(
         Organization(name=f"Organization {number}", created_at=now) for number in range(organizations)
     )
+    population = Population([organization.public_id for organization in orgs], [], [], [], _models(models))
+    for first in range(0, keys, BATCH):
+        _add_keys(population, orgs, range(first, min(keys, first + BATCH)), now)
+    _give_credit(orgs, now)
+    return population
+
+
+def _add_keys(population: Population, orgs: list[Organization], numbers: range, now: datetime) -> None:
     found = ApiKey.objects.bulk_create(
         ApiKey(
-            organization=orgs[number % organizations],
+            organization=orgs[number % len(orgs)],
             name=f"Key {number}",
             scopes=["chat", "embeddings", "models"],
             created_at=now,
         )
-        for number in range(keys)
+        for number in numbers
     )
     made = [secrets.generate("km-sk") for _ in found]
     ApiKeySecret.objects.bulk_create(
@@ -66,14 +75,9 @@ def populate(*, organizations: int, keys: int, models: int) -> Population:
         )
         for key, secret in zip(found, made, strict=True)
     )
-    _give_credit(orgs, now)
-    return Population(
-        organizations=[organization.public_id for organization in orgs],
-        keys=[key.public_id for key in found],
-        secrets=[secret.text for secret in made],
-        owners=[key.organization.public_id for key in found],
-        models=_models(models),
-    )
+    population.keys.extend(key.public_id for key in found)
+    population.secrets.extend(secret.text for secret in made)
+    population.owners.extend(key.organization.public_id for key in found)
 
 
 def _give_credit(organizations: list[Organization], now: datetime) -> None:
