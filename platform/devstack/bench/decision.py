@@ -187,31 +187,19 @@ def _holds(population: Population) -> int:
 def _lua(population: Population, count: int) -> float:
     """The script alone: commands that are packed already, a hundred on their way at once."""
     windows, now_ms = Windows.at(timezone.now()), int(time.time() * 1000)
-<<<<<<< HEAD
-    found = eras.read(client)
+    found = eras.read(valkey())
     era = found.id if found else ""
-=======
     sha = valkey().script_load(scripts.DECIDE)
     batches = []
->>>>>>> e3da5fe (Load the gateway natively in the decision's bench, and read less in its script)
     for first in range(0, count, 100):
         packed = []
         for number in range(first, first + 100):
             place = number * 7919 % len(population.keys)
             org, key, request_id = population.owners[place], population.keys[place], str(new_request_id())
             asked = (now_ms, request_id, 1, "", clamp(settings.FORWARD_AUTH_HOLD_NANOS), 120_000, key, 0)
-<<<<<<< HEAD
-            pipeline.evalsha(sha, 5, *names.decision_keys(org, key), *asked, *windows, "take", "", era)
-            posted[org].append(request_id)
-        for org, ids in posted.items():
-            publish.put(pipeline, BalanceRecord(org=org, version=0, nanos=0, posted=tuple(ids)))
-        pipeline.execute()
-    return count / (time.perf_counter() - start)
-=======
-            words = ("EVALSHA", sha, 5, *names.decision_keys(org, key), *asked, *windows, "take", "")
+            words = ("EVALSHA", sha, 5, *names.decision_keys(org, key), *asked, *windows, "take", "", era)
             packed.append(hiredis.pack_command(words))  # type: ignore[arg-type]
         batches.append(b"".join(packed))
     rate = count / load.exchange(settings.VALKEY_URL, batches, replies=100)
     with posting(population):
         return rate
->>>>>>> e3da5fe (Load the gateway natively in the decision's bench, and read less in its script)
