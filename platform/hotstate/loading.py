@@ -7,6 +7,7 @@ is still there, with what this loading left in it, after the mark of the era was
 
 import secrets
 from collections.abc import Iterable
+from typing import Any
 
 import redis
 
@@ -17,17 +18,22 @@ from hotstate.records import OrganizationRecord
 def load(valkey: redis.Redis, records: Iterable[publish.Record], era: str) -> int:
     """Publish records that were read after the era began; return how many. Raises LostError where it is over."""
     pipeline, own = valkey.pipeline(transaction=False), secrets.token_hex(8)
+    results: list[Any] = []
     count, claims = 0, []
     for record in records:
         if isinstance(record, OrganizationRecord):
-            claims.append((len(pipeline), record.org))
+            claims.append((len(results) + len(pipeline), record.org))
         publish.put(pipeline, record, era=era, token=own)
         count += 1
-    results = pipeline.execute()
+        if len(pipeline) >= publish.AT_ONCE:
+            results += pipeline.execute()
+    results += pipeline.execute()
     eras.require(valkey, era)
     confirming = valkey.pipeline(transaction=False)
     for at, org in claims:
         if token := results[at]:
             confirming.eval(scripts.CONFIRM, 1, names.decision_keys(org)[0], era, token)
+        if len(confirming) >= publish.AT_ONCE:
+            confirming.execute()
     confirming.execute()
     return count

@@ -86,6 +86,8 @@ def _put_all(entries: list[OutboxEntry]) -> datetime:
         pipeline: Any = valkey.pipeline(transaction=False)
         for entry in entries:
             _put(pipeline, entry)
+            if len(pipeline) >= publish.AT_ONCE:
+                pipeline.execute()
         pipeline.execute_command("TIME")
         *_, (seconds, microseconds) = pipeline.execute()
     return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)

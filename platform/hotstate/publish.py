@@ -1,16 +1,20 @@
 """Records → Valkey. Versions only grow there, so the order of deliveries doesn't matter."""
 
+from functools import cache
 from typing import Any
 
 import msgspec
+from redis.commands.core import Script
 
 from hotstate import names, scripts
+from hotstate.client import valkey
 from hotstate.records import BalanceRecord, Budgets, KeyRecord, Limits, OrganizationRecord, Spent
 
 # Lua counts in doubles, exact up to 2^53: amounts are published within ±$9M.
 LARGEST_NANOS = 9_000_000 * 10**9
-# Lua's unpack() and one command's size are bounded: holds are taken away in portions.
-POSTED_PER_CALL = 5_000
+# Decisions wait while Valkey works through what came in one write: so many commands, holds in a command.
+AT_ONCE = 50
+POSTED_PER_CALL = 100
 
 Record = KeyRecord | OrganizationRecord | BalanceRecord
 
@@ -36,7 +40,7 @@ def put(pipeline: Any, record: Record, *, era: str = "", token: str = "") -> Non
             name, *_ = names.decision_keys(record.org)
             fields = ["suspended", int(record.suspended), "overdraft", clamp(record.overdraft_nanos)]
             fields += _fields(record.limits)
-            pipeline.eval(scripts.PUBLISH_RECORD, 1, name, record.version, era, token, *fields)
+            _run(scripts.PUBLISH_RECORD, pipeline, [name], record.version, era, token, *fields)
         case BalanceRecord():
             _put_balance(pipeline, record, era)
 
@@ -46,7 +50,7 @@ def _put_key(pipeline: Any, record: KeyRecord, era: str) -> None:
     expires = "" if record.expires_ms is None else record.expires_ms
     fields = ["revoked", int(record.revoked), "expires", expires, "record", msgspec.json.encode(record)]
     fields += [*_fields(record.limits), *_fields(record.budgets, prefix="budget_")]
-    pipeline.eval(scripts.PUBLISH_RECORD, 1, name, record.version, era, "", *fields)
+    _run(scripts.PUBLISH_RECORD, pipeline, [name], record.version, era, "", *fields)
     for digest in record.secrets:
         pipeline.set(names.digest_index(digest), f"{record.org} {record.key}")
 
@@ -58,7 +62,17 @@ def _put_balance(pipeline: Any, record: BalanceRecord, era: str) -> None:
     for start in range(0, max(1, len(record.posted)), POSTED_PER_CALL):
         posted = record.posted[start : start + POSTED_PER_CALL]
         values = [record.version, clamp(record.nanos), spending, era, *posted]
-        pipeline.eval(scripts.PUBLISH_BALANCE, len(keys), *keys, *values)
+        _run(scripts.PUBLISH_BALANCE, pipeline, keys, *values)
+
+
+def _run(text: str, pipeline: Any, keys: list[str], *arguments: Any) -> None:
+    """By its digest: its text goes to a server that hasn't got it, once."""
+    _script(text)(keys=keys, args=arguments, client=pipeline)
+
+
+@cache
+def _script(text: str) -> Script:
+    return valkey().register_script(text)
 
 
 def _spending(spent: Spent) -> list[str]:

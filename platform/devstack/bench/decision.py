@@ -163,20 +163,22 @@ def _post(organizations: list[str], ending: Event) -> None:
     version = time.time_ns() // 1000
     while True:
         last = ending.is_set()
-        names_of = [names.decision_keys(org)[2] for org in organizations]
-        reading = client.pipeline(transaction=False)
-        for name in names_of:
-            reading.hkeys(name)
-        writing = client.pipeline(transaction=False)
-        for org, held in zip(organizations, reading.execute(), strict=True):
-            if held:
-                version += 1
-                posted = tuple(request_id.decode() for request_id in held)
-                publish.put(writing, BalanceRecord(org=org, version=version, nanos=START_NANOS, posted=posted))
-        writing.execute()
+        for first in range(0, len(organizations), publish.AT_ONCE):
+            portion = organizations[first : first + publish.AT_ONCE]
+            reading = client.pipeline(transaction=False)
+            for org in portion:
+                reading.hkeys(names.decision_keys(org)[2])
+            writing = client.pipeline(transaction=False)
+            for org, held in zip(portion, reading.execute(), strict=True):
+                if held:
+                    version += 1
+                    posted = tuple(request_id.decode() for request_id in held)
+                    publish.put(writing, BalanceRecord(org=org, version=version, nanos=START_NANOS, posted=posted))
+            writing.execute()
         if last:
             return
-        time.sleep(0.5)
+        # As gateways close their segments.
+        time.sleep(settings.GATEWAY_SEGMENT_SECONDS)
 
 
 def _holds(population: Population) -> int:
