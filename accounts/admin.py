@@ -105,8 +105,8 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
-    list_display = ("at", "actor", "action", "target", "organization")
-    list_select_related = ("actor", "organization")
+    list_display = ("at", "actor", "actor_key", "action", "target", "organization")
+    list_select_related = ("actor", "actor_key", "organization")
     list_filter = ("staff",)
     search_fields = ("action", "target")
 

@@ -1,6 +1,7 @@
 """Creating, changing, rotating and revoking API keys."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,8 +11,10 @@ from django.db import IntegrityError, transaction
 
 from accounts import secrets
 from accounts.key_terms import NO_BUDGETS, NO_LIMITS, KeyTerms
-from accounts.models import ApiKey, ApiKeySecret, Organization, User, audit
+from accounts.models import ApiKey, ApiKeySecret, Organization, audit
+from accounts.models.audit import Actor
 from hotstate import outbox
+from hotstate.errors import Unreachable
 from hotstate.records import Budgets, Limits
 
 
@@ -30,7 +33,7 @@ def create_key(
     scopes: list[str],
     allowed_models: list[str],
     expires_at: datetime | None,
-    actor: User | None,
+    actor: Actor,
     now: datetime,
     operation_id: UUID | None = None,
     allowed_networks: Sequence[str] = (),
@@ -51,7 +54,7 @@ def create_key(
         limits=limits,
         budgets=budgets,
     )
-    made = {"created_by": actor, "created_at": now, "operation_id": operation_id}
+    made = {"created_by": audit.person(actor), "created_at": now, "operation_id": operation_id}
     with transaction.atomic():
         key = ApiKey(organization=organization, **terms.columns(), **made)
         _insert(key)
@@ -70,7 +73,7 @@ class NotChanged(Exception):
         self.key = key
 
 
-def change_key(key: ApiKey, terms: KeyTerms, *, seen_version: int, actor: User | None, now: datetime) -> bool:
+def change_key(key: ApiKey, terms: KeyTerms, *, seen_version: int, actor: Actor, now: datetime) -> bool:
     """Give the key these terms. Returns whether that changed anything, once Valkey has it; raises Unreachable as
     `revoke_key` does, and NotChanged where the key was revoked or its version is no longer the one seen.
     """
@@ -99,10 +102,11 @@ class NotRotated(Exception):
     """The key was revoked, or rotated since the caller looked."""
 
 
-def rotate_key(key: ApiKey, *, replacing: str, overlap: timedelta, actor: User | None, now: datetime) -> str:
+def rotate_key(key: ApiKey, *, replacing: str, overlap: timedelta, actor: Actor, now: datetime) -> str:
     """Give the key a new secret and return it; the one that it replaces (by public id) lapses after the overlap.
 
-    Without an overlap it has lapsed already, on a gateway whose clock is behind too.
+    Without an overlap it has lapsed already, on a gateway whose clock is behind too, and this returns once Valkey has
+    it; where that can't be reached, the new secret is returned all the same and the key isn't `in_force` yet.
     The key's id, usage, limits and budgets go on. Raises NotRotated where `replacing` isn't the current secret.
     """
     secret = secrets.generate(settings.KEY_PREFIX)
@@ -114,11 +118,16 @@ def rotate_key(key: ApiKey, *, replacing: str, overlap: timedelta, actor: User |
             raise NotRotated
         _add_secret(locked, secret, now)
         after = {"overlap_seconds": int(overlap.total_seconds())}
-        _publish(locked, [], "key.rotate", actor, now, before={"secret": replacing}, after=after)
+        entries = _publish(locked, [], "key.rotate", actor, now, before={"secret": replacing}, after=after)
+    if not overlap:
+        # Raised, it would take the new secret along, which nobody else knows.
+        with suppress(Unreachable):
+            outbox.require_delivered(entries)
+    key.refresh_from_db()
     return secret.text
 
 
-def end_overlap(key: ApiKey, *, secret: str, actor: User | None, now: datetime) -> bool:
+def end_overlap(key: ApiKey, *, secret: str, actor: Actor, now: datetime) -> bool:
     """Let a replaced secret (by public id) lapse now rather than later. Returns once Valkey has it; raises Unreachable
     as `revoke_key` does. False where it is no longer, or not yet, on its way out.
     """
@@ -135,7 +144,7 @@ def end_overlap(key: ApiKey, *, secret: str, actor: User | None, now: datetime) 
     return True
 
 
-def revoke_key(key: ApiKey, *, actor: User | None, now: datetime, reason: str = "") -> None:
+def revoke_key(key: ApiKey, *, actor: Actor, now: datetime, reason: str = "") -> None:
     """Revoke for good. Returns once Valkey has it: from then on every gateway refuses.
 
     Raises hotstate.errors.Unreachable where Valkey can't be reached; the revocation is stored, and gateways answer
@@ -144,7 +153,7 @@ def revoke_key(key: ApiKey, *, actor: User | None, now: datetime, reason: str = 
     with transaction.atomic():
         locked = _locked(key)
         if locked.revoked_at is None:
-            locked.revoked_at, locked.revoked_by = now, actor
+            locked.revoked_at, locked.revoked_by = now, audit.person(actor)
             columns, before = ["revoked_at", "revoked_by"], {"name": locked.name}
             entries = _publish(locked, columns, "key.revoke", actor, now, before=before, reason=reason)
         else:
@@ -158,7 +167,7 @@ def _locked(key: ApiKey) -> ApiKey:
     return ApiKey.objects.select_for_update(of=("self",), no_key=True).select_related("organization").get(pk=key.pk)
 
 
-def _publish(key: ApiKey, columns: list[str], action: str, actor: User | None, now: datetime, **told: Any) -> list[int]:
+def _publish(key: ApiKey, columns: list[str], action: str, actor: Actor, now: datetime, **told: Any) -> list[int]:
     """Save these columns of a locked key as its next version, which the audit trail and Valkey are told of."""
     key.version += 1
     key.save(update_fields=[*columns, "version"])

@@ -43,12 +43,14 @@ def rename(organization: Organization, name: str, *, actor: User, now: datetime)
 def suspend(organization: Organization, *, actor: User | None, reason: str, now: datetime) -> None:
     """Refuse all of its keys. Returns once Valkey has it; raises hotstate.errors.Unreachable as `revoke_key` does."""
     entries = _change(organization, "organization.suspend", {"suspended_at": now}, actor=actor, reason=reason, now=now)
-    outbox.require_delivered(entries)
+    _deliver(organization, entries)
 
 
 def reinstate(organization: Organization, *, actor: User | None, reason: str, now: datetime) -> None:
-    """Let its keys work again."""
-    _change(organization, "organization.reinstate", {"suspended_at": None}, actor=actor, reason=reason, now=now)
+    """Let its keys work again. Returns once Valkey has it, as `suspend` does."""
+    changes = {"suspended_at": None}
+    entries = _change(organization, "organization.reinstate", changes, actor=actor, reason=reason, now=now)
+    _deliver(organization, entries)
 
 
 def set_limits(
@@ -57,7 +59,7 @@ def set_limits(
     """How much at once, and how far below zero, in nano-dollars. Returns once Valkey has it, as `suspend` does."""
     changes = {**asdict(limits), "overdraft_nanos": overdraft_nanos}
     entries = _change(organization, "organization.limits", changes, actor=actor, reason=reason, now=now)
-    outbox.require_delivered(entries)
+    _deliver(organization, entries)
 
 
 def _change(
@@ -90,6 +92,11 @@ def _change(
         entries = outbox.add([locked.record()], now=now)
     organization.refresh_from_db()
     return entries
+
+
+def _deliver(organization: Organization, entries: list[int]) -> None:
+    outbox.require_delivered(entries)
+    organization.refresh_from_db()
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,12 @@ from typing import Any
 
 from django.db import models
 
+from accounts.models.api_key import ApiKey
 from accounts.models.organization import Organization
 from accounts.models.user import User
+
+# Who acts: a person, an API key with the scope for it, or nobody but the system.
+Actor = User | ApiKey | None
 
 
 class AuditEntry(models.Model):
@@ -12,6 +16,8 @@ class AuditEntry(models.Model):
 
     at = models.DateTimeField(db_index=True)
     actor = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    # Where an API key did it, over the management API.
+    actor_key = models.ForeignKey(ApiKey, null=True, on_delete=models.PROTECT, related_name="+")
     organization = models.ForeignKey(Organization, null=True, on_delete=models.PROTECT, related_name="+")
     action = models.CharField(max_length=60)
     target = models.CharField(max_length=120)
@@ -25,14 +31,14 @@ class AuditEntry(models.Model):
         indexes = [models.Index(fields=["organization", "-id"], name="audit_by_organization")]
 
     def __str__(self) -> str:
-        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor}: {self.action} {self.target}"
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor_key or self.actor}: {self.action} {self.target}"
 
 
 def record(
     action: str,
     target: str,
     *,
-    actor: User | None,
+    actor: Actor,
     now: datetime,
     organization: Organization | None = None,
     before: dict[str, Any] | None = None,
@@ -42,8 +48,9 @@ def record(
     """Append an entry to the audit trail, in the caller's transaction. Values must be JSON; never a secret."""
     return AuditEntry.objects.create(
         at=now,
-        actor=actor,
-        staff=bool(actor and actor.is_staff),
+        actor=person(actor),
+        actor_key=actor if isinstance(actor, ApiKey) else None,
+        staff=isinstance(actor, User) and actor.is_staff,
         organization=organization,
         action=action,
         target=target,
@@ -51,3 +58,8 @@ def record(
         after=after or {},
         reason=reason,
     )
+
+
+def person(actor: Actor) -> User | None:
+    """Who it was, where it was a person."""
+    return actor if isinstance(actor, User) else None

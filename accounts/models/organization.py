@@ -37,6 +37,9 @@ class Organization(Limited):
     suspended_at = models.DateTimeField(null=True, blank=True)
     # Grows with every change that the inference path must see; Valkey refuses an older one.
     version = models.BigIntegerField(default=1, editable=False)
+    # The newest version that Valkey is known to have, and by its clock when it had it.
+    published_version = models.BigIntegerField(default=0, editable=False)
+    published_at = models.DateTimeField(null=True, editable=False)
     members: "models.ManyToManyField[User, Membership]" = models.ManyToManyField(
         "accounts.User", through="accounts.Membership", related_name="organizations"
     )
@@ -57,6 +60,11 @@ class Organization(Limited):
 
     def get_absolute_url(self) -> str:
         return f"/o/{self.public_id}/"
+
+    @property
+    def in_force(self) -> bool:
+        """Whether every gateway decides by what is stored here."""
+        return self.published_version >= self.version
 
     def record(self) -> OrganizationRecord:
         """As the inference path sees it."""

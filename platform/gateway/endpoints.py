@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
-# What keys can be scoped to: one per endpoint family.
+from accounts.scopes import MANAGEMENT_SCOPES
+
+# What keys can be scoped to here: one per endpoint family. A new key has these unless somebody says otherwise.
 SCOPES = {
     "chat": "Chat and text completions",
     "embeddings": "Embeddings",
     "models": "List models",
 }
+ALL_SCOPES = {**SCOPES, **MANAGEMENT_SCOPES}
 
 
 @dataclass(frozen=True)

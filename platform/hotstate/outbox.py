@@ -25,7 +25,8 @@ KIND_OF = {KeyRecord: Kind.KEY, OrganizationRecord: Kind.ORGANIZATION, BalanceRe
 TYPE_OF = {kind: record_type for record_type, kind in KIND_OF.items()}
 BATCH = 500
 
-# Told which API keys' records Valkey took, and when by its clock, in the transaction that forgets the entries.
+# Told which API keys' and organizations' records Valkey took, and when by its clock, in the transaction that forgets
+# the entries.
 Confirmation = Callable[[list[publish.Record], datetime], None]
 confirmations: list[Confirmation] = []
 
@@ -73,9 +74,9 @@ def deliver(ids: list[int] | None = None) -> int:
             if not entries:
                 return delivered
             at = _put_all(entries)
-            keys = [_record(entry) for entry in entries if entry.kind == Kind.KEY]
+            told = [_record(entry) for entry in entries if entry.kind in (Kind.KEY, Kind.ORGANIZATION)]
             for confirm in confirmations:
-                confirm(keys, at)
+                confirm(told, at)
             OutboxEntry.objects.filter(pk__in=[entry.pk for entry in entries]).delete()
             delivered += len(entries)
 

@@ -37,6 +37,7 @@ of_staff = [
     path("organizations/<str:org>/limits/", organizations.limits, name="staff_limits"),
     path("organizations/<str:org>/suspend/", organizations.suspend, name="staff_suspend"),
     path("organizations/<str:org>/reinstate/", organizations.reinstate, name="staff_reinstate"),
+    path("organizations/<str:org>/in-force/", organizations.in_force, name="staff_in_force"),
     path("gateways/", gateways.gateway_list, name="staff_gateways"),
     path("gateways/new/", gateways.gateway_create, name="staff_gateway_create"),
     path("gateways/<int:gateway>/revoke/", gateways.gateway_revoke, name="staff_gateway_revoke"),

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,15 +16,16 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connection, transaction
 
-from accounts.keys import revoke_key
+from accounts.keys import revoke_key, rotate_key
 from accounts.models import ApiKey
-from accounts.organizations import suspend
+from accounts.organizations import reinstate, suspend
 from accounts.published import confirm
 from hotstate import client as hotstate_client
 from hotstate import names, outbox
 from hotstate.client import valkey
 from hotstate.errors import Unreachable
 from hotstate.models import OutboxEntry
+from hotstate.records import KeyRecord
 from hotstate.tasks import deliver_outbox
 from tests.cast import make_key, make_organization
 
@@ -77,14 +78,56 @@ def test_while_valkey_is_away_it_is_stored_and_not_in_force_until_the_sweep_told
     assert revoked_at_gateways(key)
 
 
+def test_a_suspension_and_its_end_are_known_to_be_everywhere_when_they_return(key: ApiKey) -> None:
+    organization, before = key.organization, clock()
+    for change in (suspend, reinstate):
+        change(organization, actor=None, reason="", now=NOW)
+        assert organization.in_force
+        assert organization.published_at
+        assert before <= organization.published_at <= clock()
+        before = organization.published_at
+
+
+def test_a_suspension_that_valkey_could_not_be_told_is_in_force_when_the_sweep_told_it(
+    key: ApiKey, without_valkey: Callable[[], Any]
+) -> None:
+    organization = key.organization
+    with without_valkey(), pytest.raises(Unreachable):
+        suspend(organization, actor=None, reason="", now=NOW)
+    organization.refresh_from_db()
+    assert (organization.suspended_at, organization.in_force) == (NOW, False)
+    deliver_outbox()
+    organization.refresh_from_db()
+    assert organization.in_force
+
+
+def test_a_secret_that_ended_at_once_has_ended_everywhere_when_the_new_one_is_told(key: ApiKey) -> None:
+    old = key.secrets.get()
+    with others_delivering():
+        rotate_key(key, replacing=old.public_id, overlap=timedelta(0), actor=None, now=NOW)
+    assert key.in_force
+    stored = valkey().hget(names.decision_keys(key.organization.public_id, key.public_id)[1], "record")
+    record = msgspec.json.decode(stored, type=KeyRecord)
+    lapses_ms = record.secrets[old.digest.hex()][1]
+    assert lapses_ms
+    assert lapses_ms <= NOW.timestamp() * 1000
+
+
+def test_without_valkey_a_new_secret_is_told_and_not_in_force(key: ApiKey, without_valkey: Callable[[], Any]) -> None:
+    old = key.secrets.get().public_id
+    with without_valkey():
+        assert rotate_key(key, replacing=old, overlap=timedelta(0), actor=None, now=NOW)
+    assert not key.in_force
+
+
 KILLED = """
 import os, signal, sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 import django
 django.setup()
-from accounts.keys import revoke_key
+from accounts.keys import revoke_key, rotate_key
 from accounts.models import ApiKey
-from accounts.organizations import suspend
+from accounts.organizations import reinstate, suspend
 from hotstate import outbox
 # The first thing after the commit.
 outbox._deliver_quietly = lambda ids: os.kill(os.getpid(), signal.SIGKILL)
@@ -168,6 +211,14 @@ def test_deliveries_at_once_don_t_wait_for_each_other_in_a_circle(key: ApiKey) -
     with ThreadPoolExecutor(3) as threads:
         assert sum(threads.map(deliver, range(3))) == 18
     assert ApiKey.objects.filter(published_version=9).count() == 6
+
+
+@contextmanager
+def others_delivering() -> Iterator[None]:
+    """The delivery after commit fails, so that the change waits for whoever delivers next."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(outbox, "_deliver_quietly", lambda ids: None)
+        yield
 
 
 def clock() -> datetime:

@@ -1,5 +1,6 @@
 """Staff look an organization up, adjust its balance once, suspend and reinstate it; each leaves an entry."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -164,3 +165,29 @@ def test_the_audit_trail_is_filtered_as_the_address_says(
     page = staff_browser.get("/staff/audit/", {"action": "key."}).content.decode()
     assert "key.create" in page
     assert "organization.open" not in page
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_suspension_shows_since_when_every_gateway_refuses(
+    staff_browser: Client, organization: Organization, empty_valkey: Any
+) -> None:
+    address = f"/staff/organizations/{organization.public_id}/"
+    page = staff_browser.post(f"{address}suspend/", {"reason": "Fraud"}, follow=True).content.decode()
+    organization.refresh_from_db()
+    assert organization.published_at
+    told = f"{organization.published_at:%Y-%m-%d %H:%M:%S}.{organization.published_at.microsecond // 1000:03} UTC"
+    assert re.search(rf"Refused everywhere</strong>\s+since <time [^>]+>{told}</time>", page)
+
+
+def test_a_suspension_that_gateways_don_t_have_yet_is_said_until_they_do(
+    staff_browser: Client, organization: Organization, no_valkey: None
+) -> None:
+    address = f"/staff/organizations/{organization.public_id}/"
+    page = staff_browser.post(f"{address}suspend/", {"reason": "Fraud"}, follow=True).content.decode()
+    assert "Suspended here, but the gateways don't have it yet" in re.sub("<[^>]+>", "", page)
+    assert f'hx-get="{address}in-force/"' in page
+    Organization.objects.update(published_version=99)
+    part = staff_browser.get(f"{address}in-force/", headers={"HX-Request": "true"}).content.decode()
+    assert "Refused everywhere" in part
+    assert "hx-get" not in part
+    assert staff_browser.get(f"{address}in-force/")["Location"] == address

@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 from accounts.key_terms import KeyTerms, NotAModelPattern, NotANetwork, model_pattern, network
 from accounts.models import ApiKey
 from catalog.models import Model
-from gateway.endpoints import SCOPES
+from gateway.endpoints import ALL_SCOPES, SCOPES
 from hotstate.publish import LARGEST_NANOS
 from hotstate.records import Budgets, Limits
 from website import money
@@ -83,7 +83,7 @@ class KeyTermsForm(LimitFields):
 
     name = forms.CharField(max_length=80, help_text="Say where it is used, such as “production” or “notebook”.")
     scopes = forms.MultipleChoiceField(
-        choices=list(SCOPES.items()), widget=forms.CheckboxSelectMultiple, label="What it may call"
+        choices=list(ALL_SCOPES.items()), widget=forms.CheckboxSelectMultiple, label="What it may do"
     )
     models_allowed = forms.ChoiceField(
         choices=[("all", "All models, also future ones"), ("chosen", "Only these models")],
@@ -198,12 +198,11 @@ class ChangeKeyForm(KeyTermsForm):
         if key.expires_at:
             when = f"{key.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
             expiry.choices = [(KEEP, f"As now: {when}"), *EXPIRIES.items()]
-        sold = {"models": [*self.sold], "scopes": list(SCOPES)}
-        self.initial["models"] = [model for model in key.allowed_models if model in sold["models"]]
-        self.initial["patterns"] = "\n".join(model for model in key.allowed_models if model not in sold["models"])
+        self.initial["models"] = [model for model in key.allowed_models if model in self.sold]
+        self.initial["patterns"] = "\n".join(model for model in key.allowed_models if model not in self.sold)
         # A scope that the gateway doesn't know any more is kept until it is taken away here.
         scopes: Any = self.fields["scopes"]
-        scopes.choices = [*SCOPES.items(), *((scope, scope) for scope in key.scopes if scope not in SCOPES)]
+        scopes.choices = [*ALL_SCOPES.items(), *((scope, scope) for scope in key.scopes if scope not in ALL_SCOPES)]
 
     def show_again(self, key: ApiKey) -> None:
         """The key was changed meanwhile: sent once more, this form replaces that."""

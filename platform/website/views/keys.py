@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts import keys
 from accounts.models import ApiKey, ApiKeySecret, Membership
 from billing import secret_use, usage
-from gateway.endpoints import SCOPES
+from gateway.endpoints import ALL_SCOPES
 from hotstate.errors import Unreachable
 from website import rotation, standing
 from website.access import for_members, for_writers
@@ -34,7 +34,7 @@ def key_list(request: HttpRequest, member: Membership) -> HttpResponse:
     last_used = secret_use.last_used(key.pk for key in found)
     rows = [(key, key.state(now), last_used.get(key.pk), *spend.get(key.pk, (0, 0))) for key in found]
     rows.sort(key=lambda row: row[1] != "active")
-    return render(request, "console/keys.html", {"member": member, "rows": rows, "scopes": SCOPES})
+    return render(request, "console/keys.html", {"member": member, "rows": rows, "scopes": ALL_SCOPES})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -65,7 +65,7 @@ def key_detail(request: HttpRequest, member: Membership, key: str) -> HttpRespon
         "events": events,
         "more": more,
         "spend": spend.get(api_key.pk, (0, 0)),
-        "scopes": SCOPES,
+        "scopes": ALL_SCOPES,
         "secrets": rotation.rows(api_key, now),
         "standing": standing.shown(api_key, now),
     }
@@ -113,7 +113,8 @@ def key_rotate(request: HttpRequest, member: Membership, key: str) -> HttpRespon
         except keys.NotRotated:
             messages.warning(request, f"“{api_key.name}” has another secret already, or was revoked. Nothing was done.")
             return redirect(api_key)
-        return show_once(request, member, api_key, secret)
+        told = bool(form.overlap_time) or api_key.in_force
+        return show_once(request, member, api_key, secret, told=told)
     return render(request, "console/key_rotate.html", {"member": member, "key": api_key, "form": form})
 
 

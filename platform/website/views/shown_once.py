@@ -6,10 +6,13 @@ from accounts.models import ApiKey, Membership
 from website import ratecard
 
 
-def show_once(request: HttpRequest, member: Membership, key: ApiKey, secret: str) -> HttpResponse:
-    """The one answer that has the secret: stored nowhere, by browsers neither."""
+def show_once(request: HttpRequest, member: Membership, key: ApiKey, secret: str, *, told: bool = True) -> HttpResponse:
+    """The one answer that has the secret: stored nowhere, by browsers neither.
+
+    `told` is False where the gateways don't know yet that it ends another one.
+    """
     model = key.allowed_models[0] if key.allowed_models else ratecard.example_model()
-    context = {"member": member, "key": key, "secret": secret, "model": model}
+    context = {"member": member, "key": key, "secret": secret, "model": model, "told": told}
     response = render(request, "console/key_shown_once.html", context)
     response["Cache-Control"] = "no-store"
     return response

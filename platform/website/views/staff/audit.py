@@ -13,7 +13,7 @@ PAGE = 100
 def audit_trail(request: HttpRequest) -> HttpResponse:
     """Who did what, before and after; newest first, filtered as the address says."""
     chosen = {name: request.GET.get(name, "").strip() for name in ("action", "actor", "organization", "staff")}
-    entries = AuditEntry.objects.select_related("actor", "organization").order_by("-id")
+    entries = AuditEntry.objects.select_related("actor", "actor_key", "organization").order_by("-id")
     if chosen["action"]:
         entries = entries.filter(action__startswith=chosen["action"])
     if chosen["actor"]:

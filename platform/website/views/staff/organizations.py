@@ -1,3 +1,4 @@
+from contextlib import suppress
 from datetime import timedelta
 
 from django.contrib import messages
@@ -18,7 +19,6 @@ from website.forms.staff import AdjustForm, LimitsForm, ReasonForm
 from website.views.keys import CURRENT_SECRET
 
 PAGE = 50
-NOT_TOLD = "Stored, but the gateways couldn't be told yet: until they can, they refuse its requests with 503."
 
 
 @require_safe
@@ -91,7 +91,7 @@ def limits(request: HttpRequest, org: str) -> HttpResponse:
     now_set = {**asdict(organization.limits), "overdraft": money.trimmed(organization.overdraft_nanos).lstrip("$")}
     form = LimitsForm(request.POST or None, initial=now_set)
     if request.method == "POST" and form.is_valid():
-        try:
+        with suppress(Unreachable):
             organizations.set_limits(
                 organization,
                 form.limits,
@@ -100,9 +100,6 @@ def limits(request: HttpRequest, org: str) -> HttpResponse:
                 reason=form.cleaned_data["reason"],
                 now=timezone.now(),
             )
-        except Unreachable:
-            messages.warning(request, NOT_TOLD)
-        else:
             messages.success(request, f"The limits of {organization} are set, and in force at every gateway.")
         return redirect("staff_organization", org=org)
     return render(request, "staff/limits.html", {"organization": organization, "form": form})
@@ -118,16 +115,23 @@ def reinstate(request: HttpRequest, org: str) -> HttpResponse:
     return _change(request, org, suspending=False)
 
 
+@require_safe
+def in_force(request: HttpRequest, org: str) -> HttpResponse:
+    """Asked every two seconds while the gateways don't have the organization's last change yet."""
+    organization = _organization(org)
+    if not request.headers.get("HX-Request"):
+        return redirect("staff_organization", org=org)
+    return render(request, "staff/organization_in_force.html", {"organization": organization})
+
+
 def _change(request: HttpRequest, org: str, *, suspending: bool) -> HttpResponse:
     organization = _organization(org)
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         change = organizations.suspend if suspending else organizations.reinstate
-        try:
+        # The page that follows says since when it is in force, or that the gateways don't have it yet.
+        with suppress(Unreachable):
             change(organization, actor=signed_in(request), reason=form.cleaned_data["reason"], now=timezone.now())
-        except Unreachable:
-            messages.warning(request, NOT_TOLD)
-        else:
             messages.success(request, f"{organization} is {'suspended' if suspending else 'reinstated'}.")
         return redirect("staff_organization", org=org)
     return render(request, "staff/suspend.html", {"organization": organization, "form": form, "suspending": suspending})
