@@ -107,10 +107,8 @@ def post(
                 sides = _credit(movement, balance, transaction_id, pools, now)
             else:
                 sides = _charge(movement, balance, transaction_id, pools)
-            if (
-                movement.kind != TransactionKind.USAGE
-                and max(balance.credit_nanos, balance.debt_nanos) > LARGEST_BALANCE
-            ):
+            # What was used was used: only other movements can be refused.
+            if movement.counter != Account.REVENUE and max(balance.credit_nanos, balance.debt_nanos) > LARGEST_BALANCE:
                 raise BalanceTooLarge("A balance can't be beyond ±$9,000,000,000.")
             entries += _entries(movement, transaction_id, sides)
         _insert_entries(entries, now)

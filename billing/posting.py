@@ -12,9 +12,9 @@ import structlog
 from django.db import transaction
 
 from accounts.models import alarm
-from billing import ledger, rollups, secret_use
+from billing import ledger, rollups, secret_use, turns
 from billing.archive import read_lines
-from billing.models import Account, QuarantinedLine, Segment, TransactionKind
+from billing.models import Account, QuarantinedLine, RollupKind, Segment, TransactionKind
 from billing.rated import Quarantined, RatedEvent, Rater
 from billing.rollups import Group, Sums
 from billing.spending import spent_by_organization
@@ -30,6 +30,7 @@ def post_segment(segment_id: int, *, now: datetime) -> Segment | None:
         segment = fence.first()
         if segment is None:
             return None
+        turns.follow()
         events, quarantined, lines = _rate(segment, now)
         new = insert_new(events.values())
         _compare_claims(segment, events.values(), now)
@@ -39,7 +40,7 @@ def post_segment(segment_id: int, *, now: datetime) -> Segment | None:
         _charge(segment, new, now)
         segment.lines, segment.new, segment.quarantined = lines, len(new), len(quarantined)
         segment.duplicate = lines - len(new) - len(quarantined)
-        segment.posted_at = now
+        segment.posted_at, segment.number = now, turns.number()
         segment.save()
     counts = {name: getattr(segment, name) for name in ("lines", "new", "duplicate", "quarantined")}
     log.info("segment posted", segment=segment.identity, **counts)
@@ -98,21 +99,21 @@ def _add_up(new: list[RatedEvent]) -> None:
 
 def _charge(segment: Segment, new: list[RatedEvent], now: datetime) -> None:
     """One ledger transaction per organization and event day; the holds of what is posted go with the new balance."""
-    charges: dict[tuple[int, date], int] = defaultdict(int)
+    charges: dict[tuple[int, date, RollupKind], int] = defaultdict(int)
     settled: dict[int, list[str]] = defaultdict(list)
     for event in new:
-        charges[event.organization_id, event.time.date()] += event.charge_nanos
+        charges[event.organization_id, event.time.date(), event.kind] += event.charge_nanos
         settled[event.organization_id].append(str(event.id))
     movements = [
         ledger.Movement(
             operation_key=f"usage:{segment.pk}:{organization_id}:{day}",
-            kind=TransactionKind.USAGE,
+            kind=TransactionKind(kind),
             organization_id=organization_id,
             nanos=-nanos,
             counter=Account.REVENUE,
             event_day=day,
         )
-        for (organization_id, day), nanos in sorted(charges.items())
+        for (organization_id, day, kind), nanos in sorted(charges.items())
     ]
     keys = {event.api_key_id for event in new}
     ledger.post(movements, now=now, settled=settled, spending=lambda: spent_by_organization(keys, now))

@@ -7,6 +7,7 @@ from typing import NamedTuple, Self
 from uuid import UUID
 
 from accounts.models import ApiKey, ApiKeySecret
+from billing.closing import closed_among
 from billing.lines import LineError, UsageLine, number_of, parse
 from billing.models import QuarantineReason, RollupKind, Segment
 from billing.partitions import partition_days
@@ -78,10 +79,12 @@ class Rater:
     segment: Segment
     now: datetime
     days: set[date]
+    closed: set[date]
 
     @classmethod
     def for_segment(cls, segment: Segment, now: datetime) -> Self:
-        return cls(segment, now, partition_days())
+        days = partition_days()
+        return cls(segment, now, days, closed_among(days))
 
     def rate(self, raw_lines: list[bytes]) -> Iterator[RatedEvent | Quarantined]:
         """One result per line, those that can't be read first."""
@@ -162,7 +165,7 @@ class Rater:
             multipliers=[],
             charge_nanos=nanos,
             reason=reason,
-            kind=RollupKind.USAGE,
+            kind=RollupKind.ADJUSTMENT if time.date() in self.closed else RollupKind.USAGE,
             estimator=line.estimator,
             claimed_nanos=line.charge_nanos,
         )

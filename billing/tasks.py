@@ -8,7 +8,7 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from accounts.models import alarm
-from billing import partitions, posting
+from billing import nightly, partitions, posting
 from billing.models import Segment
 from config import enqueue
 
@@ -57,3 +57,8 @@ def watch_pipeline() -> None:
     if oldest:
         detail = f"{oldest.identity} has waited since {oldest.received_at.isoformat()}. Look at the workers' log."
         alarm.raise_alarm("usage_waits", "segments", detail, now=now)
+
+
+@shared_task
+def close_days() -> None:
+    nightly.close_days(timezone.now())

@@ -1,3 +1,4 @@
+from billing.models.closed_day import ClosedDay
 from billing.models.grant import CreditGrant, GrantBurn
 from billing.models.ledger import Account, Balance, LedgerEntry, LedgerTransaction, TransactionKind
 from billing.models.price import Price, PriceVersion
@@ -9,6 +10,7 @@ from billing.models.usage_event import Outcome, UsageEvent
 __all__ = [
     "Account",
     "Balance",
+    "ClosedDay",
     "CreditGrant",
     "DailyUsage",
     "GrantBurn",

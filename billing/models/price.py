@@ -31,6 +31,9 @@ class PriceVersion(models.Model):
     created_by = models.ForeignKey("accounts.User", null=True, on_delete=models.PROTECT, related_name="+")
     reason = models.CharField(max_length=300, blank=True)
     superseded_at = models.DateTimeField(null=True, editable=False)
+    # Of the turns (billing.turns) that brought and superseded a version for a time that is over; else null.
+    since_number = models.BigIntegerField(null=True, editable=False)
+    until_number = models.BigIntegerField(null=True, editable=False)
 
     objects = PriceVersionQuerySet.as_manager()
 

@@ -27,6 +27,8 @@ class Segment(models.Model):
     sha256 = models.CharField(max_length=64)
     received_at = models.DateTimeField()
     posted_at = models.DateTimeField(null=True)
+    # The posting's place among postings and turns (billing.turns).
+    number = models.BigIntegerField(null=True)
     lines = models.IntegerField(default=0)
     new = models.IntegerField(default=0)
     duplicate = models.IntegerField(default=0)

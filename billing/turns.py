@@ -1,0 +1,34 @@
+"""Turns: moments that no posting straddles, such as the closing of a day.
+
+Postings hold one lock together, a turn holds it alone. So those before a turn have committed what they posted, and
+those after it see what it changed, if they read that after `follow`. One sequence numbers postings and turns, each
+while it holds the lock: `rebuild` knows by it what a posting saw, whatever the clocks said.
+"""
+
+from django.db import connection
+
+LOCK = 0x7475726E
+
+
+def follow() -> None:
+    """Let no turn happen until the caller's transaction, a posting, has ended. Waits for one that is happening."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [LOCK])
+
+
+def take() -> int:
+    """Wait for the postings at work and keep others out until the caller's transaction has ended; return its number.
+
+    Keep that transaction short: usage waits for it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+    return number()
+
+
+def number() -> int:
+    """The next number; of a posting, once it has locked all that it changes."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval('billing_turn')")
+        found: int = cursor.fetchone()[0]
+    return found
