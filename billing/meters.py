@@ -1,5 +1,8 @@
 """What is counted. Meters are disjoint: a cached input token is not also an input token."""
 
+# Of one meter, in one request.
+MOST_UNITS = 10**12
+
 METERS = (
     "input_tokens",
     "cached_input_tokens",

@@ -27,6 +27,8 @@ class Tariff:
     prices: Mapping[str, tuple[int, int]]
     denominator: int = field(init=False)
     weights: Mapping[str, int] = field(init=False)
+    # Meters that cost nothing because no price names them.
+    free: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         denominator = lcm(*(per for _, per in self.prices.values())) if self.prices else 1
@@ -35,8 +37,9 @@ class Tariff:
             coarser = FALLBACK.get(meter)
             if meter not in weights and coarser in weights:
                 weights[meter] = weights[coarser]
-        for meter in FREE_UNLESS_PRICED:
-            weights.setdefault(meter, 0)
+        free = FREE_UNLESS_PRICED - weights.keys()
+        weights.update(dict.fromkeys(free, 0))
+        object.__setattr__(self, "free", free)
         object.__setattr__(self, "denominator", denominator)
         object.__setattr__(self, "weights", weights)
 
@@ -86,9 +89,15 @@ def outcome_charge(
     estimated: bool,
     multipliers: Iterable[int] = (),
 ) -> tuple[int, str]:
-    """Return (nano-dollars, reason) of a request that ended so."""
+    """Return (nano-dollars, reason) of a request that ended so.
+
+    Raises UnpricedError also where a completed request counts nothing but itself and has no price for that: nobody
+    gives a model away by not saying what it used. An explicit zero is a count.
+    """
     if outcome in NOT_CHARGED:
         return 0, NOT_CHARGED[outcome]
+    if outcome == "completed" and len(usage) < 2 and usage.keys() <= tariff.free:
+        raise UnpricedError("nothing was counted that has a price")
     reason = "as_estimated" if estimated and outcome == "completed" else CHARGED[outcome]
     return charge(usage, tariff, multipliers), reason
 

@@ -42,7 +42,7 @@ class UpstreamForm(UpstreamFormBase):
 
     class Meta:
         model = Upstream
-        fields = ("name", "base_url", "enabled")
+        fields = ("name", "base_url", "convention", "enabled")
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -55,8 +55,8 @@ class UpstreamForm(UpstreamFormBase):
 class UpstreamAdmin(CatalogAdmin):
     form = UpstreamForm
     noun = "upstream"
-    list_display = ("name", "base_url", "enabled", "has_credential")
-    fields = ("name", "base_url", "enabled", "new_credential", "forget_credential")
+    list_display = ("name", "base_url", "convention", "enabled", "has_credential")
+    fields = ("name", "base_url", "convention", "enabled", "new_credential", "forget_credential")
 
     @admin.display(boolean=True, description="credential")
     def has_credential(self, upstream: Upstream) -> bool:
@@ -78,7 +78,12 @@ class UpstreamAdmin(CatalogAdmin):
             )
 
     def audited(self, obj: Upstream) -> dict[str, Any]:
-        return {"name": obj.name, "base_url": obj.base_url, "enabled": obj.enabled}
+        return {
+            "name": obj.name,
+            "base_url": obj.base_url,
+            "convention": obj.convention,
+            "enabled": obj.enabled,
+        }
 
 
 class ModelForm(ModelFormBase):

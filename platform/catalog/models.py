@@ -12,6 +12,13 @@ model_id_validator = RegexValidator(
 FAMILIES = {"chat": "Chat completions", "completions": "Text completions", "embeddings": "Embeddings"}
 
 
+# How an upstream's counts are meant; `billing.conventions` reads them.
+CONVENTIONS = {
+    "openai": "OpenAI: the input's count includes what came from the cache",
+    "anthropic": "Anthropic: the input's count leaves out what the cache read and wrote",
+}
+
+
 class Upstream(models.Model):
     """A server that runs models, OpenAI-compatible."""
 
@@ -23,6 +30,14 @@ class Upstream(models.Model):
         help_text="Up to and including /v1, for example https://models.example.com/v1",
     )
     credential_encrypted = models.TextField(blank=True, editable=False)
+    # Of CONVENTIONS.
+    convention = models.CharField(
+        "convention of its counts",
+        max_length=20,
+        default="openai",
+        choices=list(CONVENTIONS.items()),
+        help_text="Read the wrong way, cached input is charged twice or not at all.",
+    )
     enabled = models.BooleanField(default=True)
 
     def __str__(self) -> str:

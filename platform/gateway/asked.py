@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
+from billing import estimating
 from billing.rating import Tariff, worst_case
-from gateway import errors, metering
+from gateway import errors
 from gateway.endpoints import CHAT, Endpoint
 from gateway.offer import OfferedModel
 
@@ -43,7 +44,7 @@ class Asked:
 
     def input_bytes(self) -> int:
         """Bytes of what goes in, for our own count."""
-        return sum(metering.input_bytes(bytes(self.members[name])) for name in _INPUTS if name in self.members)
+        return sum(estimating.input_bytes(bytes(self.members[name])) for name in _INPUTS if name in self.members)
 
     def output_limit(self, model: OfferedModel) -> int:
         """Output tokens that the request allows, over all of its choices."""
@@ -58,7 +59,7 @@ class Asked:
 
     def estimated_tokens(self) -> int:
         """What token limits take at admission: the input by our count, and the output where its length was limited."""
-        return metering.tokens(self.input_bytes()) + (self.most_output_tokens or 0) * self.choices
+        return estimating.tokens(self.input_bytes()) + (self.most_output_tokens or 0) * self.choices
 
     def hold_nanos(self, endpoint: Endpoint, model: OfferedModel, tariff: Tariff) -> int:
         """The worst case: a token is at least a byte of the body, and the output as long as what is covered."""
@@ -73,7 +74,7 @@ class Asked:
             options = _value(self.members, "stream_options")
             changes["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
         if endpoint.has_output and self.most_output_tokens is None:
-            room = model.context_window - metering.tokens(self.input_bytes())
+            room = model.context_window - estimating.tokens(self.input_bytes())
             changes["max_tokens"] = max(1, min(model.max_output_tokens, room))
         return msgspec.json.encode({**self.members, **changes})
 

@@ -5,8 +5,9 @@ from uuid import UUID
 import msgspec
 from django.conf import settings
 
+from billing import estimating
 from billing.rating import Tariff, worst_case
-from gateway import errors, metering
+from gateway import errors
 from gateway.asked import TEMPLATE_TOKENS
 from gateway.decision import Decider, Decision, Question
 from gateway.endpoints import Endpoint
@@ -42,7 +43,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     def estimated_tokens(self) -> int:
         """What token limits take at admission."""
-        known_input = metering.tokens(self.input_bytes or 0) if self.input_tokens is None else self.input_tokens
+        known_input = estimating.tokens(self.input_bytes or 0) if self.input_tokens is None else self.input_tokens
         return known_input + (self.output_tokens or 0)
 
     def worst_case(self, model: OfferedModel, tariff: Tariff, *, has_output: bool) -> int:

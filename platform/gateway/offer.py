@@ -6,6 +6,7 @@ from datetime import datetime
 
 import structlog
 
+from billing import conventions
 from billing.prices import RateCard, rate_card
 from billing.rating import Tariff
 from catalog.models import Model, Route
@@ -26,6 +27,7 @@ class OfferedRoute:
     base_url: str
     upstream_model: str
     credential: str
+    convention: str = conventions.OPENAI
 
     def __repr__(self) -> str:
         return f"OfferedRoute({self.pk})"
@@ -67,7 +69,11 @@ def read_offer() -> Offer:
     by_model: dict[int, list[OfferedRoute]] = {}
     for route in routes.order_by("priority", "id"):
         offered = OfferedRoute(
-            route.pk, route.upstream.base_url.rstrip("/"), route.upstream_model, route.upstream.credential
+            route.pk,
+            route.upstream.base_url.rstrip("/"),
+            route.upstream_model,
+            route.upstream.credential,
+            route.upstream.convention,
         )
         by_model.setdefault(route.model_id, []).append(offered)
     models = {

@@ -10,8 +10,9 @@ import aiohttp
 import msgspec
 import structlog
 
+from billing import conventions, estimating
 from billing.rating import Tariff, UnpricedError, outcome_charge
-from gateway import errors, metering, metrics
+from gateway import errors, metrics
 from gateway.asked import Asked
 from gateway.endpoints import Endpoint
 from gateway.errors import ApiError
@@ -129,9 +130,9 @@ class Running:
     async def _whole(self, response: aiohttp.ClientResponse) -> None:
         answer = await read_answer(response)
         if "usage" in answer:
-            self.progress.reported = metering.reported(msgspec.json.decode(answer["usage"]))
+            self.progress.reported = self.reported(msgspec.json.decode(answer["usage"]))
         if self.progress.reported is None:
-            self.progress.output_bytes = metering.output_bytes(msgspec.json.decode(msgspec.json.encode(answer)))
+            self.progress.output_bytes = estimating.output_bytes(msgspec.json.decode(msgspec.json.encode(answer)))
         if "model" in answer:
             answer["model"] = msgspec.Raw(msgspec.json.encode(self.model.public_id))
         self.progress.finished = self.progress.answered = True
@@ -164,6 +165,10 @@ class Running:
             self._logged = Logged(nanos, tokens)
         return self._logged
 
+    def reported(self, usage: Any) -> dict[str, int] | None:
+        """What the upstream says it used, as meters."""
+        return conventions.meters(usage, endpoint=self.endpoint.name, convention=self.route.convention)
+
     async def _settle(self) -> None:
         """The line first, then the hold: after a kill in between the hold lapses, or goes with the posting."""
         logged = self.log()
@@ -193,7 +198,7 @@ class Running:
             "route": str(self.route.pk),
             "upstream_request_id": self.progress.upstream_request_id,
             "estimated": estimated,
-            "estimator": metering.ESTIMATOR_VERSION if estimated else 0,
+            "estimator": estimating.ESTIMATOR_VERSION if estimated else 0,
             "charge_nanos": nanos,
         }
 
@@ -204,4 +209,4 @@ class Running:
         if self.progress.first_byte_at is None:
             return {"requests": 1}, False
         most = self.asked.output_limit(self.model) if self.endpoint.has_output else 0
-        return metering.estimated(self.asked.input_bytes(), self.progress.output_bytes, most_output=most), True
+        return estimating.estimated(self.asked.input_bytes(), self.progress.output_bytes, most_output=most), True

@@ -10,8 +10,9 @@ import aiohttp
 import orjson
 from django.conf import settings
 
+from billing import estimating
 from billing.rating import worst_case
-from gateway import errors, events, metering
+from gateway import errors, events
 from gateway.asked import STREAM_STEP_TOKENS
 from gateway.upstream import UpstreamError, require_stream
 from hotstate.errors import Unreachable
@@ -96,8 +97,8 @@ class Stream:
             raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error")
         usage, choices = chunk.get("usage"), chunk.get("choices")
         if usage is not None:
-            self._progress.reported = metering.reported(usage) or self._progress.reported
-        self._progress.output_bytes += metering.output_bytes(chunk)
+            self._progress.reported = self._running.reported(usage) or self._progress.reported
+        self._progress.output_bytes += estimating.output_bytes(chunk)
         # `echo` repeats the prompt before the answer.
         if self._progress.output_bytes > MOST_BYTES_PER_TOKEN * self._limit + self._running.asked.size:
             raise UpstreamError(errors.HOLD_EXHAUSTED, "hold_exhausted")

@@ -8,7 +8,8 @@ import pytest
 
 from accounts.models import ApiKey
 from api.segments import LARGEST_SEGMENT
-from billing.lines import MOST_UNITS, parse
+from billing.lines import parse
+from billing.meters import MOST_UNITS
 from billing.models import Balance, QuarantinedLine, Segment, UsageEvent
 from billing.posting import post_segment
 from billing.rated import MOST_PER_REQUEST

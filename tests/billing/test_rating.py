@@ -76,3 +76,13 @@ def test_a_charge_that_does_not_fit_is_refused() -> None:
 def test_what_is_charged_follows_from_the_outcome(outcome: str, estimated: bool, charged: bool, reason: str) -> None:
     nanos, why = outcome_charge(outcome, {"input_tokens": 1}, TARIFF, estimated=estimated)
     assert (nanos > 0, why) == (charged, reason)
+
+
+def test_a_completed_request_of_which_nothing_priced_was_counted_is_unpriced() -> None:
+    """LiteLLM 37923: a streamed model priced at zero, so that €830 were invoiced and $1.47 recorded."""
+    for usage in ({}, {"requests": 1}):
+        with pytest.raises(UnpricedError):
+            outcome_charge("completed", usage, TARIFF, estimated=False)
+        assert outcome_charge("client_disconnected", usage, TARIFF, estimated=False)[0] == 0
+    by_request = Tariff(version=1, prices={"requests": (0, 1)})
+    assert outcome_charge("completed", {"requests": 1}, by_request, estimated=False)[0] == 0

@@ -122,6 +122,7 @@ def _offer(model_server: str) -> None:
         upstream.credential = CREDENTIAL
         upstream.save()
     changed = Upstream.objects.exclude(base_url=model_server).update(base_url=model_server)
+    changed += Upstream.objects.exclude(convention="openai").update(convention="openai")
     changed += Route.objects.filter(model__public_id=MODEL).exclude(upstream_model=MODEL).update(upstream_model=MODEL)
     changed += Model.objects.exclude(public_id=MODEL).filter(enabled=True).update(enabled=False)
     if changed or not _serving[0].knows(MODEL):

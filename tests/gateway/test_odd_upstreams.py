@@ -1,9 +1,11 @@
 """Upstreams are strangers: whatever they send, the client gets sense, and the charge is right."""
 
+import json
 from typing import Any
 
 import pytest
 
+from catalog.models import Upstream
 from tests.gateway.conftest import Answer, RunningGateway, Says
 from tests.gateway.scripted import ANSWER, DONE, HEAD, chunk, whole
 
@@ -128,3 +130,14 @@ def test_a_redirect_is_not_followed(gateway: RunningGateway, says: Says) -> None
     says(whole(b"", status="302 Found", headers=b"Location: http://127.0.0.1:1/\r\n"))
     assert gateway.chat().error == BROKEN
     gateway.lines()
+
+
+@pytest.mark.parametrize(("convention", "rest"), [("openai", 4), ("anthropic", 10)])
+def test_what_an_upstreams_counts_mean_is_its_convention(
+    gateway: RunningGateway, says: Says, convention: str, rest: int
+) -> None:
+    Upstream.objects.update(convention=convention)
+    usage = {"prompt_tokens": 10, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 6}}
+    says(whole(json.dumps({"choices": [{"message": {"content": "hi"}}], "usage": usage}).encode()))
+    assert gateway.chat().status == 200
+    assert line(gateway)["charge_nanos"] == rest * INPUT + 6 * INPUT // 10 + OUTPUT

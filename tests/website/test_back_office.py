@@ -17,7 +17,8 @@ CREDENTIAL = "sk-upstream-very-secret"
 
 
 def upstream_form(**fields: str) -> dict[str, str]:
-    return {"name": "lab", "base_url": "https://models.example.com/v1", "enabled": "on", "new_credential": "", **fields}
+    given = {"name": "lab", "base_url": "https://models.example.com/v1", "enabled": "on", "new_credential": ""}
+    return {**given, "convention": "openai", **fields}
 
 
 def announced() -> int:
@@ -48,6 +49,15 @@ class TestUpstreams:
         staff_browser.post(address, upstream_form(forget_credential="on"))
         upstream.refresh_from_db()
         assert upstream.credential == ""
+
+    def test_how_its_counts_are_meant_is_chosen_audited_and_announced(self, staff_browser: Client) -> None:
+        staff_browser.post("/admin/catalog/upstream/add/", upstream_form())
+        before = announced()
+        address = f"/admin/catalog/upstream/{Upstream.objects.get().pk}/change/"
+        staff_browser.post(address, upstream_form(convention="anthropic"))
+        entry = AuditEntry.objects.latest("id")
+        assert (entry.before, entry.after) == ({"convention": "openai"}, {"convention": "anthropic"})
+        assert (Upstream.objects.get().convention, announced()) == ("anthropic", before + 1)
 
     def test_disabling_is_audited_with_before_and_after_and_announced(self, staff_browser: Client) -> None:
         staff_browser.post("/admin/catalog/upstream/add/", upstream_form())

@@ -1,0 +1,44 @@
+"""What we count where an upstream reports nothing. Pure and deterministic; marked as estimated wherever it is shown."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+# Stored with each estimated event: version 1 is bytes over four, rounded up. Input is counted as the JSON that was sent
+# (without embedded files), output as the UTF-8 of what was produced.
+ESTIMATOR_VERSION = 1
+BYTES_PER_TOKEN = 4
+_EMBEDDED = re.compile(rb'"data:[^"]*"')
+_LABELS = frozenset({"role", "id", "type", "finish_reason", "object", "logprobs"})
+
+
+def estimated(input_bytes: int, output_bytes: int, *, most_output: int) -> dict[str, int]:
+    """Our count over bytes: never more than was allowed."""
+    output = min(tokens(output_bytes), most_output)
+    return {"requests": 1, "input_tokens": tokens(input_bytes), "output_tokens": output}
+
+
+def tokens(size: int) -> int:
+    """Tokens of that many bytes of text."""
+    return -(-size // BYTES_PER_TOKEN)
+
+
+def input_bytes(raw: bytes) -> int:
+    """Bytes of a member of the request, as it was sent, without files embedded as data URLs."""
+    return len(raw) - sum(len(match[0]) for match in _EMBEDDED.finditer(raw))
+
+
+def output_bytes(answer: Mapping[str, Any]) -> int:
+    """UTF-8 bytes that an answer, or one chunk of a stream, produced: every text of its choices but roles and ids."""
+    choices = answer.get("choices")
+    return sum(_texts(choice) for choice in choices) if isinstance(choices, list) else 0
+
+
+def _texts(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "replace"))
+    if isinstance(value, list):
+        return sum(_texts(item) for item in value)
+    if isinstance(value, Mapping):
+        return sum(_texts(item) for name, item in value.items() if name not in _LABELS)
+    return 0
