@@ -4,23 +4,28 @@ import csv
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, BinaryIO, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
 from accounts import secrets
-from accounts.key_terms import KeyTerms, NotAModelPattern, NotANetwork, model_pattern, network
-from hotstate.publish import LARGEST_NANOS
+from accounts.key_terms import (
+    LARGEST_LIMIT,
+    LAST_YEAR,
+    KeyTerms,
+    NotABudget,
+    NotAModelPattern,
+    NotANetwork,
+    budget_nanos,
+    model_pattern,
+    network,
+)
 from hotstate.records import Budgets, Limits
 
 LONGEST_LINE = 64 * 1024
-LAST_YEAR = 2200
-NANOS = 10**9
 LISTS = ("scopes", "models", "networks")
-_AMOUNT = re.compile(r"\d{1,10}(\.\d{1,9})?")
-Limit = Annotated[int, Meta(ge=1, le=10**12)] | None
+Limit = Annotated[int, Meta(ge=1, le=LARGEST_LIMIT)] | None
 Amount = str | int | None
 
 
@@ -182,10 +187,6 @@ def _nanos(fields: _Fields, window: str) -> int | None:
     if told is None:
         return None
     try:
-        nanos = int(Decimal(str(told)) * NANOS) if _AMOUNT.fullmatch(str(told)) else 0
-    except InvalidOperation:
-        nanos = 0
-    if not 0 < nanos <= LARGEST_NANOS:
-        most = LARGEST_NANOS // NANOS
-        raise _Bad(f"`budget_{window}` has to be dollars such as 12.50, more than 0 and at most {most}.")
-    return nanos
+        return budget_nanos(told)
+    except NotABudget as error:
+        raise _Bad(f"`budget_{window}` {error}") from None

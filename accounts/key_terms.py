@@ -3,13 +3,19 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 from msgspec.structs import asdict
 
+from hotstate.publish import LARGEST_NANOS
 from hotstate.records import Budgets, Limits
 
+LAST_YEAR = 2200
+LARGEST_LIMIT = 10**12
+NANOS = 10**9
+_AMOUNT = re.compile(r"\d{1,10}(\.\d{1,9})?", re.ASCII)
 _MODEL_PATTERN = re.compile(r"[A-Za-z0-9*][A-Za-z0-9._:/@+*-]{0,199}")
 NO_LIMITS, NO_BUDGETS = Limits(), Budgets()
 
@@ -50,6 +56,19 @@ def model_pattern(text: str) -> str:
             f"“{text[:60]}” is no model id or pattern: letters, digits, . _ : / @ + - and *, at most 200."
         )
     return text
+
+
+class NotABudget(ValueError):
+    """The text is no amount that a budget can have; the message says what is."""
+
+
+def budget_nanos(told: str | int) -> int:
+    """Decimal dollars such as `12.50` → nano-dollars. Raises NotABudget."""
+    text = str(told)
+    nanos = int(Decimal(text) * NANOS) if _AMOUNT.fullmatch(text) else 0
+    if not 0 < nanos <= LARGEST_NANOS:
+        raise NotABudget(f"has to be dollars such as 12.50, more than 0 and at most {LARGEST_NANOS // NANOS}.")
+    return nanos
 
 
 class NotANetwork(ValueError):

@@ -65,6 +65,15 @@ def create_key(
     return key, secret.text
 
 
+def find_secret(text: str) -> ApiKeySecret | None:
+    """Whose secret that is, in PostgreSQL; None where nobody has it."""
+    known = ApiKeySecret.objects.select_related("api_key__organization")
+    for _, digest in secrets.digests(text):
+        if found := known.filter(digest=digest).first():
+            return found
+    return None
+
+
 class NotChanged(Exception):
     """The key was revoked, or is another than the caller saw. `key` is what it is now."""
 

@@ -5,6 +5,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from accounts.identifiers import key_id, secret_id
+from accounts.key_terms import KeyTerms
 from accounts.models.limits import Limited, at_least_one
 from accounts.models.organization import Organization
 from hotstate.records import Budgets, KeyRecord
@@ -81,6 +82,19 @@ class ApiKey(Limited):
             secrets={
                 secret.digest.hex(): (secret.public_id, milliseconds(secret.lapses_at)) for secret in self.secrets.all()
             },
+        )
+
+    @property
+    def terms(self) -> KeyTerms:
+        """What it may do, as people set it."""
+        return KeyTerms(
+            name=self.name,
+            scopes=self.scopes,
+            allowed_models=self.allowed_models,
+            allowed_networks=self.allowed_networks,
+            expires_at=self.expires_at,
+            limits=self.limits,
+            budgets=self.budgets,
         )
 
     @property

@@ -1,3 +1,7 @@
+"""Who asks: a gateway by its credential, a customer's program by an API key."""
+
+from allauth.account.adapter import get_adapter
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
@@ -9,14 +13,28 @@ from gateway.credentials import find_credential, note_seen
 from gateway.models import GatewayCredential
 
 
+def bearer(request: Request) -> str:
+    """What is shown as `Authorization: Bearer …`; empty where nothing is."""
+    scheme, _, secret = get_authorization_header(request).decode("latin-1").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""
+
+
+def client_address(request: Request) -> str | None:
+    """The client's, as TRUSTED_PROXIES lets it be known; None where no proxy says it."""
+    try:
+        return str(get_adapter(request).get_client_ip(request))
+    except (PermissionDenied, ImproperlyConfigured):
+        return None
+
+
 class GatewayAuthentication(BaseAuthentication):
     """`Authorization: Bearer <gateway credential>`."""
 
     def authenticate(self, request: Request) -> tuple[None, GatewayCredential] | None:
-        scheme, _, secret = get_authorization_header(request).decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer":
+        secret = bearer(request)
+        if not secret:
             return None
-        credential = find_credential(secret.strip())
+        credential = find_credential(secret)
         if credential is None:
             raise AuthenticationFailed("This gateway credential is not known, or was revoked.")
         note_seen(credential, timezone.now())

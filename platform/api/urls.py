@@ -1,5 +1,14 @@
 from django.urls import path
 
+from api.keys import KeysView, KeyView, RevokeView, RotateView
+from api.management import NothingHere
 from api.segments import SegmentView
 
-urlpatterns = [path("usage/segments/<str:identity>", SegmentView.as_view(), name="usage_segment")]
+urlpatterns = [
+    path("keys", KeysView.as_view(), name="api_keys"),
+    path("keys/<str:key>", KeyView.as_view(), name="api_key"),
+    path("keys/<str:key>/rotate", RotateView.as_view(), name="api_key_rotate"),
+    path("keys/<str:key>/revoke", RevokeView.as_view(), name="api_key_revoke"),
+    path("usage/segments/<str:identity>", SegmentView.as_view(), name="usage_segment"),
+    path("<path:url>", NothingHere.as_view(), name="api_nothing"),
+]

@@ -248,6 +248,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_DEFAULT_QUEUE = "keymeter"
 
 # --- API, logs -----------------------------------------------------------------------------------------------------
+MANAGEMENT_READS_PER_MINUTE = env.read("MANAGEMENT_READS_PER_MINUTE", int, 600)
+MANAGEMENT_WRITES_PER_MINUTE = env.read("MANAGEMENT_WRITES_PER_MINUTE", int, 60)
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": ["api.permissions.DenyAll"],

@@ -12,7 +12,8 @@ from gateway.verdicts import Verdict
 NO_RETRY = {"x-should-retry": "false"}
 
 
-@dataclass(frozen=True)
+# Not frozen: `contextlib` sets the traceback of exceptions that pass through it.
+@dataclass
 class ApiError(Exception):
     """An answer other than success."""
 

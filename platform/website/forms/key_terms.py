@@ -10,7 +10,7 @@ from django.forms.boundfield import BoundField
 from django.http import QueryDict
 from msgspec.structs import asdict
 
-from accounts.key_terms import KeyTerms, NotAModelPattern, NotANetwork, model_pattern, network
+from accounts.key_terms import LAST_YEAR, KeyTerms, NotAModelPattern, NotANetwork, model_pattern, network
 from accounts.models import ApiKey
 from catalog.models import Model
 from gateway.endpoints import ALL_SCOPES, SCOPES
@@ -29,7 +29,6 @@ EXPIRIES = {
     "date": "On a date…",
 }
 KEEP = "keep"
-LAST_YEAR = 2200
 MOST_LINES = 100
 WINDOWS = {"day": "A day", "week": "A week", "month": "A month", "total": "In all"}
 

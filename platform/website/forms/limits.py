@@ -1,8 +1,7 @@
 from django import forms
 
+from accounts.key_terms import LARGEST_LIMIT
 from hotstate.records import Limits
-
-LARGEST_LIMIT = 10**12
 
 
 def _limit(label: str) -> forms.IntegerField:
