@@ -3,8 +3,7 @@
 from uuid import UUID
 
 from billing.correcting import Charged, Rule
-from billing.lines import MOST_UNITS
-from billing.meters import METERS
+from billing.meters import METERS, MOST_UNITS
 from billing.prices import RateCard, tariffs
 from billing.rated import MOST_PER_REQUEST
 from billing.rating import Tariff, UnpricedError, outcome_charge

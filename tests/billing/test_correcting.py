@@ -119,7 +119,7 @@ class TestOneEvent:
         assert set(books().values()) == {30_000}
 
     def test_an_event_that_cost_nothing_can_be_charged_and_that_taken_back(self, key: ApiKey) -> None:
-        post(usage_line(key, at=NOON, usage={}))
+        post(usage_line(key, at=NOON, usage={"input_tokens": 0}))
         event = UsageEvent.objects.get().pk
         run(one_event(event), other_usage({"input_tokens": 10}))
         first = LedgerTransaction.objects.get(kind="correction")
