@@ -18,7 +18,7 @@ import redis
 from django.conf import settings
 from django.utils import timezone
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, Organization
 from devstack.bench import load, servers
 from devstack.bench.population import START_NANOS, Population, empty_database, populate
 from devstack.bench.report import Report, Series, in_turn, percentile
@@ -111,9 +111,11 @@ def _prepare(keys: int, organizations: int) -> tuple[Population, str]:
     empty_database()
     valkey().flushdb()
     population = populate(organizations=organizations, keys=keys, models=5)
-    # One key in fifty may not do what is asked.
-    refused = [key for place, key in enumerate(population.keys) if place % 50 == 0]
-    ApiKey.objects.filter(public_id__in=refused).update(scopes=["embeddings"])
+    Organization.objects.update(requests_per_minute=600_000, tokens_per_minute=10**9)
+    # One key in fifty may not do what is asked, one in ten has a limit of its own, one in ten a budget.
+    ApiKey.objects.filter(public_id__in=population.keys[::50]).update(scopes=["embeddings"])
+    ApiKey.objects.filter(public_id__in=population.keys[1::10]).update(requests_per_minute=60)
+    ApiKey.objects.filter(public_id__in=population.keys[2::10]).update(budget_month_nanos=START_NANOS)
     recovery.recover_if_lost(timezone.now)
     return population, create_credential("bench", sources=["gw-*"], now=timezone.now())[1]
 

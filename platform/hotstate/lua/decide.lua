@@ -28,8 +28,10 @@ local function seen()
 end
 local function refused(verdict, detail) return {verdict, detail or '', 0, {}, seen()} end
 
-local organization = redis.call('HMGET', KEYS[1], 'era', 'suspended', 'balance_era', unpack(rates))
-local key = redis.call('HMGET', KEYS[2], 'version', 'revoked', 'expires', 'spent_version', 'era', unpack(rates))
+local organization = redis.call('HMGET', KEYS[1], 'era', 'suspended', 'balance_era',
+    'balance', 'overdraft', 'held', unpack(rates))
+local key = redis.call('HMGET', KEYS[2], 'version', 'revoked', 'expires', 'spent_version', 'era',
+    'budget_day', 'budget_week', 'budget_month', 'budget_total', unpack(rates))
 local era = ARGV[14]
 if organization[1] ~= era or organization[3] ~= era or key[5] ~= era then return {'missing'} end
 if key[2] == '1' then return refused('revoked') end
@@ -43,32 +45,37 @@ if ARGV[4] ~= '' then return refused(ARGV[4]) end
 -- The same request again is the same decision.
 local free = ARGV[12] == 'free' or ARGV[12] == 'take' and redis.call('HEXISTS', KEYS[3], id) == 1
 if not free then
-    -- A budget can't be judged before the spending was published once.
-    if not key[4] and budgets() then return {'missing'} end
-    local budget = exceeded_budget(key_id, amount, {ARGV[9], ARGV[10], ARGV[11]})
-    if budget then return refused('budget_exhausted', budget) end
-    if amount > 0 and amount > spendable() then return refused('insufficient_balance') end
+    local budgeted = budgets(key, 6)
+    if budgeted then
+        -- A budget can't be judged before the spending was published once.
+        if not key[4] then return {'missing'} end
+        local budget = exceeded_budget(budgeted, key_id, amount, {ARGV[9], ARGV[10], ARGV[11]})
+        if budget then return refused('budget_exhausted', budget) end
+    end
+    if amount > 0 and amount > spendable(unpack(organization, 4, 6)) then return refused('insufficient_balance') end
 end
 
 -- Rates by GCRA: a counter is the moment at which all that was taken will have been paid back.
-local limits = {}
-local most_open = {}
-for _, of in ipairs({{'key', key_id .. ':', key, 5}, {'organization', '', organization, 3}}) do
+local limits, most_open = {}, {}
+local counting = {key_id .. ':open', 'open'}
+for i, of in ipairs({{'key', key_id .. ':', key, 9}, {'organization', '', organization, 6}}) do
     local who, prefix, found, before = unpack(of)
-    for i, window in ipairs({MINUTE, MINUTE, DAY}) do
-        local most = found[before + i]
+    for j, window in ipairs({MINUTE, MINUTE, DAY}) do
+        local most = found[before + j]
         if most and most ~= '' then
-            local cost = i == 2 and tonumber(ARGV[8]) or 1
-            limits[#limits + 1] = {name = who .. '.' .. rates[i], most = tonumber(most), cost = free and 0 or cost,
-                field = prefix .. rates[i], corrected = i == 2, window = window, each = window / tonumber(most)}
+            local cost = j == 2 and tonumber(ARGV[8]) or 1
+            counting[#counting + 1] = prefix .. rates[j]
+            limits[#limits + 1] = {name = who .. '.' .. rates[j], most = tonumber(most), cost = free and 0 or cost,
+                place = #counting, corrected = j == 2, window = window, each = window / tonumber(most)}
         end
     end
     local most = found[before + 4]
-    if most and most ~= '' then most_open[#most_open + 1] = {who, prefix .. 'open', tonumber(most)} end
+    if most and most ~= '' then most_open[#most_open + 1] = {who, i, tonumber(most)} end
 end
+local counters = (#limits > 0 or #most_open > 0) and redis.call('HMGET', KEYS[5], unpack(counting))
 local bound, wait = '', 0
 for _, limit in ipairs(limits) do
-    local before = math.max(tonumber(redis.call('HGET', KEYS[5], limit.field) or '0'), now)
+    local before = math.max(tonumber(counters[limit.place] or '0'), now)
     -- So far ahead was a clock that was wrong. Tokens may be: what was taken beyond an estimate.
     if not limit.corrected and before > now + 2 * limit.window then before = now end
     limit.after = before + limit.cost * limit.each
@@ -93,16 +100,19 @@ local function told(verdict, detail, milliseconds)
 end
 if bound ~= '' then return told('rate_limited', bound, wait == math.huge and -1 or math.ceil(wait)) end
 for _, item in ipairs(most_open) do
-    if not free and tonumber(redis.call('HGET', KEYS[5], item[2]) or '0') >= item[3] then
+    if not free and tonumber(counters[item[2]] or '0') >= item[3] then
         return told('concurrency_limited', item[1] .. '.concurrent_requests', 1000)
     end
 end
 local answer = told('allowed', '', 0)
 if free or ARGV[12] == 'dry' then return answer end
 
+local counted = {}
 for _, limit in ipairs(limits) do
-    redis.call('HSET', KEYS[5], limit.field, string.format('%.3f', limit.after))
+    counted[#counted + 1] = counting[limit.place]
+    counted[#counted + 1] = string.format('%.3f', limit.after)
 end
+if #counted > 0 then redis.call('HSET', KEYS[5], unpack(counted)) end
 redis.call('HSET', KEYS[3], id, 'open:' .. ARGV[5] .. ':' .. key_id)
 held(key_id, '', ARGV[5])
 opened(id, key_id, now + tonumber(ARGV[6]))

@@ -1,13 +1,17 @@
 -- An open hold gets larger while its answer streams, if balance and budgets allow.
 -- ARGV  1 request id, 2 nano-dollars more, 3 4 5 ids of the current day, ISO week and month, 6 era
 -- Gives -1 where the organization isn't known to be of this era: it has to be loaded first.
-local known = redis.call('HMGET', KEYS[1], 'era', 'balance_era')
-if known[1] ~= ARGV[6] or known[2] ~= ARGV[6] or redis.call('HGET', KEYS[2], 'era') ~= ARGV[6] then return -1 end
+local organization = redis.call('HMGET', KEYS[1], 'era', 'balance_era', 'balance', 'overdraft', 'held')
+local api_key = redis.call('HMGET', KEYS[2], 'era', 'budget_day', 'budget_week', 'budget_month', 'budget_total')
+local era = ARGV[6]
+if organization[1] ~= era or organization[2] ~= era or api_key[1] ~= era then return -1 end
 local hold = redis.call('HGET', KEYS[3], ARGV[1])
 if not hold then return 0 end
 local state, amount, key = parse(hold)
 local more = tonumber(ARGV[2])
-if state ~= 'open' or more > spendable() or exceeded_budget(key, more, {ARGV[3], ARGV[4], ARGV[5]}) then return 0 end
+if state ~= 'open' or more > spendable(unpack(organization, 3, 5)) then return 0 end
+local limits = budgets(api_key, 2)
+if limits and exceeded_budget(limits, key, more, {ARGV[3], ARGV[4], ARGV[5]}) then return 0 end
 held(key, '', ARGV[2])
 redis.call('HSET', KEYS[3], ARGV[1], string.format('open:%.0f:%s', tonumber(amount) + more, key))
 return 1

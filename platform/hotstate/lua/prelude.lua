@@ -30,26 +30,22 @@ local function gone(id, hold)
     return amount
 end
 
-local function spendable()
-    local found = redis.call('HMGET', KEYS[1], 'balance', 'overdraft', 'held')
+local function spendable(balance, overdraft, sum_held)
     -- Each is within $9M, so that it is exact; their sum has to be, too.
-    return math.min(tonumber(found[1]) + tonumber(found[2]), 9e15) - tonumber(found[3] or '0')
+    return math.min(tonumber(balance) + tonumber(overdraft), 9e15) - tonumber(sum_held or '0')
 end
 
 local BUDGETS = {'day', 'week', 'month', 'total'}
 
--- The key's budgets, where it has any.
-local function budgets()
-    local limits = redis.call('HMGET', KEYS[2], 'budget_day', 'budget_week', 'budget_month', 'budget_total')
-    for i = 1, 4 do
-        if limits[i] and limits[i] ~= '' then return limits end
+-- The four budgets among the key's fields, from `first` on, where it has any.
+local function budgets(fields, first)
+    for i = first, first + 3 do
+        if fields[i] and fields[i] ~= '' then return {unpack(fields, first, first + 3)} end
     end
 end
 
 -- The budget that so much more would exceed, or nil. `windows` are the ids of the current day, week and month.
-local function exceeded_budget(key, amount, windows)
-    local limits = budgets()
-    if not limits then return end
+local function exceeded_budget(limits, key, amount, windows)
     local spent = redis.call('HMGET', KEYS[2], 'spent_day', 'spent_week', 'spent_month', 'spent_total')
     local of = redis.call('HMGET', KEYS[2], 'day', 'week', 'month')
     local key_held = tonumber(redis.call('HGET', KEYS[5], key .. ':held') or '0')
