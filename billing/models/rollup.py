@@ -59,6 +59,8 @@ class DailyUsage(Rollup):
     day = models.DateField()
 
     class Meta:
+        # For budgets, which are sums over a key's whole life.
+        indexes = [models.Index(fields=["api_key", "day"], name="daily_usage_by_key")]
         constraints = [
             models.UniqueConstraint(
                 fields=["organization", "day", "api_key", "model", "route", "kind"],

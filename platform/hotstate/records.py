@@ -73,7 +73,7 @@ def _windows_of(today: date) -> Windows:
     return Windows(f"{today:%Y-%m-%d}", f"{year}-W{week:02}", f"{today:%Y-%m}")
 
 
-class Spent(msgspec.Struct, frozen=True, kw_only=True):
+class Spent(msgspec.Struct, frozen=True):
     """What a key has spent as posted, nano-dollars, in the windows that it names."""
 
     key: str

@@ -77,7 +77,7 @@ def _budgets(key: ApiKey, found: Standing | None, now: datetime) -> list[Row]:
         return []
     amounts = found.spent if found else None
     if amounts is None:
-        posted = spent(key, now)
+        (posted,) = spent([key], now)
         amounts = {window: getattr(posted, window) for window in BUDGETS}
     held = found.held_nanos if found else 0
     ends = _ends(now)

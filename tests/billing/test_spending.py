@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
+from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import ApiKey
 from billing.models import DailyUsage, RollupKind
@@ -54,7 +55,7 @@ def test_windows_begin_and_end_at_utc_midnight(key: ApiKey, now: datetime, day: 
     spend(key, date(2026, 5, 25), 4)
     spend(key, date(2026, 5, 24), 8)
     spend(key, date(2026, 4, 30), 16)
-    found = spent(key, now)
+    (found,) = spent([key], now)
     assert (found.day, found.week, found.month, found.total) == (day, week, month, 31)
     assert (found.key, found.windows) == (key.public_id, Windows.at(now))
 
@@ -62,7 +63,7 @@ def test_windows_begin_and_end_at_utc_midnight(key: ApiKey, now: datetime, day: 
 def test_a_week_goes_on_over_new_year_while_the_month_begins(key: ApiKey) -> None:
     spend(key, date(2026, 12, 31), 1)
     spend(key, date(2027, 1, 1), 2)
-    found = spent(key, datetime(2027, 1, 1, tzinfo=UTC))
+    (found,) = spent([key], datetime(2027, 1, 1, tzinfo=UTC))
     assert (found.day, found.week, found.month, found.total) == (2, 3, 2, 3)
     assert found.windows == ("2027-01-01", "2026-W53", "2027-01")
 
@@ -70,18 +71,19 @@ def test_a_week_goes_on_over_new_year_while_the_month_begins(key: ApiKey) -> Non
 def test_what_is_ahead_counts_in_all_only(key: ApiKey) -> None:
     """A line may be minutes ahead of our clock, over midnight."""
     spend(key, date(2026, 6, 2), 5)
-    found = spent(key, datetime(2026, 6, 1, 23, 59, tzinfo=UTC))
+    (found,) = spent([key], datetime(2026, 6, 1, 23, 59, tzinfo=UTC))
     assert (found.day, found.week, found.month, found.total) == (0, 0, 0, 5)
 
 
 def test_a_correction_takes_back_what_it_corrects(key: ApiKey) -> None:
     spend(key, date(2026, 6, 1), 10)
     spend(key, date(2026, 6, 1), -4, RollupKind.CORRECTION)
-    assert spent(key, datetime(2026, 6, 1, tzinfo=UTC)).day == 6
+    (found,) = spent([key], datetime(2026, 6, 1, tzinfo=UTC))
+    assert found.day == 6
 
 
 def test_a_key_that_spent_nothing_has_zeros(key: ApiKey) -> None:
-    found = spent(key, datetime(2026, 6, 1, tzinfo=UTC))
+    (found,) = spent([key], datetime(2026, 6, 1, tzinfo=UTC))
     assert (found.day, found.week, found.month, found.total) == (0, 0, 0, 0)
 
 
@@ -96,3 +98,12 @@ def test_only_keys_with_a_budget_are_told_of(key: ApiKey, budget: str) -> None:
     assert {pk: [(one.key, one.day) for one in spents] for pk, spents in found.items()} == {
         key.organization_id: [(limited.public_id, 7)]
     }
+
+
+def test_many_keys_are_one_question(key: ApiKey, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    keys = [key, *(make_key(key.organization)[0] for _ in range(5))]
+    for place, one in enumerate(keys):
+        spend(one, date(2026, 6, 1), place)
+    with django_assert_num_queries(1):
+        found = spent(keys, datetime(2026, 6, 1, tzinfo=UTC))
+    assert [(one.key, one.total) for one in found] == [(one.public_id, place) for place, one in enumerate(keys)]
