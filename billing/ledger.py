@@ -52,6 +52,11 @@ class Movement:
     corrects_id: int | None = None
 
 
+def usage_operation(segment_id: int, organization_id: int, day: date) -> str:
+    """The operation key of what a segment's requests of one organization and UTC day cost."""
+    return f"usage:{segment_id}:{organization_id}:{day}"
+
+
 @dataclass(frozen=True)
 class Posted:
     """What `post` did: the transactions that are new, by operation key."""

@@ -106,7 +106,7 @@ def _charge(segment: Segment, new: list[RatedEvent], now: datetime) -> None:
         settled[event.organization_id].append(str(event.id))
     movements = [
         ledger.Movement(
-            operation_key=f"usage:{segment.pk}:{organization_id}:{day}",
+            operation_key=ledger.usage_operation(segment.pk, organization_id, day),
             kind=TransactionKind(kind),
             organization_id=organization_id,
             nanos=-nanos,

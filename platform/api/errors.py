@@ -21,10 +21,20 @@ from gateway.errors import (
     ApiError,
     bad_request,
 )
+from hotstate.errors import Unreachable
 
 log = structlog.get_logger(__name__)
 
 NO_SUCH_KEY = ApiError(404, INVALID, "key_not_found", "There is no such key in this organization.")
+NO_SUCH_REQUEST = ApiError(404, INVALID, "request_not_found", "There is no such request in this organization's books.")
+NOT_POSTED_YET = ApiError(
+    404,
+    INVALID,
+    "request_not_posted",
+    "This request isn't in the books yet. Ask again in a few seconds.",
+    None,
+    {"retry-after": "2"},
+)
 KEY_REVOKED = ApiError(
     409, INVALID, "key_revoked", "This key was revoked: nothing about it can change any more.", None, NO_RETRY
 )
@@ -84,6 +94,9 @@ def _said(error: Exception) -> ApiError:
             return bad_request(str(error.detail))
         case OperationalError() | InterfaceError():
             log.warning("management API without the database", error=str(error))
+            return UNAVAILABLE
+        case Unreachable():
+            log.warning("management API without Valkey", error=str(error))
             return UNAVAILABLE
     log.error("management API failed", exc_info=error)
     return INTERNAL

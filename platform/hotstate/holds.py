@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import redis
 import structlog
@@ -31,6 +31,16 @@ class Hold(NamedTuple):
     state: str
     nanos: int
     key: str
+
+
+def find(org: str, request_id: str) -> Hold | None:
+    """What is held for a request that isn't posted yet. Raises Unreachable."""
+    with reaching_valkey() as valkey:
+        told: Any = valkey.hget(names.decision_keys(org)[2], request_id)
+    if told is None:
+        return None
+    state, nanos, key = told.decode().split(":", 2)
+    return Hold(org, request_id, state, int(nanos), key)
 
 
 def lapsed_in_all() -> int:

@@ -1,6 +1,7 @@
 """Nano-dollars as people read and type them. Integers only: no float, no rounding."""
 
 import re
+from fractions import Fraction
 
 NANOS = 1_000_000_000
 LARGEST = 2**63 - 1
@@ -39,6 +40,14 @@ def short(nanos: int) -> str:
     if not kept:
         return "$0.00"
     return f"{whole}.{kept:0<2}"
+
+
+def fraction(nanos: Fraction) -> str:
+    """An amount that isn't rounded: nine decimals, then as many as matter, six at most: `$0.000066000333333…`."""
+    millionths, rest = divmod(abs(nanos) * 1_000_000, 1)
+    whole, finer = divmod(millionths, 1_000_000)
+    more = f"{finer:06d}" + "…" if rest else f"{finer:06d}".rstrip("0")
+    return f"{'-' if nanos < 0 else ''}{exact(whole)}{more}"
 
 
 def parse(text: str) -> int:

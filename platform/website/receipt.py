@@ -1,60 +1,52 @@
-"""One request as a receipt: meters × prices = charge."""
+"""A receipt as its page words it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
-from accounts.models import Organization
-from billing import usage
-from billing.meters import FALLBACK, LABELS, METERS
-from billing.models import Price, PriceVersion, UsageEvent
-from website import wording
+from billing.meters import LABELS
+from billing.receipts import Receipt
+from website import money, wording
 
 
 @dataclass(frozen=True)
-class Line:
-    """Units of one meter and the price that they were charged by; None is a meter without a price."""
+class ShownLine:
+    """`amount` is before rounding, and empty where the outcome costs nothing."""
 
     label: str
     units: int
-    price: Price | None
+    price: Any
     falls_back: bool
-
-    @property
-    def amount(self) -> tuple[int, int]:
-        """Nano-dollars before rounding, as numerator and denominator."""
-        return (self.units * self.price.amount_nanos, self.price.per_units) if self.price else (0, 1)
-
-    @property
-    def nanos(self) -> str:
-        """Nano-dollars before rounding, cut after three more decimals: only the whole sum is rounded."""
-        numerator, denominator = self.amount
-        whole, rest = divmod(numerator, denominator)
-        fraction = f"{rest * 1000 // denominator:03d}".rstrip("0")
-        dollars = f"${whole // 1_000_000_000:,}.{whole % 1_000_000_000:09d}"
-        return f"{dollars}{fraction}"
+    amount: str
 
 
 @dataclass(frozen=True)
-class Receipt:
-    event: Any
-    version: PriceVersion | None
-    lines: list[Line]
-
-    @classmethod
-    def of(cls, organization: Organization, request_id: UUID) -> "Receipt":
-        """Raises UsageEvent.DoesNotExist where the organization has no such request."""
-        event = usage.request(organization, request_id)
-        version = (
-            PriceVersion.objects.prefetch_related("prices").filter(pk=event.price_version_id).first()
-            if event.price_version_id
-            else None
-        )
-        return cls(event, version, _lines(event, version))
+class Shown:
+    receipt: Receipt
 
     @property
-    def charged(self) -> bool:
-        return bool(self.event.charge_nanos)
+    def event(self) -> Any:
+        return self.receipt.event
+
+    @property
+    def lines(self) -> Iterator[ShownLine]:
+        for line in self.receipt.lines:
+            amount = money.fraction(line.nanos) if line.price and self.receipt.priced else ""
+            yield ShownLine(LABELS[line.meter], line.units, line.price, line.falls_back, amount)
+
+    @property
+    def sum(self) -> str:
+        return money.fraction(self.receipt.sum_nanos)
+
+    @property
+    def exact(self) -> str:
+        return money.fraction(self.receipt.exact_nanos)
+
+    @property
+    def rounding(self) -> str:
+        """Signed, and empty where nothing had to be rounded."""
+        nanos = self.receipt.rounding_nanos
+        return f"{'+' if nanos > 0 else ''}{money.fraction(nanos)}" if nanos else ""
 
     @property
     def outcome(self) -> str:
@@ -65,25 +57,8 @@ class Receipt:
         return wording.REASONS.get(self.event.reason, str(self.event.reason))
 
     @property
-    def ledger_key(self) -> str:
-        """The operation key of the ledger transaction that this charge is part of."""
-        return f"usage:{self.event.segment_id}:{self.event.organization_id}:{self.event.time:%Y-%m-%d}"
-
-    @property
     def multipliers(self) -> list[str]:
         """Each in percent: `80%`, `97.5%`."""
         return [
             f"{points // 100}.{points % 100:02d}".rstrip("0").rstrip(".") + "%" for points in self.event.multipliers
         ]
-
-
-def _lines(event: UsageEvent, version: PriceVersion | None) -> list[Line]:
-    prices = {price.meter: price for price in version.prices.all()} if version else {}
-    lines = []
-    for meter in METERS:
-        units = event.usage.get(meter, 0)
-        own = prices.get(meter)
-        if units and (own or meter != "requests"):
-            price = own or prices.get(FALLBACK.get(meter, ""))
-            lines.append(Line(LABELS[meter], units, price, falls_back=price is not own))
-    return lines

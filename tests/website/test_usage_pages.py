@@ -121,28 +121,6 @@ class TestTheDownload:
         assert rows[0]["key_name"] == "'=HYPERLINK(1)", "a spreadsheet must not run it"
 
 
-class TestTheReceipt:
-    def test_multiplies_meters_by_prices(
-        self, browse: Browse, owner: User, organization: Organization, key: ApiKey, model: Model
-    ) -> None:
-        used = {"input_tokens": 1000, "cached_input_tokens": 10, "output_tokens": 100, "reasoning_tokens": 7}
-        event = use(key, model, usage=used)[0]
-        page = browse(owner).get(f"/o/{organization.public_id}/requests/{event.id}/").content.decode()
-        for text in ("$0.003000000", "$0.000003000", "$0.001500000", "$0.000105000", "at the price of output tokens"):
-            assert text in page
-        assert f"{event.charge_nanos:,}" == "4,608,000"
-        assert "$0.004608000" in page
-        assert f"usage:{event.segment_id}:{organization.pk}:{event.time:%Y-%m-%d}" in page
-
-    def test_says_why_nothing_was_charged(
-        self, browse: Browse, owner: User, organization: Organization, key: ApiKey, model: Model
-    ) -> None:
-        event = use(key, model, outcome="upstream_error", status=502)[0]
-        page = browse(owner).get(f"/o/{organization.public_id}/requests/{event.id}/").content.decode()
-        assert "Not charged: a failed request costs nothing." in page
-        assert "None: nothing was charged" in page
-
-
 def test_the_chart_and_its_table_have_the_same_figures(
     browse: Browse, owner: User, organization: Organization, key: ApiKey, model: Model
 ) -> None:

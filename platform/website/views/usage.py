@@ -1,3 +1,4 @@
+from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
@@ -5,12 +6,16 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.models import Membership
+from billing import receipts
 from billing.models import UsageEvent
 from catalog.models import Model
+from hotstate import decision_log, holds
+from hotstate.errors import Unreachable
 from website import export, freshness
 from website.access import for_members
+from website.explaining import Explanation, explain
 from website.explorer import Explorer
-from website.receipt import Receipt
+from website.receipt import Shown
 
 
 @require_safe
@@ -53,12 +58,40 @@ def request_csv(request: HttpRequest, member: Membership) -> StreamingHttpRespon
 @require_safe
 @for_members
 def request_receipt(request: HttpRequest, member: Membership, request_id: UUID) -> HttpResponse:
-    """Meters times prices is the charge."""
+    """Meters times prices is the charge. Until it is posted, the page says so and looks again by itself."""
     try:
-        receipt = Receipt.of(member.organization, request_id)
+        found = receipts.receipt(member.organization, request_id)
     except UsageEvent.DoesNotExist:
-        raise Http404 from None
-    return render(request, "console/receipt.html", {"member": member, "receipt": receipt})
+        return _not_posted(request, member, request_id)
+    if request.headers.get("HX-Request"):
+        return HttpResponse(headers={"HX-Refresh": "true"})
+    context = {"member": member, "receipt": Shown(found), "told": _decision(member, request_id)}
+    return render(request, "console/receipt.html", context)
+
+
+def _not_posted(request: HttpRequest, member: Membership, request_id: UUID) -> HttpResponse:
+    """Held money is the sign of a request on its way into the books; without Valkey nobody can tell."""
+    context: dict[str, Any] = {"member": member, "request_id": request_id}
+    try:
+        context["hold"] = holds.find(member.organization.public_id, str(request_id))
+    except Unreachable:
+        context["away"] = True
+    waiting = context.get("hold") or context.get("away")
+    if request.headers.get("HX-Request"):
+        # The page as a whole says what became of it.
+        return HttpResponse(status=204) if waiting else HttpResponse(headers={"HX-Refresh": "true"})
+    if not waiting:
+        raise Http404
+    return render(request, "console/receipt_awaited.html", context)
+
+
+def _decision(member: Membership, request_id: UUID) -> Explanation | None:
+    """What the decision saw, where that is recorded and can be read."""
+    try:
+        record = decision_log.find(request_id, member.organization.public_id)
+    except Unreachable:
+        return None
+    return explain(record) if record else None
 
 
 def _uuid(text: str | None) -> UUID | None:

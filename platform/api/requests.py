@@ -1,0 +1,73 @@
+"""`/api/v1/requests/<id>`: what a request cost, and why: meters × prices × multipliers, down to the ledger."""
+
+from typing import Any
+from uuid import UUID
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.scopes import USAGE_READ
+from api import errors
+from api.key_body import dollars, moment
+from api.management import ManagementView, organization_of
+from billing.models import UsageEvent
+from billing.receipts import Line, Receipt, receipt
+from hotstate import holds
+
+
+class RequestView(ManagementView):
+    reading = USAGE_READ
+
+    def get(self, request: Request, request_id: UUID) -> Response:
+        """Raises Unreachable where the books don't have it, and nobody can tell whether they will."""
+        organization = organization_of(request)
+        try:
+            return Response(_described(receipt(organization, request_id)))
+        except UsageEvent.DoesNotExist:
+            held = holds.find(organization.public_id, str(request_id))
+        raise errors.NOT_POSTED_YET if held else errors.NO_SUCH_REQUEST
+
+
+def _described(found: Receipt) -> dict[str, Any]:
+    event: Any = found.event
+    version, posted = found.version, found.transaction
+    return {
+        "object": "request",
+        "id": str(event.id),
+        "time": moment(event.time),
+        "key": event.api_key.public_id,
+        "model": event.model.public_id,
+        "endpoint": event.endpoint,
+        "stream": event.stream,
+        "status": event.status,
+        "outcome": event.outcome,
+        "reason": event.reason,
+        "estimated": event.estimated,
+        "duration_ms": event.duration_ms,
+        "ttft_ms": event.ttft_ms,
+        "attempts": event.attempts,
+        "usage": event.usage,
+        "lines": [_line(line) for line in found.lines],
+        "multipliers": event.multipliers,
+        "exact_nanos": str(found.exact_nanos),
+        "rounding_nanos": str(found.rounding_nanos),
+        "charge_nanos": event.charge_nanos,
+        "charge": dollars(event.charge_nanos),
+        "kind": event.kind,
+        "price_version": version and {"id": version.pk, "effective_from": moment(version.effective_from)},
+        "ledger_transaction": posted
+        and {"id": posted.pk, "operation_key": posted.operation_key, "posted_at": moment(posted.posted_at)},
+    }
+
+
+def _line(line: Line) -> dict[str, Any]:
+    """`exact_nanos` is before multipliers: a whole number, or a fraction such as `200/3`."""
+    price = line.price
+    return {
+        "meter": line.meter,
+        "units": line.units,
+        "priced_as": price and price.meter,
+        "unit_price": price and dollars(price.amount_nanos),
+        "per_units": price and price.per_units,
+        "exact_nanos": str(line.nanos),
+    }
