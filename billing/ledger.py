@@ -38,6 +38,8 @@ class Movement:
     """Money to move between an organization and one of our accounts, once per operation key.
 
     `nanos` is seen from the organization: positive is credit (with the terms of its grant), negative a charge.
+    Credit that corrects a transaction goes back to the grants which that one burned; only the rest becomes a grant.
+    A charge with `from_grant_id` takes from that grant alone, which has enough: the caller holds `lock`.
     """
 
     operation_key: str
@@ -50,6 +52,7 @@ class Movement:
     reason: str = ""
     actor_id: int | None = None
     corrects_id: int | None = None
+    from_grant_id: int | None = None
 
 
 def usage_operation(segment_id: int, organization_id: int, day: date) -> str:
@@ -104,12 +107,16 @@ def post(
         transactions = _insert_transactions(movements, now)
         fresh = [movement for movement in movements if movement.operation_key in transactions]
         entries: list[_Entry] = []
-        pools = burning.Pools.load({movement.organization_id for movement in fresh if movement.nanos < 0}, now)
+        pools = burning.Pools.load(
+            {movement.organization_id for movement in fresh if movement.nanos < 0},
+            now,
+            unwinding={movement.corrects_id for movement in fresh if movement.corrects_id and movement.nanos > 0},
+        )
         for movement in fresh:
             transaction_id = transactions[movement.operation_key]
             balance = balances[movement.organization_id]
             if movement.nanos > 0:
-                sides = _credit(movement, balance, transaction_id, pools, now)
+                sides = _credit(movement, balance, transaction_id, pools)
             else:
                 sides = _charge(movement, balance, transaction_id, pools)
             # What was used was used: only other movements can be refused.
@@ -122,23 +129,35 @@ def post(
     return Posted(transactions)
 
 
-def _credit(
-    movement: Movement, balance: _Held, transaction_id: int, pools: burning.Pools, now: datetime
-) -> dict[Account, int]:
-    """Credit pays the debt first; what is left of it is a grant."""
+def lock(organization_ids: Iterable[int]) -> None:
+    """Let nobody else move money of these organizations until the caller's transaction has ended."""
+    _locked_balances(sorted(set(organization_ids)))
+
+
+def _credit(movement: Movement, balance: _Held, transaction_id: int, pools: burning.Pools) -> dict[Account, int]:
+    """Credit pays the debt first, then unwinds what it corrects; what is left is a grant."""
     if movement.grant is None:
         raise ValueError(f"{movement.operation_key}: credit needs the terms of its grant")
     paid_debt = min(balance.debt_nanos, movement.nanos)
+    left = movement.nanos - paid_debt
     balance.debt_nanos -= paid_debt
-    balance.credit_nanos += movement.nanos - paid_debt
-    pools.grant(movement.organization_id, movement.nanos, paid_debt, transaction_id, movement.grant, now)
-    return {Account.RECEIVABLE: paid_debt, Account.CUSTOMER_CREDIT: movement.nanos - paid_debt}
+    balance.credit_nanos += left
+    if movement.corrects_id is None:
+        pools.grant(movement.organization_id, movement.nanos, paid_debt, transaction_id, movement.grant)
+    else:
+        granted = left - pools.unwind(movement.organization_id, movement.corrects_id, left, transaction_id)
+        if granted:
+            pools.grant(movement.organization_id, granted, 0, transaction_id, movement.grant)
+    return {Account.RECEIVABLE: paid_debt, Account.CUSTOMER_CREDIT: left}
 
 
 def _charge(movement: Movement, balance: _Held, transaction_id: int, pools: burning.Pools) -> dict[Account, int]:
     """A charge burns grants; what they can't cover is a debt."""
     wanted = -movement.nanos
-    burned = pools.burn(movement.organization_id, wanted, transaction_id)
+    if movement.from_grant_id is not None:
+        burned = pools.empty(movement.from_grant_id, wanted, transaction_id)
+    else:
+        burned = pools.burn(movement.organization_id, wanted, transaction_id)
     balance.credit_nanos -= burned
     balance.debt_nanos += wanted - burned
     return {Account.CUSTOMER_CREDIT: -burned, Account.RECEIVABLE: burned - wanted}

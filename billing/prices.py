@@ -39,12 +39,12 @@ def publish_prices(
     A version that starts at the very same moment is superseded. Raises PriceError. It waits for nobody, and the caller
     commits at once: a version whose commit came after its start would be charged by gateway and worker differently.
     """
-    _validate(prices)
+    validate(prices)
     starts = effective_from or now + NOTICE
     if starts < now + NOTICE:
         raise PriceError("Prices can't start in the past: requests were already charged at the old ones.")
     with transaction.atomic():
-        _lock(model)
+        lock(model)
         before = prices_of(PriceVersion.objects.in_force(now).filter(model=model).first())
         PriceVersion.objects.standing().filter(model=model, effective_from=starts).update(superseded_at=now)
         version = PriceVersion.objects.create(
@@ -60,7 +60,7 @@ def publish_prices(
     return version
 
 
-def _lock(model: Model) -> None:
+def lock(model: Model) -> None:
     """One publication at a time; a posting that refers to the model neither waits for it nor hinders it."""
     try:
         Model.objects.select_for_update(nowait=True, no_key=True).get(pk=model.pk)
@@ -75,7 +75,7 @@ def prices_of(version: PriceVersion | None) -> dict[str, object]:
     return {price.meter: [price.amount_nanos, price.per_units] for price in version.prices.all()} if version else {}
 
 
-def _validate(prices: dict[str, tuple[int, int]]) -> None:
+def validate(prices: dict[str, tuple[int, int]]) -> None:
     if not prices:
         raise PriceError("Name at least one price; a free model has a price of 0.")
     for meter, (amount, per) in prices.items():
@@ -83,6 +83,16 @@ def _validate(prices: dict[str, tuple[int, int]]) -> None:
             raise PriceError(f"{meter} is not something that is counted.")
         if not 0 <= amount <= LARGEST_AMOUNT or not 1 <= per <= LARGEST_AMOUNT:
             raise PriceError(f"The price of {meter} is out of bounds: $0 to $1,000,000 per 1 or more units.")
+
+
+def tariffs(version_ids: Iterable[int]) -> dict[int, Tariff]:
+    """Price version pk → its tariff, superseded or not."""
+    found = PriceVersion.objects.filter(pk__in=set(version_ids)).prefetch_related("prices")
+    return {version.pk: tariff_of(version) for version in found}
+
+
+def tariff_of(version: PriceVersion) -> Tariff:
+    return Tariff(version.pk, {price.meter: (price.amount_nanos, price.per_units) for price in version.prices.all()})
 
 
 @dataclass(frozen=True)
@@ -104,9 +114,8 @@ def rate_card(model_ids: Iterable[int] | None = None) -> RateCard:
     if model_ids is not None:
         versions = versions.filter(model_id__in=list(model_ids))
     starts: dict[int, list[datetime]] = defaultdict(list)
-    tariffs: dict[int, list[Tariff]] = defaultdict(list)
+    found: dict[int, list[Tariff]] = defaultdict(list)
     for version in versions:
         starts[version.model_id].append(version.effective_from)
-        prices = {price.meter: (price.amount_nanos, price.per_units) for price in version.prices.all()}
-        tariffs[version.model_id].append(Tariff(version.pk, prices))
-    return RateCard(dict(starts), dict(tariffs))
+        found[version.model_id].append(tariff_of(version))
+    return RateCard(dict(starts), dict(found))

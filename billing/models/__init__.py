@@ -1,4 +1,5 @@
 from billing.models.closed_day import ClosedDay
+from billing.models.correction import Correction, EventCorrection
 from billing.models.grant import CreditGrant, GrantBurn
 from billing.models.ledger import Account, Balance, LedgerEntry, LedgerTransaction, TransactionKind
 from billing.models.price import Price, PriceVersion
@@ -11,8 +12,10 @@ __all__ = [
     "Account",
     "Balance",
     "ClosedDay",
+    "Correction",
     "CreditGrant",
     "DailyUsage",
+    "EventCorrection",
     "GrantBurn",
     "HourlyUsage",
     "LedgerEntry",

@@ -48,7 +48,7 @@ class CreditGrant(models.Model):
 
 
 class GrantBurn(models.Model):
-    """What a transaction took from a grant: a refund unwinds what is recorded here. Never edited."""
+    """What a transaction took from a grant; negative: gave back to it, as it was recorded. Never edited."""
 
     grant = models.ForeignKey(CreditGrant, on_delete=models.PROTECT, related_name="burns")
     transaction = models.ForeignKey(LedgerTransaction, on_delete=models.PROTECT, related_name="burns")

@@ -1,0 +1,194 @@
+"""`manage.py correct event REQUEST_ID --void`, `manage.py correct prices --model … --from … --to …`."""
+
+import json as encoding
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from accounts.models import Organization, User
+from billing import correcting, correction_rules, superseding
+from billing.correcting import Difference, Rule
+from billing.correction_rules import CorrectionError
+from billing.models import DailyUsage, UsageEvent
+from billing.partitions import first_id
+from billing.prices import PriceError, rate_card, validate
+from billing.rating import Tariff
+from billing.standing import Scope
+from catalog.models import Model
+from config.progress import Progress
+
+NANOS = 10**9
+
+
+class Command(BaseCommand):
+    help = "Charge events otherwise: first what it would change; with --post it is done. docs/operating.md says more."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        kinds = parser.add_subparsers(dest="kind", required=True, metavar="event|prices")
+        event = kinds.add_parser("event", help="one request")
+        event.add_argument("request_id", type=UUID, help="its x-request-id")
+        usage = event.add_mutually_exclusive_group(required=True)
+        usage.add_argument("--void", action="store_true", help="charge nothing")
+        usage.add_argument("--usage", nargs="+", metavar="METER=UNITS", help="all that was used instead")
+        prices = kinds.add_parser("prices", help="a period in which the prices of a model were wrong")
+        prices.add_argument("--model", required=True, help="its public id")
+        prices.add_argument("--from", dest="since", required=True, type=_moment, help="2026-11-20T00:00:00Z")
+        prices.add_argument("--to", dest="until", required=True, type=_moment, help="the end, not included; it is over")
+        prices.add_argument(
+            "--price",
+            nargs="+",
+            default=[],
+            metavar="METER=DOLLARS/UNITS",
+            help="what supersedes the prices of that time: input_tokens=3.00/1000000; left out: the prices that stand",
+        )
+        for kind in (event, prices):
+            kind.add_argument("--post", action="store_true", help="do it, rather than say what it would change")
+            kind.add_argument("--reason", default="", help="why; kept with every correction")
+            kind.add_argument("--by", metavar="EMAIL", help="who, among staff")
+            kind.add_argument("--json", action="store_true", help="one JSON object")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        if options["post"] and not options["reason"].strip():
+            raise CommandError("Say why: --reason.")
+        actor = _staff(options["by"])
+        try:
+            if options["kind"] == "event":
+                scope, rule, what = _event(options)
+            else:
+                scope, rule, what = self._period(options, actor)
+            differences = self._run(scope, rule, what, actor, options)
+        except (CorrectionError, PriceError) as error:
+            raise CommandError(f"{error} Nothing more was posted.") from error
+        self._tell(differences, posted=options["post"], json=options["json"])
+
+    def _period(self, options: dict[str, Any], actor: User | None) -> tuple[Scope, Rule, str]:
+        model = Model.objects.filter(public_id=options["model"]).first()
+        if model is None:
+            raise CommandError(f"There is no model {options['model']}.")
+        since, until, prices = options["since"], options["until"], _prices(options["price"])
+        scope = Scope(_first_at(since), _first_at(until), model.pk)
+        what = f"prices of {model} from {since.isoformat()} to {until.isoformat()}"
+        if prices:
+            validate(prices)
+        if prices and not options["post"]:
+            return scope, correction_rules.by_tariff(Tariff(0, prices)), what
+        if prices:
+            now = timezone.now()
+            superseding.supersede_prices(model, prices, since, until, actor=actor, reason=options["reason"], now=now)
+        return scope, correction_rules.by_rate_card(rate_card([model.pk])), what
+
+    def _run(
+        self, scope: Scope, rule: Rule, what: str, actor: User | None, options: dict[str, Any]
+    ) -> dict[int, Difference]:
+        progress = Progress("events", _about(scope))
+        try:
+            if not options["post"]:
+                return correcting.preview(scope, rule, progress.advance)
+            return correcting.correct(
+                scope,
+                rule,
+                what=what,
+                reason=options["reason"].strip()[:300],
+                actor=actor,
+                clock=timezone.now,
+                tick=progress.advance,
+            )
+        finally:
+            progress.finish()
+
+    def _tell(self, differences: dict[int, Difference], *, posted: bool, json: bool) -> None:
+        names = dict(Organization.objects.filter(pk__in=differences).values_list("pk", "public_id"))
+        rows = sorted((names[pk], difference) for pk, difference in differences.items())
+        events = sum(difference.events for _, difference in rows)
+        nanos = sum(difference.nanos for _, difference in rows)
+        if json:
+            told = [{"organization": name, "events": row.events, "difference_nanos": row.nanos} for name, row in rows]
+            whole = {"posted": posted, "events": events, "difference_nanos": nanos, "organizations": told}
+            self.stdout.write(encoding.dumps(whole))
+            return
+        for name, row in rows:
+            self.stdout.write(f"{name}  {row.events:>10,} events  {_dollars(row.nanos)}")
+        self.stdout.write(f"{'in all':<24}  {events:>10,} events  {_dollars(nanos)}")
+        if not rows:
+            self.stdout.write("Nothing is to be corrected.")
+        elif not posted:
+            self.stdout.write("Nothing was posted. To post it: --post --reason '…'.")
+
+
+def _event(options: dict[str, Any]) -> tuple[Scope, Rule, str]:
+    request_id = options["request_id"]
+    if not UsageEvent.objects.filter(pk=request_id).exists():
+        raise CommandError(
+            f"There is no event {request_id}: it isn't posted yet, or is older than events are kept."
+            " Then adjust the balance, on Staff → Organizations."
+        )
+    scope = correction_rules.one_event(request_id)
+    if options["void"]:
+        return scope, correction_rules.void, f"void {request_id}"
+    return scope, correction_rules.other_usage(_usage(options["usage"])), f"other usage of {request_id}"
+
+
+def _usage(words: list[str]) -> dict[str, int]:
+    usage = {}
+    for word in words:
+        meter, _, units = word.partition("=")
+        if not units.isdecimal():
+            raise CommandError(f"{word}: write it as input_tokens=1000.")
+        usage[meter] = int(units)
+    return usage
+
+
+def _prices(words: list[str]) -> dict[str, tuple[int, int]]:
+    prices = {}
+    for word in words:
+        meter, _, price = word.partition("=")
+        dollars, _, units = price.partition("/")
+        try:
+            nanos = Decimal(dollars) * NANOS
+        except InvalidOperation:
+            nanos = Decimal("NaN")
+        if not nanos.is_finite() or nanos != int(nanos) or not units.isdecimal():
+            raise CommandError(f"{word}: write it as input_tokens=3.00/1000000, with up to nine decimals.")
+        prices[meter] = (int(nanos), int(units))
+    return prices
+
+
+def _moment(text: str) -> datetime:
+    found = parse_datetime(text)
+    if found is None or found.tzinfo is None:
+        raise ValueError(f"{text}: write it as 2026-11-20T00:00:00Z.")
+    return found.astimezone(UTC)
+
+
+def _first_at(moment: datetime) -> UUID:
+    day = moment.date()
+    since_midnight = moment - datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return UUID(int=first_id(day).int + (since_midnight // timedelta(milliseconds=1) << 80))
+
+
+def _about(scope: Scope) -> int:
+    """How many events there may be, for the bar."""
+    if scope.model_id is None:
+        return 1
+    days = [datetime.fromtimestamp((end.int >> 80) // 1000, UTC).date() for end in (scope.first, scope.end)]
+    rows = DailyUsage.objects.filter(model_id=scope.model_id, day__range=days)
+    return sum(rows.values_list("events", flat=True))
+
+
+def _staff(email: str | None) -> User | None:
+    if email is None:
+        return None
+    found = User.objects.filter(email__iexact=email, is_staff=True).first()
+    if found is None:
+        raise CommandError(f"{email} is nobody of the staff.")
+    return found
+
+
+def _dollars(nanos: int) -> str:
+    whole, rest = divmod(abs(nanos), NANOS)
+    return f"{'-' if nanos < 0 else '+'}${whole:,}.{rest:09d}"
