@@ -1,0 +1,76 @@
+"""Books with something of everything in them, and a hand that changes a row behind the database's back."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from django.db import connection
+
+from accounts.models import ApiKey
+from billing import expiry
+from billing.closing import close_day
+from billing.correcting import correct
+from billing.correction_rules import one_event, other_usage
+from billing.models import UsageEvent
+from billing.partitions import ensure_partitions
+from billing.posting import post_segment
+from billing.proofs.proving import Result, prove
+from tests.cast import DOLLAR, give_credit, make_key, make_model, make_organization, make_segment, raw, usage_line
+
+DAY = date(2026, 3, 10)
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+NEXT_NOON = NOON + timedelta(days=1)
+
+
+def post(key: ApiKey, *seqs: int, at: datetime = NOON, extra: bytes = b"") -> None:
+    lines = [usage_line(key, at=at, seq=seq) for seq in seqs]
+    assert post_segment(make_segment(raw(*lines) + extra, now=NEXT_NOON).pk, now=NEXT_NOON)
+
+
+@pytest.fixture
+def key(db: None) -> ApiKey:
+    """Of an organization with grants, a debt in between, usage on a closed and on an open day, and corrections."""
+    ensure_partitions(DAY, behind=0, ahead=1)
+    make_model()
+    organization = make_organization()
+    give_credit(organization, 10_000_000, key="small", expires_at=NOON + timedelta(hours=1), now=NOON)
+    key, _ = make_key(organization)
+    post(key, 1, 2, 3)
+    expiry.expire_grants(NEXT_NOON)
+    give_credit(organization, DOLLAR, key="large", now=NEXT_NOON)
+    close_day(DAY, NEXT_NOON)
+    post(key, 4, 5, extra=b'{"torn')
+    post(key, 6, 7, at=NEXT_NOON)
+    corrected = UsageEvent.objects.order_by("seq").first()
+    assert corrected
+    fewer = other_usage({"input_tokens": 500})
+    correct(one_event(corrected.pk), fewer, what="x", reason="y", actor=None, clock=lambda: NEXT_NOON)
+    connection.check_constraints()
+    forget_outbox()
+    return key
+
+
+def forget_outbox() -> None:
+    """Deliveries wait for a commit, which these tests never see."""
+    from hotstate.models import OutboxEntry
+
+    OutboxEntry.objects.all().delete()
+
+
+@pytest.fixture
+def tamper() -> Callable[..., None]:
+    """Run SQL as the table's owner with all triggers off, as somebody with the keys to the database could."""
+
+    def run(sql: str, *parameters: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL session_replication_role = replica")
+            cursor.execute(sql, parameters)
+            assert cursor.rowcount == 1, cursor.rowcount
+            cursor.execute("SET LOCAL session_replication_role = DEFAULT")
+
+    return run
+
+
+def red(now: datetime = NEXT_NOON, day: date | None = None) -> dict[str, Result]:
+    """What isn't proved, by name."""
+    return {result.name: result for result in prove(now, day=day) if not result.ok}

@@ -1,0 +1,109 @@
+"""Proofs are asked on one state of the books, of a day or of everything, and told to people and to programs."""
+
+import json
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from accounts.models import ApiKey
+from billing import proofs
+from billing.models import LedgerTransaction
+from billing.proofs import rerating
+from billing.proofs.proving import prove
+from billing.proofs.shape import Extent, Finding, Proof
+from tests.billing.proofs.conftest import DAY, NEXT_NOON, post, red
+from tests.cast import LONG_AGO
+
+
+def command(*arguments: str) -> tuple[Any, int]:
+    told = StringIO()
+    code = 0
+    try:
+        call_command("prove", *arguments, "--json", stdout=told)
+    except SystemExit as exit:
+        code = int(exit.code or 0)
+    return json.loads(told.getvalue()), code
+
+
+class TestTheCommand:
+    def test_right_books_are_told_as_such(self, key: ApiKey) -> None:
+        told, code = command()
+        assert (told["ok"], code) == (True, 0)
+        assert [proof["name"] for proof in told["proofs"]] == [proof.name for proof in proofs.PROOFS]
+        assert {tuple(proof) for proof in told["proofs"]} == {("name", "ok", "checked", "offender")}
+
+    def test_what_is_wrong_is_named_and_the_exit_code_says_so(self, key: ApiKey, tamper: Any) -> None:
+        tamper("UPDATE billing_balance SET credit_nanos = 0 WHERE organization_id = %s", key.organization_id)
+        told, code = command()
+        assert (told["ok"], code) == (False, 1)
+        offenders = {proof["name"]: proof["offender"] for proof in told["proofs"] if not proof["ok"]}
+        assert set(offenders) == {"balances", "grants"}
+        assert f"organization {key.organization_id}" in offenders["balances"]
+
+    def test_people_read_it_too(self, key: ApiKey) -> None:
+        told = StringIO()
+        call_command("prove", stdout=told)
+        assert told.getvalue().count("ok ") == len(proofs.PROOFS)
+
+
+def test_a_day_is_proved_by_itself(key: ApiKey, tamper: Any) -> None:
+    usage = LedgerTransaction.objects.get(event_day=DAY + timedelta(days=1), kind="usage")
+    tamper(
+        "UPDATE billing_ledgerentry SET amount_nanos = amount_nanos + 1"
+        " WHERE transaction_id = %s AND account = 'revenue'",
+        usage.pk,
+    )
+    assert red(day=DAY) == {}
+    assert set(red(day=DAY + timedelta(days=1))) == {"transactions", "charges"}
+
+
+def test_several_offenders_are_counted(key: ApiKey, tamper: Any) -> None:
+    for seq in (6, 7):
+        tamper("UPDATE billing_usageevent SET reason = 'x' WHERE seq = %s", seq)
+    assert red()["rerating"].offender.endswith("(and 1 more)")
+
+
+def test_a_sample_of_events_is_rated_again_where_there_are_many(key: ApiKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rerating, "SAMPLE", 10)
+    post(key, *range(8, 208), at=NEXT_NOON)
+    (found,) = [result for result in prove(NEXT_NOON, day=NEXT_NOON.date()) if result.name == "rerating"]
+    assert 0 < found.checked < 100
+
+
+def test_a_proof_that_cannot_be_asked_is_red_and_the_others_are_asked(
+    key: ApiKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_extent: Extent) -> Finding:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 / 0")
+        return Finding()
+
+    monkeypatch.setattr("billing.proofs.proving.PROOFS", [Proof("broken", "", broken), *proofs.PROOFS])
+    results = prove(NEXT_NOON)
+    assert [result.name for result in results if not result.ok] == ["broken"]
+    assert "division by zero" in results[0].offender
+
+
+@pytest.mark.django_db(transaction=True)
+def test_all_proofs_read_one_state_and_can_write_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def look_around(_extent: Extent) -> Finding:
+        with connection.cursor() as cursor:
+            for name in ("transaction_isolation", "transaction_read_only"):
+                cursor.execute(f"SHOW {name}")
+                seen.append(cursor.fetchone()[0])
+        return Finding()
+
+    monkeypatch.setattr("billing.proofs.proving.PROOFS", [Proof("look", "", look_around)])
+    prove(LONG_AGO)
+    assert seen == ["repeatable read", "on"]
+
+
+@pytest.mark.django_db
+def test_empty_books_are_right() -> None:
+    assert red(LONG_AGO) == {}

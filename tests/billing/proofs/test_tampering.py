@@ -1,0 +1,244 @@
+"""For each proof one row is changed behind the database's back: it turns red and names the row, and only what depends
+on that row turns red with it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from accounts.models import ApiKey
+from billing import proofs
+from billing.models import (
+    CreditGrant,
+    DailyUsage,
+    EventCorrection,
+    GrantBurn,
+    HourlyUsage,
+    LedgerTransaction,
+    PriceVersion,
+    QuarantinedLine,
+    Segment,
+    UsageEvent,
+)
+from billing.proofs.proving import prove
+from tests.billing.proofs.conftest import DAY, NEXT_NOON, post, red
+
+Tamper = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def right_before(key: ApiKey) -> None:
+    assert red() == {}
+
+
+def offender(name: str, *others: str) -> str:
+    """The offender of the proof of that name, where exactly it and the others are red."""
+    found = red()
+    assert set(found) == {name, *others}, found
+    return found[name].offender
+
+
+def event(seq: int) -> UsageEvent:
+    return UsageEvent.objects.get(seq=seq)
+
+
+def test_every_proof_has_looked_at_something(key: ApiKey) -> None:
+    idle = {result.name for result in prove(NEXT_NOON) if not result.checked}
+    assert idle == {"nothing_stuck"}
+
+
+def test_every_proof_is_tampered_with_here() -> None:
+    source = Path(__file__).read_text()
+    assert [proof.name for proof in proofs.PROOFS if f'offender("{proof.name}"' not in source] == []
+
+
+def test_transactions(key: ApiKey, tamper: Tamper) -> None:
+    entry = LedgerTransaction.objects.get(kind="grant", reason="", operation_key__endswith=":large").entries.get(
+        account="promotions"
+    )
+    tamper("UPDATE billing_ledgerentry SET amount_nanos = amount_nanos + 1 WHERE id = %s", entry.pk)
+    assert f"transaction {entry.transaction_id} " in offender("transactions")
+
+
+def test_a_transaction_that_lost_its_entries(key: ApiKey, tamper: Tamper) -> None:
+    entry = LedgerTransaction.objects.get(kind="expiry").entries.get(account="breakage")
+    tamper("DELETE FROM billing_ledgerentry WHERE id = %s", entry.pk)
+    assert "1 entries" in offender("transactions")
+
+
+def test_balances(key: ApiKey, tamper: Tamper) -> None:
+    tamper("UPDATE billing_balance SET credit_nanos = credit_nanos + 1 WHERE organization_id = %s", key.organization_id)
+    assert f"organization {key.organization_id}:" in offender("balances", "grants")
+
+
+def test_a_balance_and_its_debt_that_differ_by_the_same(key: ApiKey, tamper: Tamper) -> None:
+    """What a customer has is right, and yet the books aren't."""
+    tamper(
+        "UPDATE billing_balance SET credit_nanos = credit_nanos + 1, debt_nanos = debt_nanos + 1"
+        " WHERE organization_id = %s",
+        key.organization_id,
+    )
+    assert f"organization {key.organization_id}:" in offender("balances", "grants")
+
+
+def test_an_entry_of_a_customer(key: ApiKey, tamper: Tamper) -> None:
+    entry = LedgerTransaction.objects.get(operation_key__endswith=":large").entries.get(account="customer_credit")
+    tamper("UPDATE billing_ledgerentry SET amount_nanos = amount_nanos - 1 WHERE id = %s", entry.pk)
+    assert f"organization {key.organization_id}:" in offender("balances", "transactions")
+
+
+def test_grants(key: ApiKey, tamper: Tamper) -> None:
+    grant = CreditGrant.objects.filter(remaining_nanos__gt=0).latest("id")
+    tamper("UPDATE billing_creditgrant SET remaining_nanos = remaining_nanos - 1 WHERE id = %s", grant.pk)
+    assert f"organization {key.organization_id}:" in offender("grants", "burns")
+
+
+def test_burns(key: ApiKey, tamper: Tamper) -> None:
+    burn = GrantBurn.objects.latest("id")
+    tamper("UPDATE billing_grantburn SET amount_nanos = amount_nanos + 1 WHERE id = %s", burn.pk)
+    assert f"grant {burn.grant_id} " in offender("burns")
+
+
+def test_charges(key: ApiKey, tamper: Tamper) -> None:
+    """An event's charge is what sums, ledger and its price say, so all of those see that it changed."""
+    changed = event(6)
+    tamper("UPDATE billing_usageevent SET charge_nanos = charge_nanos + 1 WHERE id = %s", changed.pk)
+    assert f"segment {changed.segment_id}," in offender("charges", "hourly_sums", "rerating")
+
+
+def test_an_event_that_was_deleted(key: ApiKey, tamper: Tamper) -> None:
+    gone = event(7)
+    tamper("DELETE FROM billing_usageevent WHERE id = %s", gone.pk)
+    assert f"segment {gone.segment_id}," in offender("charges", "hourly_sums", "lines")
+
+
+def test_an_event_of_a_closed_day(key: ApiKey, tamper: Tamper) -> None:
+    tamper("UPDATE billing_usageevent SET charge_nanos = charge_nanos + 1 WHERE id = %s", event(2).pk)
+    assert "the events" in offender("closed_days", "charges", "hourly_sums", "rerating")
+
+
+def test_hourly_sums(key: ApiKey, tamper: Tamper) -> None:
+    row = HourlyUsage.objects.filter(kind="usage").latest("hour")
+    tamper("UPDATE billing_hourlyusage SET output_tokens = output_tokens + 1 WHERE id = %s", row.pk)
+    assert f"key {row.api_key_id}," in offender("hourly_sums", "daily_sums")
+
+
+def test_daily_sums(key: ApiKey, tamper: Tamper) -> None:
+    row = DailyUsage.objects.filter(kind="usage").latest("day")
+    tamper("UPDATE billing_dailyusage SET events = events + 1 WHERE id = %s", row.pk)
+    assert f"{row.day}: organization {row.organization_id}," in offender("daily_sums")
+
+
+def test_corrections(key: ApiKey, tamper: Tamper) -> None:
+    made = EventCorrection.objects.get()
+    tamper("UPDATE billing_eventcorrection SET new_charge_nanos = new_charge_nanos + 1 WHERE id = %s", made.pk)
+    assert f"{DAY}: organization {key.organization_id}:" in offender("corrections", "rerating")
+
+
+def test_a_correction_that_begins_elsewhere(key: ApiKey, tamper: Tamper) -> None:
+    made = EventCorrection.objects.get()
+    tamper(
+        "UPDATE billing_eventcorrection SET old_charge_nanos = old_charge_nanos + 1,"
+        " new_charge_nanos = new_charge_nanos + 1 WHERE id = %s",
+        made.pk,
+    )
+    assert str(made.event_id) in offender("corrections", "rerating")
+
+
+def test_closed_days(key: ApiKey, tamper: Tamper) -> None:
+    tamper("UPDATE billing_closedday SET charge_nanos = charge_nanos + 1 WHERE day = %s", DAY)
+    assert str(DAY) in offender("closed_days")
+
+
+def test_the_sums_of_a_closed_day(key: ApiKey, tamper: Tamper) -> None:
+    row = DailyUsage.objects.get(kind="usage", day=DAY)
+    tamper("UPDATE billing_dailyusage SET input_tokens = input_tokens + 1 WHERE id = %s", row.pk)
+    assert "the daily sums" in offender("closed_days", "daily_sums")
+
+
+def test_the_ledger_of_a_closed_day_whose_events_are_detached(key: ApiKey, tamper: Tamper) -> None:
+    """Money that moved between two segments of a day: no sum of the day shows it, the hash does."""
+    from django.db import connection
+
+    from billing.partitions import partition_name
+
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE billing_usageevent DETACH PARTITION {partition_name(DAY)}")
+    assert red() == {}
+    usage = LedgerTransaction.objects.get(event_day=DAY, kind="usage")
+    other = Segment.objects.exclude(pk=int(usage.operation_key.split(":")[1])).first()
+    assert other
+    forged = f"usage:{other.pk}:{key.organization_id}:{DAY}-again"
+    tamper("UPDATE billing_ledgertransaction SET operation_key = %s WHERE id = %s", forged, usage.pk)
+    assert "the ledger" in offender("closed_days")
+
+
+def test_usage_of_a_day_that_nothing_proves(key: ApiKey, tamper: Tamper) -> None:
+    usage = LedgerTransaction.objects.get(event_day=DAY, kind="usage")
+    tamper("UPDATE billing_ledgertransaction SET event_day = '2026-01-01' WHERE id = %s", usage.pk)
+    assert "not as it was closed" in offender("closed_days", "charges")
+
+
+def test_lines(key: ApiKey, tamper: Tamper) -> None:
+    line = QuarantinedLine.objects.get()
+    tamper("DELETE FROM billing_quarantinedline WHERE id = %s", line.pk)
+    assert f"segment {line.segment_id} " in offender("lines")
+
+
+def test_sequences(key: ApiKey, tamper: Tamper) -> None:
+    last = Segment.objects.latest("id")
+    tamper(
+        "UPDATE billing_segment SET first_seq = 7, last_seq = 8, received_at = received_at - interval '1 hour'"
+        " WHERE id = %s",
+        last.pk,
+    )
+    assert "numbers 6 to 6 are missing" in offender("sequences")
+
+
+def test_numbers_that_are_missing_within_a_segment(key: ApiKey, tamper: Tamper) -> None:
+    last = Segment.objects.latest("id")
+    tamper("UPDATE billing_segment SET last_seq = 9 WHERE id = %s", last.pk)
+    assert last.identity in offender("sequences")
+
+
+def test_a_segment_that_was_only_overtaken_is_no_gap(key: ApiKey) -> None:
+    post(key, 9)
+    assert red() == {}
+
+
+def test_rerating(key: ApiKey, tamper: Tamper) -> None:
+    tamper("UPDATE billing_usageevent SET reason = 'timed_out' WHERE id = %s", event(6).pk)
+    assert str(event(6).pk) in offender("rerating")
+
+
+def test_a_price_that_was_edited(key: ApiKey, tamper: Tamper) -> None:
+    tamper("UPDATE billing_price SET amount_nanos = amount_nanos * 2 WHERE meter = 'output_tokens'")
+    first = min(UsageEvent.objects.values_list("pk", flat=True), key=UUID.__str__)
+    assert str(first) in offender("rerating")
+
+
+def test_prices(key: ApiKey, tamper: Tamper) -> None:
+    from django.db import connection
+
+    version = PriceVersion.objects.get()
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX price_versions_do_not_overlap")
+    tamper(
+        "INSERT INTO billing_priceversion (model_id, effective_from, created_at, reason)"
+        " SELECT model_id, effective_from, created_at, '' FROM billing_priceversion WHERE id = %s",
+        version.pk,
+    )
+    assert f"model {version.model_id}:" in offender("prices")
+
+
+def test_nothing_stuck(key: ApiKey, tamper: Tamper) -> None:
+    last = Segment.objects.latest("id")
+    tamper(
+        "INSERT INTO billing_segment (identity, source, organizations, origin, path, size_bytes, sha256, received_at,"
+        " lines, new, duplicate, quarantined)"
+        " SELECT 'stuck', source, organizations, origin, path, 0, '', received_at - interval '1 hour', 0, 0, 0, 0"
+        " FROM billing_segment WHERE id = %s",
+        last.pk,
+    )
+    assert "(stuck)" in offender("nothing_stuck")
