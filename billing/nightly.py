@@ -1,17 +1,29 @@
-"""What is done by night, in steps that do nothing twice: closing the days that are over."""
+"""What is done by night, in steps that do nothing twice: expiring grants, closing the days that are over, proving."""
 
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
 import structlog
 
 from billing.closing import close_day, end_of, ready_to_close
+from billing.expiry import expire_grants
 from billing.models import ClosedDay
 from billing.partitions import partition_days
+from billing.proofs import runs
 
 log = structlog.get_logger(__name__)
 
 # So long after its end a day is closed whatever is missing; the row says what was.
 OVERDUE = timedelta(hours=6)
+
+
+def keep_books(clock: Callable[[], datetime]) -> None:
+    """All of it; called again and again, it does what has come due."""
+    expire_grants(clock())
+    close_days(clock())
+    run = runs.nightly(clock())
+    for pk in [*([run.pk] if run else []), *runs.waiting(clock())]:
+        runs.carry_out(pk, clock)
 
 
 def close_days(now: datetime) -> list[ClosedDay]:

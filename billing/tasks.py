@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.models import alarm
 from billing import nightly, partitions, posting
 from billing.models import Segment
+from billing.proofs import runs
 from config import enqueue
 
 log = structlog.get_logger(__name__)
@@ -60,5 +61,10 @@ def watch_pipeline() -> None:
 
 
 @shared_task
-def close_days() -> None:
-    nightly.close_days(timezone.now())
+def keep_books() -> None:
+    nightly.keep_books(timezone.now)
+
+
+@shared_task
+def prove_books(run_id: int) -> None:
+    runs.carry_out(run_id, timezone.now)

@@ -3,6 +3,7 @@ from billing.models.correction import Correction, EventCorrection
 from billing.models.grant import CreditGrant, GrantBurn
 from billing.models.ledger import Account, Balance, LedgerEntry, LedgerTransaction, TransactionKind
 from billing.models.price import Price, PriceVersion
+from billing.models.proof import ProofResult, ProofRun
 from billing.models.rollup import DailyUsage, HourlyUsage, RollupKind
 from billing.models.secret_use import SecretUse
 from billing.models.segment import QuarantinedLine, QuarantineReason, Segment
@@ -23,6 +24,8 @@ __all__ = [
     "Outcome",
     "Price",
     "PriceVersion",
+    "ProofResult",
+    "ProofRun",
     "QuarantineReason",
     "QuarantinedLine",
     "RollupKind",

@@ -9,5 +9,5 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep-lapsed-holds": {"task": "hotstate.tasks.sweep_lapsed_holds", "schedule": 30.0},
     "watch-pipeline": {"task": "billing.tasks.watch_pipeline", "schedule": 60.0},
     "make-partitions": {"task": "billing.tasks.make_partitions", "schedule": 3600.0},
-    "close-days": {"task": "billing.tasks.close_days", "schedule": 900.0},
+    "keep-books": {"task": "billing.tasks.keep_books", "schedule": 900.0},
 }

@@ -3,7 +3,7 @@
 from django.urls import include, path
 
 from website.views import decisions, keys, landing, overview, settings, usage, welcome
-from website.views.staff import audit, gateways, organizations, prices, today
+from website.views.staff import audit, books, gateways, organizations, prices, today
 from website.views.staff import decisions as staff_decisions
 
 of_organization = [
@@ -41,6 +41,9 @@ of_staff = [
     path("gateways/", gateways.gateway_list, name="staff_gateways"),
     path("gateways/new/", gateways.gateway_create, name="staff_gateway_create"),
     path("gateways/<int:gateway>/revoke/", gateways.gateway_revoke, name="staff_gateway_revoke"),
+    path("books/", books.books, name="staff_books"),
+    path("books/prove/", books.prove, name="staff_prove"),
+    path("books/runs/<int:run>/", books.proof_run, name="staff_proof_run"),
     path("explain/", staff_decisions.explained, name="staff_explain"),
     path("audit/", audit.audit_trail, name="staff_audit"),
 ]

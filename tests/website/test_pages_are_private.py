@@ -70,6 +70,7 @@ def filled(organization: Organization, key: ApiKey, model: Model) -> dict[str, s
         "<int:model>": str(model.pk),
         "<int:alarm>": "1",
         "<int:gateway>": "1",
+        "<int:run>": "1",
         "<str:identity>": "segment",
         "<path:object_id>": "1",
         "<path:content_type_id>": "1",
