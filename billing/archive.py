@@ -2,10 +2,15 @@
 
 import os
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, storages
+
+from billing.lines import LONGEST_LINE
+
+CHUNK_LINES = 20_000
+CHUNK_BYTES = 8 * 1024 * 1024
 
 
 class DurableFileSystemStorage(FileSystemStorage):
@@ -28,9 +33,38 @@ def store(name: str, content: bytes) -> str:
 
 
 def read_lines(path: str) -> Iterator[bytes]:
-    """The lines of a segment, without newlines, blank ones left out. The last one may be torn."""
+    """The lines of a segment, without newlines, blank ones left out. The last one may be torn.
+
+    Of a line that is longer than any may be, its beginning, so that it is known to be too long.
+    """
     opened: IO[bytes]
     with storages["archive"].open(path) as opened:
-        for line in opened:
+        readline = opened.readline
+        while line := readline(LONGEST_LINE + 2):
+            if not line.endswith(b"\n"):
+                while (rest := readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+                    pass
             if stripped := line.rstrip(b"\r\n"):
                 yield stripped
+
+
+class Chunk(NamedTuple):
+    """Lines of a segment that follow each other. `first` is the number of the first of them, from 1."""
+
+    first: int
+    lines: list[bytes]
+    last: bool
+
+
+def read_chunks(path: str) -> Iterator[Chunk]:
+    """A segment's lines in portions that fit in memory, whatever its size."""
+    first, size = 1, 0
+    lines: list[bytes] = []
+    for line in read_lines(path):
+        if len(lines) >= CHUNK_LINES or size >= CHUNK_BYTES:
+            yield Chunk(first, lines, last=False)
+            first += len(lines)
+            lines, size = [], 0
+        lines.append(line)
+        size += len(line)
+    yield Chunk(first, lines, last=True)

@@ -4,7 +4,7 @@ Credits are positive and debits negative, so what a customer has is positive and
 negative: `balance = customer_credit + receivable`. Everything is in nano-dollars.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -13,11 +13,14 @@ from django.db import connection, transaction
 
 from billing import burning
 from billing.models import Account, CreditGrant, TransactionKind
+from billing.settled import Settled
 from hotstate import outbox
 from hotstate.records import BalanceRecord, Spent
 
 LARGEST_BALANCE = 9_000_000_000 * 10**9
 """Nano-dollars, either way. What usage adds to it must still fit into the column's 63 bits."""
+
+SETTLED_PER_RECORD = 5_000
 
 
 class BalanceTooLarge(ValueError):
@@ -90,7 +93,7 @@ def post(
     movements: Sequence[Movement],
     *,
     now: datetime,
-    settled: dict[int, list[str]] | None = None,
+    settled: Mapping[int, Settled] | None = None,
     spending: Callable[[], dict[int, list[Spent]]] = dict,
 ) -> Posted:
     """Post movements in one transaction (the caller's, if there is one). An operation key posts once, ever.
@@ -241,7 +244,7 @@ WHERE balance.organization_id = new.organization
 
 
 def _save_balances(
-    balances: dict[int, _Held], now: datetime, settled: dict[int, list[str]], spent: dict[int, list[Spent]]
+    balances: dict[int, _Held], now: datetime, settled: Mapping[int, Settled], spent: dict[int, list[Spent]]
 ) -> None:
     rows = list(balances.values())
     with connection.cursor() as cursor:
@@ -249,16 +252,19 @@ def _save_balances(
             SAVE_BALANCES,
             [list(balances), [row.credit_nanos for row in rows], [row.debt_nanos for row in rows]],
         )
-    outbox.add(
-        [
-            BalanceRecord(
+    outbox.add(_records(rows, settled, spent), now=now)
+
+
+def _records(
+    rows: list[_Held], settled: Mapping[int, Settled], spent: dict[int, list[Spent]]
+) -> Iterator[BalanceRecord]:
+    nobody = Settled()
+    for row in rows:
+        for posted in settled.get(row.organization_id, nobody).portions(SETTLED_PER_RECORD):
+            yield BalanceRecord(
                 org=row.public_id,
                 version=row.version + 1,
                 nanos=row.credit_nanos - row.debt_nanos,
-                posted=tuple(settled.get(row.organization_id, ())),
+                posted=posted,
                 spent=tuple(spent.get(row.organization_id, ())),
             )
-            for row in rows
-        ],
-        now=now,
-    )

@@ -78,9 +78,10 @@ def parse(raw: bytes) -> UsageLine:
         line = _decoder.decode(raw)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LineError(str(error)) from error
-    if line.id.version != 7:
+    number = line.id.int
+    if number >> 76 & 15 != 7 or number >> 62 & 3 != 2:
         raise LineError("`id` is not a UUIDv7")
-    if line.id.int >> 80 != round(line.time.timestamp() * 1000):
+    if number >> 80 != round(line.time.timestamp() * 1000):
         raise LineError("`time` is not the timestamp of `id`")
     return line
 

@@ -1,22 +1,23 @@
 """Lines → events with their charge, or the reason why there is none."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple, Self
 from uuid import UUID
 
-from accounts.models import ApiKey, ApiKeySecret
 from billing.closing import closed_among
-from billing.lines import LineError, UsageLine, number_of, parse
+from billing.known import Key, Known
+from billing.lines import LONGEST_LINE, LineError, UsageLine, number_of, parse
 from billing.models import QuarantineReason, RollupKind, Segment
 from billing.partitions import partition_days
-from billing.prices import RateCard, rate_card
-from billing.rating import UnpricedError, outcome_charge
-from catalog.models import Model, Route
+from billing.rating import Tariff, UnpricedError, outcome_charge
 
 AHEAD = timedelta(minutes=5)
 LONGEST = timedelta(days=1)
+EPOCH = date(1970, 1, 1)
+DAY_MS = 86_400_000
+NO_MULTIPLIERS: list[int] = []
 # $10,000. No request costs that, and the charges of a segment must fit a BIGINT: 64 MiB hold fewer than
 # 920,000 lines of at least 73 bytes, and 920,000 × 10**13 nano-dollars < 2**63. At $1,000,000 they would not.
 MOST_PER_REQUEST = 10_000 * 10**9
@@ -66,40 +67,43 @@ class Quarantined(NamedTuple):
     seq: int | None
 
 
-class _Key(NamedTuple):
-    pk: int
-    organization_id: int
-    organization: str
-
-
-@dataclass(frozen=True)
+@dataclass
 class Rater:
     """What is needed to rate the lines of a segment."""
 
     segment: Segment
     now: datetime
-    days: set[date]
-    closed: set[date]
+    # Days that have a partition, by number since 1970, and what an event of that day is.
+    days: dict[int, RollupKind]
+    known: Known = field(default_factory=Known)
+    latest: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.latest = self.now + AHEAD
 
     @classmethod
     def for_segment(cls, segment: Segment, now: datetime) -> Self:
         days = partition_days()
-        return cls(segment, now, days, closed_among(days))
+        closed = closed_among(days)
+        kinds = {day: RollupKind.ADJUSTMENT if day in closed else RollupKind.USAGE for day in days}
+        return cls(segment, now, {(day - EPOCH).days: kind for day, kind in kinds.items()})
 
-    def rate(self, raw_lines: list[bytes]) -> Iterator[RatedEvent | Quarantined]:
-        """One result per line, those that can't be read first."""
+    def rate(self, raw_lines: list[bytes], *, first: int = 1, last: bool = True) -> Iterator[RatedEvent | Quarantined]:
+        """One result per line, those that can't be read first. `first` is the first one's number, `last` whether the
+        segment ends with them."""
         parsed: list[tuple[int, bytes, UsageLine]] = []
-        for number, raw in enumerate(raw_lines, 1):
+        for number, raw in enumerate(raw_lines, first):
             try:
                 parsed.append((number, raw, parse(raw)))
             except LineError as error:
-                torn = number == len(raw_lines) and not raw.endswith(b"}")
+                ends = last and number == first + len(raw_lines) - 1
+                torn = ends and not raw.endswith(b"}") and len(raw) <= LONGEST_LINE
                 reason = QuarantineReason.TORN if torn else QuarantineReason.MALFORMED
                 yield Quarantined(number, raw, reason, str(error), self._seq(*(number_of(raw) or ("", None))))
-        known = _Known.of(line for _, _, line in parsed)
+        self.known.learn(line for _, _, line in parsed)
         for number, raw, line in parsed:
             try:
-                yield self._event(number, line, known)
+                yield self._event(number, line)
             except _Refused as refused:
                 yield Quarantined(number, raw, refused.reason, refused.detail, self._seq(line.source, line.seq))
 
@@ -107,16 +111,66 @@ class Rater:
         """Another source's numbers say nothing about this one's gaps."""
         return seq if source == self.segment.source else None
 
-    def _event(self, number: int, line: UsageLine, known: "_Known") -> RatedEvent:
+    def _event(self, number: int, line: UsageLine) -> RatedEvent:
+        ms = line.id.int >> 80
         # UTC, and to the millisecond, as its id has it.
-        time = datetime.fromtimestamp((line.id.int >> 80) / 1000, UTC)
+        time = line.time
+        if time.tzinfo is not UTC or time.microsecond % 1000:
+            time = datetime.fromtimestamp(ms / 1000, UTC)
+        kind = self._kind(line, time, ms)
+        key = self._key(line)
+        model_id = self.known.models.get(line.model)
+        if model_id is None:
+            raise _Refused(QuarantineReason.UNKNOWN_MODEL, line.model)
+        tariff = self.known.rate_card.tariff(model_id, time)
+        if tariff is None:
+            raise _Refused(QuarantineReason.UNPRICED, f"{line.model} had no price at {time.isoformat()}")
+        nanos, reason = _charge(line, tariff)
+        usage: dict[str, int] = line.usage
+        return RatedEvent(
+            line.id,
+            time,
+            key.organization_id,
+            key.pk,
+            self.known.secrets.get(line.secret),
+            model_id,
+            self.known.routes.get(line.route),
+            self.segment.pk,
+            number,
+            line.source,
+            line.seq,
+            line.endpoint,
+            line.status,
+            line.outcome,
+            line.stream,
+            line.estimated,
+            line.variant,
+            duration_ms(time, line.ended) if line.ended else None,
+            line.ttft_ms,
+            line.attempts,
+            line.upstream_request_id,
+            usage if all(usage.values()) else {meter: units for meter, units in usage.items() if units},
+            tariff.version,
+            NO_MULTIPLIERS,
+            nanos,
+            reason,
+            kind,
+            line.estimator,
+            line.charge_nanos,
+        )
+
+    def _kind(self, line: UsageLine, time: datetime, ms: int) -> RollupKind:
         if line.source != self.segment.source:
             raise _Refused(QuarantineReason.WRONG_SOURCE, f"{line.source} in a segment of {self.segment.source}")
-        if time > self.now + AHEAD:
+        if time > self.latest:
             raise _Refused(QuarantineReason.TOO_EARLY, f"{time.isoformat()} is ahead of our clock")
-        if time.date() not in self.days:
+        kind = self.days.get(ms // DAY_MS)
+        if kind is None:
             raise _Refused(QuarantineReason.TOO_OLD, f"there is no partition for {time.date()} any more")
-        key = known.keys.get(line.key)
+        return kind
+
+    def _key(self, line: UsageLine) -> Key:
+        key = self.known.keys.get(line.key)
         if key is None:
             raise _Refused(QuarantineReason.UNKNOWN_KEY, line.key)
         if line.org and line.org != key.organization:
@@ -124,51 +178,19 @@ class Rater:
         if self.segment.organizations and key.organization not in self.segment.organizations:
             detail = f"{line.key} is of {key.organization}, and the sender's credential isn't bound to that"
             raise _Refused(QuarantineReason.FOREIGN_ORGANIZATION, detail)
-        model_id = known.models.get(line.model)
-        if model_id is None:
-            raise _Refused(QuarantineReason.UNKNOWN_MODEL, line.model)
-        tariff = known.rate_card.tariff(model_id, time)
-        if tariff is None:
-            raise _Refused(QuarantineReason.UNPRICED, f"{line.model} had no price at {time.isoformat()}")
-        try:
-            nanos, reason = outcome_charge(line.outcome, line.usage, tariff, estimated=line.estimated)
-        except UnpricedError as error:
-            raise _Refused(QuarantineReason.UNPRICED, f"{line.model}: {error}") from error
-        except OverflowError as error:
-            raise _Refused(QuarantineReason.IMPLAUSIBLE, str(error)) from error
-        if nanos > MOST_PER_REQUEST:
-            raise _Refused(QuarantineReason.IMPLAUSIBLE, f"a charge of {nanos} nano-dollars for one request")
-        return RatedEvent(
-            id=line.id,
-            time=time,
-            organization_id=key.organization_id,
-            api_key_id=key.pk,
-            secret_id=known.secrets.get(line.secret),
-            model_id=model_id,
-            route_id=known.routes.get(line.route),
-            segment_id=self.segment.pk,
-            line=number,
-            source=line.source,
-            seq=line.seq,
-            endpoint=line.endpoint,
-            status=line.status,
-            outcome=line.outcome,
-            stream=line.stream,
-            estimated=line.estimated,
-            variant=line.variant,
-            duration_ms=duration_ms(time, line.ended),
-            ttft_ms=line.ttft_ms,
-            attempts=line.attempts,
-            upstream_request_id=line.upstream_request_id,
-            usage={meter: units for meter, units in line.usage.items() if units},
-            price_version_id=tariff.version,
-            multipliers=[],
-            charge_nanos=nanos,
-            reason=reason,
-            kind=RollupKind.ADJUSTMENT if time.date() in self.closed else RollupKind.USAGE,
-            estimator=line.estimator,
-            claimed_nanos=line.charge_nanos,
-        )
+        return key
+
+
+def _charge(line: UsageLine, tariff: Tariff) -> tuple[int, str]:
+    try:
+        nanos, reason = outcome_charge(line.outcome, line.usage, tariff, estimated=line.estimated)
+    except UnpricedError as error:
+        raise _Refused(QuarantineReason.UNPRICED, f"{line.model}: {error}") from error
+    except OverflowError as error:
+        raise _Refused(QuarantineReason.IMPLAUSIBLE, str(error)) from error
+    if nanos > MOST_PER_REQUEST:
+        raise _Refused(QuarantineReason.IMPLAUSIBLE, f"a charge of {nanos} nano-dollars for one request")
+    return nanos, reason
 
 
 def duration_ms(started: datetime, ended: datetime | None) -> int | None:
@@ -186,37 +208,3 @@ class _Refused(Exception):
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What the lines name, looked up together."""
-
-    keys: dict[str, _Key]
-    secrets: dict[str, int]
-    models: dict[str, int]
-    routes: dict[str, int]
-    rate_card: RateCard
-
-    @classmethod
-    def of(cls, lines: Iterable[UsageLine]) -> Self:
-        keys, secrets, models = set(), set(), set()
-        for line in lines:
-            keys.add(line.key)
-            secrets.add(line.secret)
-            models.add(line.model)
-        found = ApiKey.objects.filter(public_id__in=keys)
-        model_ids = dict(Model.objects.filter(public_id__in=models).values_list("public_id", "pk"))
-        routes = Route.objects.filter(model_id__in=model_ids.values()).values_list("pk", flat=True)
-        return cls(
-            keys={
-                public_id: _Key(pk, organization_id, organization)
-                for public_id, pk, organization_id, organization in found.values_list(
-                    "public_id", "pk", "organization_id", "organization__public_id"
-                )
-            },
-            secrets=dict(ApiKeySecret.objects.filter(public_id__in=secrets).values_list("public_id", "pk")),
-            models=model_ids,
-            routes={str(pk): pk for pk in routes},
-            rate_card=rate_card(model_ids.values()),
-        )

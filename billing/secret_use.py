@@ -9,36 +9,41 @@ from django.db.models import Max, Q, Sum
 
 from accounts.models import ApiKey
 from billing.models import SecretUse
-from billing.rated import RatedEvent
+from billing.rollups import NULL
 
 RECENT = timedelta(hours=24)
 
-HOUR_MS = 3_600_000
-
-# Times as integers: there are thousands in a segment, and a datetime costs ten times as much on the way.
+CREATE_STAGING = (
+    "CREATE TEMP TABLE IF NOT EXISTS secret_use_staging"
+    " (key bigint, secret bigint, hour bigint, events bigint, ms bigint) ON COMMIT DELETE ROWS"
+)
 ADD = """
 INSERT INTO billing_secretuse AS use (api_key_id, secret_id, hour, events, last_at)
 SELECT key, secret, 'epoch'::timestamptz + hour * interval '1 hour', events, 'epoch'::timestamptz + ms * interval '1 ms'
-FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[]) AS new (key, secret, hour, events, ms)
+FROM secret_use_staging
 ON CONFLICT (api_key_id, hour, secret_id)
 DO UPDATE SET events = use.events + excluded.events, last_at = greatest(use.last_at, excluded.last_at)
 """
 
+# API key pk, secret pk or 0, hour since 1970 → requests, Unix milliseconds of the last.
+Counts = dict[tuple[int, int, int], list[int]]
 
-def add(new: Iterable[RatedEvent]) -> None:
+
+def add(counts: Counts) -> None:
     """Count events that were never counted before, in the caller's transaction."""
-    counted: dict[tuple[int, int, int], tuple[int, int]] = {}
-    for event in new:
-        # The admission, Unix milliseconds.
-        ms = event.id.int >> 80
-        group = (event.api_key_id, event.secret_id or 0, ms // HOUR_MS)
-        events, last_ms = counted.get(group, (0, 0))
-        counted[group] = (events + 1, max(last_ms, ms))
+    if not counts:
+        return
     # Sorted, so that workers lock rows in the same order.
-    rows = [(key, secret or None, hour, *counted[key, secret, hour]) for key, secret, hour in sorted(counted)]
-    if rows:
-        with connection.cursor() as cursor:
-            cursor.execute(ADD, [list(column) for column in zip(*rows, strict=True)])
+    rows = (
+        f"{key}\t{secret or NULL}\t{hour}\t{events}\t{ms}\n"
+        for (key, secret, hour), (events, ms) in sorted(counts.items())
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(CREATE_STAGING)
+        cursor.execute("TRUNCATE secret_use_staging")
+        with cursor.copy("COPY secret_use_staging FROM STDIN") as copy:
+            copy.write("".join(rows))
+        cursor.execute(ADD)
 
 
 @dataclass(frozen=True)

@@ -1,60 +1,116 @@
-"""Bulk insertion of events: COPY to a staging table, then what is new moves on."""
+"""Bulk insertion of events: copied straight into their table, or by way of another where some are there already."""
 
 from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import msgspec
-from django.db import connection
-from psycopg.types.json import Jsonb
+from django.db import IntegrityError, connection, transaction
 
+from billing.models import UsageEvent
 from billing.rated import RatedEvent
+from billing.rollups import NULL
 
 COLUMNS = RatedEvent._fields[:-1]
-TYPES = [
-    *("uuid", "timestamptz", "int8", "int8", "int8", "int8", "int8", "int8", "int4", "text", "int8", "text", "int2"),
-    *(
-        "text",
-        "bool",
-        "bool",
-        "text",
-        "int4",
-        "int4",
-        "int2",
-        "text",
-        "jsonb",
-        "int8",
-        "int4[]",
-        "int8",
-        "text",
-        "text",
-        "int2",
-    ),
-]
-_USAGE, _KIND = COLUMNS.index("usage"), COLUMNS.index("kind")
+_INTO = f"({', '.join(COLUMNS)}) FROM STDIN"
+# So many events of a portion are looked for before it is copied: a failed copy leaves dead rows.
+PROBES = 8
 
 
-def insert_new(events: Iterable[RatedEvent]) -> list[RatedEvent]:
-    """Insert events whose id isn't there yet; return those. Runs in the caller's transaction."""
-    by_id = {event.id: event for event in events}
-    if not by_id:
-        return []
+class Inserted(NamedTuple):
+    """The events that are new, and of those that aren't the ones that say something else than what is stored."""
+
+    new: list[RatedEvent]
+    differing: list[RatedEvent]
+
+
+def insert_new(events: Iterable[RatedEvent]) -> Inserted:
+    """Insert events whose id isn't there yet; of several with one id the first. Runs in the caller's transaction."""
+    first: dict[int, RatedEvent] = {}
+    differing = []
+    for event in events:
+        known = first.setdefault(event.id.int, event)
+        if known is not event and billable(known) != billable(event):
+            differing.append(event)
+    # In the order of ids, so that two workers with the same events never wait for each other in a circle.
+    ordered = [first[number] for number in sorted(first)]
+    if not ordered:
+        return Inserted([], differing)
+    if not _any_stored(ordered[:: max(1, len(ordered) // PROBES)]):
+        try:
+            with transaction.atomic():
+                _copy("billing_usageevent", ordered)
+        except IntegrityError:
+            # One of them is there. Which, the other way tells.
+            pass
+        else:
+            return Inserted(ordered, differing)
+    new = _insert_by_staging(ordered)
+    if len(new) < len(ordered):
+        fresh = {event.id.int for event in new}
+        differing += _differing([event for event in ordered if event.id.int not in fresh])
+    return Inserted(new, differing)
+
+
+def billable(event: RatedEvent) -> tuple[Any, ...]:
+    """What must be the same where an event comes again."""
+    return event.api_key_id, event.model_id, event.outcome, event.usage
+
+
+def _any_stored(events: list[RatedEvent]) -> bool:
+    return UsageEvent.objects.filter(pk__in=[event.id for event in events]).exists()
+
+
+def _copy(table: str, events: Iterable[RatedEvent]) -> None:
+    with connection.cursor() as cursor, cursor.copy(f"COPY {table} {_INTO}") as copy:
+        copy.write("".join(map(as_text, events)))
+
+
+def _insert_by_staging(ordered: list[RatedEvent]) -> list[RatedEvent]:
     columns = ", ".join(COLUMNS)
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMP TABLE IF NOT EXISTS usage_staging (LIKE billing_usageevent) ON COMMIT DELETE ROWS")
-        with cursor.copy(f"COPY usage_staging ({columns}) FROM STDIN (FORMAT BINARY)") as copy:
-            copy.set_types(TYPES)
-            for event in by_id.values():
-                copy.write_row(as_row(event))
-        # In the order of ids, so that two workers with the same events never wait for each other in a circle.
+        cursor.execute("TRUNCATE usage_staging")
+        _copy("usage_staging", ordered)
         cursor.execute(
             f"INSERT INTO billing_usageevent ({columns}) SELECT {columns} FROM usage_staging ORDER BY id"  # noqa: S608
             " ON CONFLICT (id) DO NOTHING RETURNING id"
         )
-        return [by_id[row[0]] for row in cursor.fetchall()]
+        fresh = {row[0].int for row in cursor.fetchall()}
+    return [event for event in ordered if event.id.int in fresh]
 
 
-def as_row(event: RatedEvent) -> list[object]:
-    """The values of COLUMNS."""
-    row: list[object] = list(event[:-1])
-    row[_USAGE] = Jsonb(event.usage, dumps=msgspec.json.encode)
-    row[_KIND] = event.kind.value
-    return row
+def _differing(again: list[RatedEvent]) -> list[RatedEvent]:
+    fields = ("api_key_id", "model_id", "outcome", "usage")
+    found = UsageEvent.objects.filter(pk__in=[event.id for event in again]).values_list("pk", *fields)
+    stored = {pk: billable for pk, *billable in found}
+    return [event for event in again if stored[event.id] != list(billable(event))]
+
+
+def as_text(event: RatedEvent) -> str:
+    """The event as a line of COPY's text format."""
+    texts = (event.source, event.endpoint, event.variant, event.upstream_request_id)
+    if not (joined := "".join(texts)).isprintable() or "\\" in joined:
+        source, endpoint, variant, upstream_request_id = map(_escaped, texts)
+        event = event._replace(
+            source=source, endpoint=endpoint, variant=variant, upstream_request_id=upstream_request_id
+        )
+    e = event
+    return (
+        f"{e.id.int:032x}\t{e.time.isoformat()}\t{e.organization_id}\t{e.api_key_id}\t{_number(e.secret_id)}"
+        f"\t{e.model_id}\t{_number(e.route_id)}\t{e.segment_id}\t{e.line}\t{e.source}\t{e.seq}\t{e.endpoint}\t{e.status}"
+        f"\t{e.outcome}\t{e.stream}\t{e.estimated}\t{e.variant}\t{_number(e.duration_ms)}\t{_number(e.ttft_ms)}"
+        f"\t{e.attempts}\t{e.upstream_request_id}\t{_json(e.usage).decode()}\t{_number(e.price_version_id)}"
+        f"\t{{{','.join(map(str, e.multipliers))}}}\t{e.charge_nanos}\t{e.reason}\t{e.kind.value}\t{e.estimator}\n"
+    )
+
+
+_json = msgspec.json.Encoder().encode
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def _escaped(text: str) -> str:
+    return text.translate(_ESCAPES)
+
+
+def _number(number: int | None) -> int | str:
+    return NULL if number is None else number

@@ -3,8 +3,9 @@
 The rooms above register what is to be done when Valkey has them; this one knows no other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
 from typing import Any
 from uuid import uuid4
 
@@ -23,7 +24,10 @@ log = structlog.get_logger(__name__)
 Kind = OutboxEntry.Kind
 KIND_OF = {KeyRecord: Kind.KEY, OrganizationRecord: Kind.ORGANIZATION, BalanceRecord: Kind.BALANCE}
 TYPE_OF = {kind: record_type for record_type, kind in KIND_OF.items()}
-BATCH = 500
+# Entries per transaction of a delivery; balances in one entry, and their bytes.
+BATCH = 50
+TOGETHER = 100
+TOGETHER_BYTES = 256 * 1024
 
 # Told which API keys' and organizations' records Valkey took, and when by its clock, in the transaction that forgets
 # the entries.
@@ -31,20 +35,19 @@ Confirmation = Callable[[list[publish.Record], datetime], None]
 confirmations: list[Confirmation] = []
 
 
-def add(records: list[publish.Record], *, now: datetime, catalog: bool = False, gateways: bool = False) -> list[int]:
+def add(
+    records: Iterable[publish.Record], *, now: datetime, catalog: bool = False, gateways: bool = False
+) -> list[int]:
     """Write entries in the caller's transaction, to be delivered after its commit. Returns their ids.
 
     `catalog` and `gateways` tell that the catalogue or gateways' credentials are to be read anew.
     """
-    entries = [
-        OutboxEntry(kind=KIND_OF[type(record)], record=msgspec.json.encode(record), created_at=now)
-        for record in records
-    ]
-    if catalog:
-        entries.append(OutboxEntry(kind=Kind.CATALOG, record=b"", created_at=now))
-    if gateways:
-        entries.append(OutboxEntry(kind=Kind.GATEWAYS, record=b"", created_at=now))
-    ids = [entry.pk for entry in OutboxEntry.objects.bulk_create(entries)]
+    encoded = chain(_encoded(records), [(Kind.CATALOG, b"")] * catalog, [(Kind.GATEWAYS, b"")] * gateways)
+    ids: list[int] = []
+    # A portion at a time: a large segment's entries don't fit in memory together.
+    while portion := list(islice(encoded, BATCH)):
+        entries = [OutboxEntry(kind=kind, record=record, created_at=now) for kind, record in portion]
+        ids += [entry.pk for entry in OutboxEntry.objects.bulk_create(entries)]
     transaction.on_commit(lambda: _deliver_quietly(ids), robust=True)
     return ids
 
@@ -74,7 +77,9 @@ def deliver(ids: list[int] | None = None) -> int:
             if not entries:
                 return delivered
             at = _put_all(entries)
-            told = [_record(entry) for entry in entries if entry.kind in (Kind.KEY, Kind.ORGANIZATION)]
+            told = [
+                record for entry in entries if entry.kind in (Kind.KEY, Kind.ORGANIZATION) for record in _records(entry)
+            ]
             for confirm in confirmations:
                 confirm(told, at)
             OutboxEntry.objects.filter(pk__in=[entry.pk for entry in entries]).delete()
@@ -87,8 +92,6 @@ def _put_all(entries: list[OutboxEntry]) -> datetime:
         pipeline: Any = valkey.pipeline(transaction=False)
         for entry in entries:
             _put(pipeline, entry)
-            if len(pipeline) >= publish.AT_ONCE:
-                pipeline.execute()
         pipeline.execute_command("TIME")
         *_, (seconds, microseconds) = pipeline.execute()
     return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
@@ -101,12 +104,34 @@ def _put(pipeline: Any, entry: OutboxEntry) -> None:
         # Never the same twice, also where Valkey lost its state in between.
         pipeline.set(names.GATEWAYS_VERSION, uuid4().hex)
     else:
-        publish.put(pipeline, _record(entry))
+        for record in _records(entry):
+            publish.put(pipeline, record)
+            if len(pipeline) >= publish.AT_ONCE:
+                pipeline.execute()
 
 
-def _record(entry: OutboxEntry) -> publish.Record:
-    record: publish.Record = msgspec.json.decode(bytes(entry.record), type=TYPE_OF[Kind(entry.kind)])
-    return record
+def _encoded(records: Iterable[publish.Record]) -> Iterator[tuple[Kind, bytes]]:
+    """A thousand balances change together: they share entries, up to a number of records or bytes."""
+    balances: list[bytes] = []
+    size = 0
+    for record in records:
+        encoded = msgspec.json.encode(record)
+        if not isinstance(record, BalanceRecord):
+            yield KIND_OF[type(record)], encoded
+            continue
+        if balances and (len(balances) >= TOGETHER or size + len(encoded) > TOGETHER_BYTES):
+            yield Kind.BALANCE, b"[" + b",".join(balances) + b"]"
+            balances, size = [], 0
+        balances.append(encoded)
+        size += len(encoded)
+    if balances:
+        yield Kind.BALANCE, b"[" + b",".join(balances) + b"]"
+
+
+def _records(entry: OutboxEntry) -> list[publish.Record]:
+    type_ = TYPE_OF[Kind(entry.kind)]
+    found: Any = msgspec.json.decode(bytes(entry.record), type=type_ | list[type_])  # type: ignore[valid-type]
+    return found if isinstance(found, list) else [found]
 
 
 def _deliver_quietly(ids: list[int]) -> None:

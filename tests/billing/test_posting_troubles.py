@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import OperationalError
 
 from accounts.models import Alarm, ApiKey
-from billing import posting, tasks
+from billing import rollups, tasks
 from billing.models import Segment, UsageEvent
 from tests.cast import make_key, make_model, make_organization, make_segment, raw, usage_line
 
@@ -26,7 +26,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def failing(*_arguments: Any, **_named: Any) -> None:
         raise error
 
-    monkeypatch.setattr(posting.rollups, "add_hourly", failing)
+    monkeypatch.setattr(rollups, "add", failing)
 
 
 def test_an_error_becomes_one_alarm_and_the_task_ends(key: ApiKey, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from django.utils import timezone
 from billing.intake import receive_segment
 from billing.models import Balance, Segment, UsageEvent
 from billing.rated import RatedEvent, Rater
-from billing.staging import COLUMNS, TYPES, as_row
+from billing.staging import COLUMNS, as_text
 from devstack.bench.population import Population, empty_database, populate
 from devstack.bench.report import Report, in_turn
 
@@ -131,7 +131,7 @@ def _copy(population: Population, *, lines: int) -> float:
         cursor.execute("CREATE TABLE bench_copy (LIKE billing_usageevent INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
         cursor.execute("ALTER TABLE bench_copy ADD PRIMARY KEY (id)")
         cursor.execute("CREATE INDEX ON bench_copy (organization_id, id DESC)")
-    halves = [[as_row(event) for event in events[half::WORKERS]] for half in range(WORKERS)]
+    halves = [[as_text(event) for event in events[half::WORKERS]] for half in range(WORKERS)]
     threads = [threading.Thread(target=_copy_rows, args=(rows,)) for rows in halves]
     start = time.perf_counter()
     for thread in threads:
@@ -147,13 +147,11 @@ def _rated(raw: list[bytes]) -> list[RatedEvent]:
     return [event for event in rated if isinstance(event, RatedEvent)]
 
 
-def _copy_rows(rows: Sequence[Sequence[object]]) -> None:
+def _copy_rows(rows: Sequence[str]) -> None:
     with psycopg.connect(settings.DATABASE_URL) as own, own.cursor() as cursor:
         for first in range(0, len(rows), SEGMENT_LINES):
-            with cursor.copy(f"COPY bench_copy ({', '.join(COLUMNS)}) FROM STDIN (FORMAT BINARY)") as copy:
-                copy.set_types(TYPES)
-                for row in rows[first : first + SEGMENT_LINES]:
-                    copy.write_row(row)
+            with cursor.copy(f"COPY bench_copy ({', '.join(COLUMNS)}) FROM STDIN") as copy:
+                copy.write("".join(rows[first : first + SEGMENT_LINES]))
             own.commit()
 
 

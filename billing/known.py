@@ -1,0 +1,65 @@
+"""What the lines of a segment name (keys, secrets, models, routes, prices), looked up portion by portion."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from django.db import connection
+
+from billing.lines import UsageLine
+from billing.prices import RateCard, rate_card
+from catalog.models import Model, Route
+
+
+class Key(NamedTuple):
+    """`organization` is its public id."""
+
+    pk: int
+    organization_id: int
+    organization: str
+
+
+KEYS = """
+SELECT key.public_id, key.id, key.organization_id, organization.public_id
+FROM accounts_apikey AS key JOIN accounts_organization AS organization ON organization.id = key.organization_id
+WHERE key.public_id = ANY(%s)
+"""
+SECRETS = "SELECT public_id, id FROM accounts_apikeysecret WHERE public_id = ANY(%s)"
+
+
+@dataclass
+class Known:
+    """Public names → rows, as far as lines named them. What isn't there is looked for again in the next portion."""
+
+    keys: dict[str, Key] = field(default_factory=dict)
+    secrets: dict[str, int] = field(default_factory=dict)
+    models: dict[str, int] = field(default_factory=dict)
+    routes: dict[str, int] = field(default_factory=dict)
+    rate_card: RateCard = field(default_factory=lambda: RateCard({}, {}))
+
+    def learn(self, lines: Iterable[UsageLine]) -> None:
+        """Look up what these lines name."""
+        keys, secrets, models = set(), set(), set()
+        for line in lines:
+            keys.add(line.key)
+            if line.secret:
+                secrets.add(line.secret)
+            models.add(line.model)
+        with connection.cursor() as cursor:
+            if unknown := keys - self.keys.keys():
+                cursor.execute(KEYS, [list(unknown)])
+                self.keys.update((public_id, Key(*row)) for public_id, *row in cursor.fetchall())
+            if unknown := secrets - self.secrets.keys():
+                cursor.execute(SECRETS, [list(unknown)])
+                self.secrets.update(cursor.fetchall())
+        if unknown := models - self.models.keys():
+            self._learn_models(unknown)
+
+    def _learn_models(self, names: set[str]) -> None:
+        found = dict(Model.objects.filter(public_id__in=names).values_list("public_id", "pk"))
+        self.models.update(found)
+        routes = Route.objects.filter(model_id__in=found.values()).values_list("pk", flat=True)
+        self.routes.update((str(pk), pk) for pk in routes)
+        new = rate_card(found.values())
+        self.rate_card.starts.update(new.starts)
+        self.rate_card.tariffs.update(new.tariffs)
