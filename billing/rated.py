@@ -116,7 +116,7 @@ class Rater:
         # UTC, and to the millisecond, as its id has it.
         time = line.time
         if time.tzinfo is not UTC or time.microsecond % 1000:
-            time = datetime.fromtimestamp(ms / 1000, UTC)
+            time = datetime.fromtimestamp((line.id.int >> 80) / 1000, UTC)
         kind = self._kind(line, time, ms)
         key = self._key(line)
         model_id = self.known.models.get(line.model)

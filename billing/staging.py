@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
+from psycopg.errors import UniqueViolation
 
 from billing.models import UsageEvent
 from billing.rated import RatedEvent
@@ -39,7 +40,7 @@ def insert_new(events: Iterable[RatedEvent]) -> Inserted:
         try:
             with transaction.atomic():
                 _copy("billing_usageevent", ordered)
-        except IntegrityError:
+        except UniqueViolation:
             # One of them is there. Which, the other way tells.
             pass
         else:

@@ -1,6 +1,6 @@
 """Usage added up by hour and by day: what dashboards read, and what events must equal."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
@@ -15,14 +15,21 @@ class RollupKind(models.TextChoices):
     CORRECTION = "correction", "Correction"
 
 
+def _to(model: type[models.Model], *, null: bool = False) -> "models.ForeignKey[Any, Any]":
+    return models.ForeignKey(
+        model, null=null, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
+    )
+
+
 class Rollup(models.Model):
     """Sums over one organization, key, model, route, kind and span of time; nano-dollars and units of each meter."""
 
-    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+", db_index=False)
-    api_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, related_name="+", db_index=False)
-    model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="+", db_index=False)
+    # As an event's: checked by the worker, not by the database.
+    organization = _to(Organization)
+    api_key = _to(ApiKey)
+    model = _to(Model)
     # Null is a request that reached no route; a unique index with NULLS NOT DISTINCT keeps that one row too.
-    route = models.ForeignKey(Route, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    route = _to(Route, null=True)
     kind = models.CharField(max_length=10, choices=RollupKind.choices)
     events = models.BigIntegerField(default=0)
     errors = models.BigIntegerField(default=0)

@@ -214,3 +214,74 @@ def test_a_segment_whose_hint_was_lost_is_swept_up(key: ApiKey, monkeypatch: pyt
     monkeypatch.setattr("billing.tasks.enqueue.now", lambda _task, pk: sent.append(pk))
     sweep_segments()
     assert sent == [segment.pk]
+
+
+@pytest.mark.parametrize(
+    "change", [{"usage": {"input_tokens": 7}}, {"outcome": "client_disconnected"}, {"model": "other"}, {"key": "other"}]
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_the_same_id_with_other_billable_content_is_told_and_the_first_stays(
+    key: ApiKey, change: dict[str, Any], together: bool
+) -> None:
+    make_model("other")
+    if "key" in change:
+        change = {"key": make_key(key.organization)[0].public_id}
+    line = usage_line(key)
+    contents = [line, line, {**line, **change, "seq": 2}]
+    if together:
+        last = post(raw(*contents))
+        assert counts(last) == (3, 1, 2, 0)
+    else:
+        post(raw(*contents[:2]))
+        last = post(raw(contents[2], usage_line(key, seq=3, outcome="timeout")))
+        assert counts(last) == (2, 1, 1, 0)
+    alarm = Alarm.objects.get()
+    assert (alarm.kind, alarm.subject) == ("usage_differs", last.identity)
+    assert line["id"] in alarm.detail
+    assert Balance.objects.get(organization=key.organization).nanos == DOLLAR - CHARGE
+
+
+def test_the_same_id_with_the_same_content_is_no_alarm(key: ApiKey) -> None:
+    line = usage_line(key, usage={"input_tokens": 5, "output_tokens": 0})
+    post(raw(line, {**line, "seq": 9, "ttft_ms": 4}))
+    post(raw(line, usage_line(key)))
+    assert not Alarm.objects.exists()
+
+
+def test_of_many_events_only_the_one_that_is_there_already_is_a_duplicate(key: ApiKey) -> None:
+    lines = [usage_line(key, seq=seq) for seq in range(1, 31)]
+    post(raw(lines[13]))
+    assert counts(post(raw(*lines))) == (30, 29, 1, 0)
+    assert Balance.objects.get(organization=key.organization).nanos == DOLLAR - 30 * CHARGE
+
+
+def test_a_segment_of_many_portions_is_posted_like_one_of_one(key: ApiKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("billing.archive.CHUNK_LINES", 3)
+    monkeypatch.setattr("billing.tally.MOST_GROUPS", 2)
+    monkeypatch.setattr("billing.ledger.SETTLED_PER_RECORD", 4)
+    make_model("other")
+    hours = [datetime.now(UTC) - timedelta(hours=hour) for hour in range(3)]
+    lines = [
+        usage_line(key, model, at=at, seq=seq, usage={"input_tokens": seq})
+        for seq, (at, model) in enumerate([(at, model) for at in hours for model in ("demo-chat", "other")] * 3, 1)
+    ]
+    segment = post(raw(*lines, lines[0], b"{}", lines[17]) + b'{"v":1')
+    assert counts(segment) == (22, 18, 2, 2)
+    assert list(QuarantinedLine.objects.order_by("line").values_list("line", "reason")) == [
+        (20, "malformed"),
+        (22, "torn"),
+    ]
+    assert (segment.first_seq, segment.last_seq) == (1, 18)
+    total = sum(range(1, 19))
+    for rollup in (HourlyUsage, DailyUsage):
+        summed = rollup._default_manager.aggregate(events=Sum("events"), tokens=Sum("input_tokens"))
+        assert summed == {"events": 18, "tokens": total}
+    assert Balance.objects.get(organization=key.organization).nanos == DOLLAR - total * 3_000
+    assert LedgerTransaction.objects.filter(kind="usage").count() == len({at.date() for at in hours})
+
+
+def test_a_line_without_an_end_is_not_read_whole(key: ApiKey) -> None:
+    huge = b'{"v":1,"key":"' + b"x" * 300_000
+    assert counts(post(raw(huge, usage_line(key)) + huge)) == (3, 1, 0, 2)
+    lines = QuarantinedLine.objects.order_by("line")
+    assert [(line.reason, len(line.raw) < 70_000) for line in lines] == [("malformed", True)] * 2
