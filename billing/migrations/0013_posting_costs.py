@@ -51,7 +51,7 @@ def _unchecked(model: str, field: str, to: str, *, null: bool = False) -> migrat
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0011_corrections")]
+    dependencies = [("billing", "0012_proof_runs")]
     operations = [
         *(
             operation
