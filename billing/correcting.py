@@ -172,7 +172,7 @@ def _movement(
 
 
 def _operation_key(event: Standing) -> str:
-    return f"usage:{event.segment_id}:{event.organization_id}:{event.day}"
+    return ledger.usage_operation(event.segment_id, event.organization_id, event.day)
 
 
 def _add_up(changes: list[_Change]) -> None:

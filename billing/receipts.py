@@ -7,7 +7,7 @@ from uuid import UUID
 from accounts.models import Organization
 from billing import ledger, usage
 from billing.meters import FALLBACK, METERS
-from billing.models import LedgerTransaction, Price, PriceVersion, UsageEvent
+from billing.models import EventCorrection, LedgerTransaction, Price, PriceVersion, UsageEvent
 from billing.rating import BASIS_POINTS, NOT_CHARGED
 
 
@@ -32,12 +32,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Receipt:
-    """`event` is never edited; `version` has the unit prices it was charged by."""
+    """`event` is never edited; `version` has the unit prices it was charged by; `corrections` are in their order."""
 
     event: UsageEvent
     version: PriceVersion | None
     lines: list[Line]
     transaction: LedgerTransaction | None
+    corrections: list[EventCorrection]
 
     @property
     def priced(self) -> bool:
@@ -62,6 +63,11 @@ class Receipt:
         """What rounding to a whole nano-dollar added, or took: half of one at most."""
         return self.event.charge_nanos - self.exact_nanos
 
+    @property
+    def charge_now_nanos(self) -> int:
+        """What it costs after all corrections."""
+        return self.corrections[-1].new_charge_nanos if self.corrections else self.event.charge_nanos
+
 
 def receipt(organization: Organization, request_id: UUID) -> Receipt:
     """Raises UsageEvent.DoesNotExist where the organization's books have no such request."""
@@ -72,7 +78,9 @@ def receipt(organization: Organization, request_id: UUID) -> Receipt:
     operation = ledger.usage_operation(event.segment_id, organization.pk, event.time.date())
     posted = organization.ledger_transactions.filter(operation_key=operation)
     transaction = posted.first() if event.charge_nanos else None
-    return Receipt(event, version, _lines(event, version), transaction)
+    corrections = EventCorrection.objects.filter(event_id=request_id, organization=organization)
+    corrected = list(corrections.select_related("correction", "transaction").order_by("number"))
+    return Receipt(event, version, _lines(event, version), transaction, corrected)
 
 
 def _lines(event: UsageEvent, version: PriceVersion | None) -> list[Line]:

@@ -10,7 +10,7 @@ from accounts.scopes import USAGE_READ
 from api import errors
 from api.key_body import dollars, moment
 from api.management import ManagementView, organization_of
-from billing.models import UsageEvent
+from billing.models import EventCorrection, LedgerTransaction, UsageEvent
 from billing.receipts import Line, Receipt, receipt
 from hotstate import holds
 
@@ -53,10 +53,30 @@ def _described(found: Receipt) -> dict[str, Any]:
         "rounding_nanos": str(found.rounding_nanos),
         "charge_nanos": event.charge_nanos,
         "charge": dollars(event.charge_nanos),
+        "corrections": [_correction(correction) for correction in found.corrections],
+        "charge_now_nanos": found.charge_now_nanos,
+        "charge_now": dollars(found.charge_now_nanos),
         "kind": event.kind,
         "price_version": version and {"id": version.pk, "effective_from": moment(version.effective_from)},
-        "ledger_transaction": posted
-        and {"id": posted.pk, "operation_key": posted.operation_key, "posted_at": moment(posted.posted_at)},
+        "ledger_transaction": _transaction(posted),
+    }
+
+
+def _transaction(posted: LedgerTransaction | None) -> dict[str, Any] | None:
+    if posted is None:
+        return None
+    return {"id": posted.pk, "operation_key": posted.operation_key, "posted_at": moment(posted.posted_at)}
+
+
+def _correction(corrected: EventCorrection) -> dict[str, Any]:
+    return {
+        "made_at": moment(corrected.correction.made_at),
+        "reason": corrected.correction.reason,
+        "usage": corrected.usage,
+        "price_version": corrected.price_version_id,
+        "old_charge": dollars(corrected.old_charge_nanos),
+        "new_charge": dollars(corrected.new_charge_nanos),
+        "ledger_transaction": _transaction(corrected.transaction),
     }
 
 

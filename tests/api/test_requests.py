@@ -1,5 +1,6 @@
 """A program asks what a request cost, and why."""
 
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from uuid import uuid4
 import pytest
 
 from accounts.models import ApiKey
+from billing.correcting import correct
+from billing.correction_rules import one_event, other_usage, void
 from billing.models import LedgerTransaction
 from gateway.request_ids import new_request_id
 from hotstate import holds
@@ -67,6 +70,20 @@ def test_what_costs_nothing_says_why(acting: Acting) -> None:
     told = acting[1].get(f"requests/{event.id}")[1]
     assert (told["charge"], told["exact_nanos"], told["reason"]) == ("0.000000000", "0", "upstream_failed")
     assert told["ledger_transaction"] is None
+
+
+def test_what_was_corrected_later_is_told_in_its_order(acting: Acting) -> None:
+    event = use(acting[0], make_model())[0]
+    for rule, reason in ((other_usage({"input_tokens": 1000}), "counted twice"), (void, "an outage")):
+        scope = one_event(event.id)
+        correct(scope, rule, what="one", reason=reason, actor=None, clock=lambda: datetime.now(UTC))
+    told = acting[1].get(f"requests/{event.id}")[1]
+    assert [(one["reason"], one["old_charge"], one["new_charge"]) for one in told["corrections"]] == [
+        ("counted twice", "0.004500000", "0.003000000"),
+        ("an outage", "0.003000000", "0.000000000"),
+    ]
+    assert (told["charge"], told["charge_now"], told["charge_now_nanos"]) == ("0.004500000", "0.000000000", 0)
+    assert all(one["ledger_transaction"]["id"] for one in told["corrections"])
 
 
 def test_what_isn_t_posted_yet_is_said(acting: Acting, empty_valkey: Any) -> None:

@@ -110,5 +110,5 @@ def test_lines_and_multipliers_give_the_charge_that_rating_gives(
         Line(meter, units, Price(meter=meter, amount_nanos=amount, per_units=per))
         for meter, (amount, per) in priced.items()
     ]
-    found = Receipt(event, None, lines, None)
+    found = Receipt(event, None, lines, None, [])
     assert -Fraction(1, 2) < found.rounding_nanos <= Fraction(1, 2)

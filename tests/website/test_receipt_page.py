@@ -1,6 +1,7 @@
 """One request's receipt: exact, with its decision, and there by itself once it is posted."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -9,6 +10,8 @@ import pytest
 from django.test import Client
 
 from accounts.models import ApiKey, Organization, User
+from billing.correcting import correct
+from billing.correction_rules import one_event, void
 from catalog.models import Model
 from gateway.request_ids import new_request_id
 from hotstate import decision_log, holds
@@ -69,6 +72,18 @@ class TestTheReceipt:
         page = browser.get(address).content.decode()
         assert "Every check passed" in page
         assert "$0.000000007" in page
+
+    def test_shows_what_was_corrected_later(
+        self, browse: Browse, owner: User, organization: Organization, key: ApiKey, model: Model
+    ) -> None:
+        event = use(key, model)[0]
+        browser, address = browse(owner), f"/o/{organization.public_id}/requests/{event.id}/"
+        assert "Charged now" not in browser.get(address).content.decode()
+        scope = one_event(event.id)
+        correct(scope, void, what="one", reason="An <outage>", actor=None, clock=lambda: datetime.now(UTC))
+        page = browser.get(address).content.decode()
+        for text in ("Charged at first", "-$0.004500000", "Charged now", "An &lt;outage&gt;"):
+            assert text in page
 
     def test_is_there_while_valkey_is_away(
         self, browse: Browse, owner: User, organization: Organization, key: ApiKey, model: Model, no_valkey: None
