@@ -1,5 +1,6 @@
 """How much of a key's limits and budgets is used, as the inference path counts it. Reads only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
@@ -12,6 +13,7 @@ MINUTE_MS, DAY_MS = 60_000, 86_400_000
 WINDOW_MS = {"requests_per_minute": MINUTE_MS, "tokens_per_minute": MINUTE_MS, "requests_per_day": DAY_MS}
 RATES = (*WINDOW_MS, "concurrent_requests")
 SPENT = ("day", "week", "month", "total")
+SPENDING = ["spent_version", *Windows._fields, *(f"spent_{window}" for window in SPENT)]
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,32 @@ class Standing:
     held_nanos: int
 
 
+@dataclass(frozen=True)
+class Spending:
+    """As in `Standing`, of one key."""
+
+    spent: dict[str, int] | None
+    held_nanos: int
+
+
+def spending(org: str, keys: Sequence[str], now: datetime) -> dict[str, Spending]:
+    """What these keys of an organization have spent and hold, by their ids. Raises Unreachable."""
+    counters = names.decision_keys(org)[4]
+    with reaching_valkey() as valkey:
+        pipeline = valkey.pipeline(transaction=False)
+        for key in keys:
+            pipeline.hmget(names.decision_keys(org, key)[1], SPENDING)
+            pipeline.hget(counters, f"{key}:held")
+        told = pipeline.execute()
+    return {
+        key: Spending(_spent(dict(zip(SPENDING, spent, strict=True)), now), int(held or 0))
+        for key, spent, held in zip(keys, told[::2], told[1::2], strict=True)
+    }
+
+
 def standing(org: str, key: str, now: datetime) -> Standing:
     """Raises Unreachable."""
     organization_hash, key_hash, _, _, counters = names.decision_keys(org, key)
-    spent = ["spent_version", *Windows._fields, *(f"spent_{window}" for window in SPENT)]
     own, everyones = [[prefix + name for name in (*WINDOW_MS, "open")] for prefix in (f"{key}:", "")]
     with reaching_valkey() as valkey:
         pipeline = valkey.pipeline(transaction=False)
@@ -46,7 +70,7 @@ def standing(org: str, key: str, now: datetime) -> Standing:
             (organization_hash, RATES),
             (counters, own),
             (counters, everyones),
-            (key_hash, spent),
+            (key_hash, SPENDING),
             (counters, [f"{key}:held"]),
         ):
             pipeline.hmget(name, fields)
@@ -54,7 +78,7 @@ def standing(org: str, key: str, now: datetime) -> Standing:
     return Standing(
         key_rates=_rates(key_rates, counted, now),
         organization_rates=_rates(organization_rates, counted_all, now),
-        spent=_spent(dict(zip(spent, told, strict=True)), now),
+        spent=_spent(dict(zip(SPENDING, told, strict=True)), now),
         held_nanos=int(held[0] or 0),
     )
 

@@ -48,9 +48,7 @@ class Command(BaseCommand):
         )
         for kind in (event, prices):
             kind.add_argument("--post", action="store_true", help="do it, rather than say what it would change")
-            kind.add_argument(
-                "--reason", default="", help="why; customers see it on the receipts"
-            )
+            kind.add_argument("--reason", default="", help="why; customers see it on the receipts")
             kind.add_argument("--by", metavar="EMAIL", help="who, among staff")
             kind.add_argument("--json", action="store_true", help="one JSON object")
 

@@ -34,7 +34,14 @@ def key_list(request: HttpRequest, member: Membership) -> HttpResponse:
     last_used = secret_use.last_used(key.pk for key in found)
     rows = [(key, key.state(now), last_used.get(key.pk), *spend.get(key.pk, (0, 0))) for key in found]
     rows.sort(key=lambda row: row[1] != "active")
-    return render(request, "console/keys.html", {"member": member, "rows": rows, "scopes": ALL_SCOPES})
+    active = [key for key, state, *_ in rows if state == "active"]
+    context = {
+        "member": member,
+        "rows": rows,
+        "scopes": ALL_SCOPES,
+        "budgets": standing.tightest(member.organization, active, now),
+    }
+    return render(request, "console/keys.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
