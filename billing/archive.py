@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from typing import IO, Any, NamedTuple
 
-from django.core.files.base import ContentFile
+from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, storages
 
 from billing.lines import LONGEST_LINE
@@ -27,9 +27,12 @@ class DurableFileSystemStorage(FileSystemStorage):
         return saved
 
 
-def store(name: str, content: bytes) -> str:
-    """Archive a segment; return the path to read it from. A name that is taken is changed, never overwritten."""
-    return storages["archive"].save(name, ContentFile(content))
+def store(name: str, content: IO[bytes]) -> str:
+    """Archive a segment, read by portions; return the path to read it from.
+
+    A name that is taken is changed, never overwritten.
+    """
+    return storages["archive"].save(name, File(content))
 
 
 def read_lines(path: str) -> Iterator[bytes]:

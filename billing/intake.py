@@ -1,9 +1,12 @@
 """Receiving segments: archived first, then a row, then a hint to the workers."""
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from io import BytesIO
+from typing import IO
 
 from django.db import transaction
 
@@ -38,29 +41,34 @@ def receive_segment(
     `organizations` are those that the sender may write for, public ids; none means all.
     Raises IntakeError, and OtherContentError where the identity is known with other content.
     """
-    if not IDENTITY.fullmatch(identity):
-        raise IntakeError("A segment's identity has up to 150 letters, digits, dots, dashes and underscores.")
-    if len(source) > LONGEST_SOURCE:
-        raise IntakeError(f"A source's name has up to {LONGEST_SOURCE} characters.")
-    digest = hashlib.sha256(content).hexdigest()
-    known = Segment.objects.filter(identity=identity).first()
-    if known is None:
-        path = archive.store(f"{now:%Y/%m/%d}/{identity}.jsonl", content)
-        segment = Segment(
-            identity=identity,
-            source=source,
-            organizations=list(organizations),
-            origin=origin,
-            path=path,
-            size_bytes=len(content),
-            sha256=digest,
-            received_at=now,
-        )
-        with transaction.atomic():
-            Segment.objects.bulk_create([segment], ignore_conflicts=True)
-            known = Segment.objects.get(identity=identity)
-            # Only a hint: the sweep finds what the workers were not told of.
-            enqueue.after_commit(post_segment, known.pk)
-    if known.sha256 != digest:
+    segment = Segment(
+        identity=identity, source=source, organizations=list(organizations), origin=origin, received_at=now
+    )
+    known, _ = receive_file(segment, BytesIO(content))
+    if known.sha256 != hashlib.sha256(content).hexdigest():
         raise OtherContentError(f"Segment {identity} is known with other content.")
     return known
+
+
+def receive_file(segment: Segment, content: IO[bytes]) -> tuple[Segment, bool]:
+    """Archive and register what `segment` describes, read by portions; the row there is then, and whether it is new.
+
+    Raises IntakeError.
+    """
+    if not IDENTITY.fullmatch(segment.identity):
+        raise IntakeError("A segment's identity has up to 150 letters, digits, dots, dashes and underscores.")
+    if len(segment.source) > LONGEST_SOURCE:
+        raise IntakeError(f"A source's name has up to {LONGEST_SOURCE} characters.")
+    if known := Segment.objects.filter(identity=segment.identity).first():
+        return known, False
+    content.seek(0)
+    segment.sha256 = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
+    segment.size_bytes = content.seek(0, os.SEEK_END)
+    content.seek(0)
+    segment.path = archive.store(f"{segment.received_at:%Y/%m/%d}/{segment.identity}.jsonl", content)
+    with transaction.atomic():
+        Segment.objects.bulk_create([segment], ignore_conflicts=True)
+        known = Segment.objects.get(identity=segment.identity)
+        # Only a hint: the sweep finds what the workers were not told of.
+        enqueue.after_commit(post_segment, known.pk)
+    return known, known.path == segment.path

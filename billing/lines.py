@@ -1,7 +1,7 @@
 """Usage log lines, version 1: what gateways write and the worker reads. Validated here, once, into a typed object."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -29,7 +29,8 @@ class UsageLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     v: Literal[1]
     id: UUID
     source: Annotated[str, Meta(min_length=1, max_length=80)]
-    seq: Annotated[int, Meta(ge=1, le=2**62)]
+    # Without gaps, per source, from 1. 0 where the source has no numbers: then nobody can say what is missing of it.
+    seq: Annotated[int, Meta(ge=0, le=2**62)]
     time: Moment
     key: Text
     model: Text
@@ -59,6 +60,18 @@ class LineError(ValueError):
     """A line that isn't a usage line; the message says what is wrong with it."""
 
 
+class Unread(msgspec.Struct):
+    """A record of a foreign format that became no usage line: what was kept of it, and why."""
+
+    format: str
+    reason: str
+    record: Any
+
+
+class _UnreadLine(msgspec.Struct):
+    unread: Unread
+
+
 class _Numbered(msgspec.Struct):
     source: str
     seq: Annotated[int, Meta(ge=1, le=2**62)]
@@ -66,6 +79,7 @@ class _Numbered(msgspec.Struct):
 
 _decoder = msgspec.json.Decoder(UsageLine)
 _numbered = msgspec.json.Decoder(_Numbered)
+_unread = msgspec.json.Decoder(_UnreadLine)
 
 
 def parse(raw: bytes) -> UsageLine:
@@ -76,8 +90,9 @@ def parse(raw: bytes) -> UsageLine:
         raise LineError("has a NUL character")
     try:
         line = _decoder.decode(raw)
-    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise LineError(str(error)) from error
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        unread = unread_of(raw)
+        raise LineError(f"{unread.format}: {unread.reason}" if unread else str(error)) from error
     number = line.id.int
     if number >> 76 & 15 != 7 or number >> 62 & 3 != 2:
         raise LineError("`id` is not a UUIDv7")
@@ -90,9 +105,21 @@ def number_of(raw: bytes) -> tuple[str, int] | None:
     """The source and sequence number of a line that `parse` refuses, where they can be read all the same."""
     try:
         line = _numbered.decode(raw)
-    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return line.source, line.seq
+
+
+def unread_of(raw: bytes) -> Unread | None:
+    """What `encode_unread` wrote; None for anything else."""
+    try:
+        return _unread.decode(raw).unread
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def encode_unread(unread: Unread) -> bytes:
+    return msgspec.json.encode(_UnreadLine(unread))
 
 
 def encode(line: UsageLine) -> bytes:

@@ -15,6 +15,7 @@ from billing import ledger, turns
 from billing.archive import Chunk, read_chunks
 from billing.models import Account, QuarantinedLine, Segment, TransactionKind
 from billing.rated import Quarantined, RatedEvent, Rater
+from billing.sequences import merged, ranges
 from billing.spending import spent_by_organization
 from billing.staging import insert_new
 from billing.tally import Tally
@@ -57,17 +58,18 @@ def _rated(segment: Segment, rater: Rater, chunk: Chunk) -> tuple[list[RatedEven
     """Every line becomes an event or a quarantined line."""
     events: list[RatedEvent] = []
     quarantined: list[Quarantined] = []
-    seqs = [seq for seq in (segment.first_seq, segment.last_seq) if seq is not None]
+    seqs: list[int] = []
     for rated in rater.rate(chunk.lines, first=chunk.first, last=chunk.last):
         # Quarantined lines came too: where they are is no gap in their source's numbers.
-        if rated.seq is not None:
+        if rated.seq:
             seqs.append(rated.seq)
         if isinstance(rated, Quarantined):
             quarantined.append(rated)
         else:
             events.append(rated)
-    if seqs:
-        segment.first_seq, segment.last_seq = min(seqs), max(seqs)
+    segment.seq_ranges = merged(segment.seq_ranges, ranges(seqs))
+    if segment.seq_ranges:
+        segment.first_seq, segment.last_seq = segment.seq_ranges[0], segment.seq_ranges[-1]
     return events, quarantined
 
 

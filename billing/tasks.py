@@ -8,8 +8,8 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from accounts.models import alarm
-from billing import nightly, partitions, posting
-from billing.models import Segment
+from billing import nightly, partitions, posting, sequences
+from billing.models import QuarantineRun, Segment
 from billing.proofs import runs
 from config import enqueue
 
@@ -52,12 +52,13 @@ def make_partitions() -> None:
 
 @shared_task
 def watch_pipeline() -> None:
-    """An alarm where a segment has waited for over a minute."""
+    """An alarm where a segment has waited for over a minute, or numbered lines are missing."""
     now = timezone.now()
     oldest = Segment.objects.unposted().filter(received_at__lt=now - LATE).order_by("received_at").first()
     if oldest:
         detail = f"{oldest.identity} has waited since {oldest.received_at.isoformat()}. Look at the workers' log."
         alarm.raise_alarm("usage_waits", "segments", detail, now=now)
+    sequences.watch_gaps(now)
 
 
 @shared_task
@@ -68,3 +69,23 @@ def keep_books() -> None:
 @shared_task
 def prove_books(run_id: int) -> None:
     runs.carry_out(run_id, timezone.now)
+
+
+@shared_task
+def run_quarantine(run_id: int) -> None:
+    from billing import quarantine
+
+    while quarantine.go_on(run_id, timezone.now()):
+        pass
+
+
+@shared_task
+def sweep_quarantine_runs() -> None:
+    """Go on with runs whose worker was killed."""
+    for pk in QuarantineRun.objects.filter(finished_at=None).values_list("pk", flat=True):
+        enqueue.now(run_quarantine, pk)
+
+
+@shared_task
+def note_sequences() -> None:
+    sequences.note_sequences(timezone.now())

@@ -4,9 +4,11 @@ from billing.models.grant import CreditGrant, GrantBurn
 from billing.models.ledger import Account, Balance, LedgerEntry, LedgerTransaction, TransactionKind
 from billing.models.price import Price, PriceVersion
 from billing.models.proof import ProofResult, ProofRun
+from billing.models.quarantine_run import QuarantineRun
 from billing.models.rollup import DailyUsage, HourlyUsage, RollupKind
 from billing.models.secret_use import SecretUse
 from billing.models.segment import QuarantinedLine, QuarantineReason, Segment
+from billing.models.source import SequenceGap, UsageSource
 from billing.models.usage_event import Outcome, UsageEvent
 
 __all__ = [
@@ -27,10 +29,13 @@ __all__ = [
     "ProofResult",
     "ProofRun",
     "QuarantineReason",
+    "QuarantineRun",
     "QuarantinedLine",
     "RollupKind",
     "SecretUse",
     "Segment",
+    "SequenceGap",
     "TransactionKind",
     "UsageEvent",
+    "UsageSource",
 ]

@@ -7,6 +7,10 @@ class SegmentQuerySet(models.QuerySet["Segment"]):
     def unposted(self) -> "SegmentQuerySet":
         return self.filter(posted_at=None)
 
+    def unnoted(self) -> "SegmentQuerySet":
+        """Posted, and its numbers not yet among those of its source."""
+        return self.filter(noted_at=None, posted_at__isnull=False)
+
 
 class Segment(models.Model):
     """Usage lines that came in together: archived first, posted once. Its row is the fence of its posting."""
@@ -19,6 +23,12 @@ class Segment(models.Model):
 
     identity = models.CharField(max_length=200, unique=True)
     source = models.CharField(max_length=80)
+    # The gateway credential that sent it, by name; empty for files and replays.
+    sent_by = models.CharField(max_length=80, blank=True)
+    # Of what was sent, before adapters read it and without compression; empty for what gateways ship.
+    sent_sha256 = models.CharField(max_length=64, blank=True)
+    # Of FORMATS.
+    format = models.CharField(max_length=20, default="keymeter")
     # Whose usage its sender may write, as it was then: public ids, and none means everybody's.
     organizations = ArrayField(models.CharField(max_length=40), default=list, blank=True)
     origin = models.CharField(max_length=8, choices=Origin.choices)
@@ -33,13 +43,22 @@ class Segment(models.Model):
     new = models.IntegerField(default=0)
     duplicate = models.IntegerField(default=0)
     quarantined = models.IntegerField(default=0)
+    # Records that are no usage, such as Keymeter's own refusals in a log: not archived, not among the lines.
+    skipped = models.IntegerField(default=0)
     first_seq = models.BigIntegerField(null=True)
     last_seq = models.BigIntegerField(null=True)
+    # All numbers of its source that came with it, as ranges: first, last, first, last, …
+    seq_ranges = ArrayField(models.BigIntegerField(), default=list, blank=True)
+    noted_at = models.DateTimeField(null=True)
 
     objects = SegmentQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["id"], condition=Q(posted_at=None), name="segments_to_post")]
+        indexes = [
+            models.Index(fields=["id"], condition=Q(posted_at=None), name="segments_to_post"),
+            models.Index(fields=["id"], condition=Q(noted_at=None), name="segments_to_note"),
+            models.Index(fields=["source", "-id"], name="segments_by_source"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(lines=F("new") + F("duplicate") + F("quarantined")),
@@ -65,6 +84,11 @@ class QuarantineReason(models.TextChoices):
     TOO_OLD = "too_old", "Older than the oldest partition"
 
 
+class QuarantinedLineQuerySet(models.QuerySet["QuarantinedLine"]):
+    def open(self) -> "QuarantinedLineQuerySet":
+        return self.filter(resolved_at=None)
+
+
 class QuarantinedLine(models.Model):
     """A line that could not be charged. It waits for a person, and is replayed as a segment of its own."""
 
@@ -74,9 +98,19 @@ class QuarantinedLine(models.Model):
     detail = models.CharField(max_length=300, blank=True)
     raw = models.BinaryField()
     resolved_at = models.DateTimeField(null=True)
-    replay = models.ForeignKey(Segment, null=True, on_delete=models.PROTECT, related_name="replayed_lines")
+    replay = models.ForeignKey(
+        Segment, null=True, on_delete=models.PROTECT, db_index=False, related_name="replayed_lines"
+    )
+    # Why it was discarded, or changed before it was replayed.
+    note = models.CharField(max_length=300, blank=True)
+
+    objects = QuarantinedLineQuerySet.as_manager()
 
     class Meta:
+        indexes = [
+            models.Index(fields=["reason", "id"], condition=Q(resolved_at=None), name="quarantine_open"),
+            models.Index(fields=["replay"], condition=Q(replay__isnull=False), name="quarantine_by_replay"),
+        ]
         constraints = [models.UniqueConstraint(fields=["segment", "line"], name="line_quarantined_once")]
 
     def __str__(self) -> str:

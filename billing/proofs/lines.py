@@ -21,21 +21,35 @@ LEFT JOIN (SELECT segment_id, count(*) AS kept FROM billing_quarantinedline GROU
     ON of_quarantine.segment_id = segment.id
 WHERE posted_at IS NOT NULL AND (%(day)s::date IS NULL OR (received_at AT TIME ZONE 'UTC')::date = %(day)s)
 """
+# Of each source: all numbers up to the highest that came some time ago, less what came and what a person explained.
 SEQUENCES = """
-SELECT CASE
-    WHEN first_seq > reached + 1 AND received_at < %(now)s::timestamptz - %(patience)s THEN
-        format('%%s: numbers %%s to %%s are missing before segment %%s', source, reached + 1, first_seq - 1, identity)
-    WHEN last_seq - first_seq + 1 > lines THEN
-        format('%%s: segment %%s has %%s lines for the numbers %%s to %%s', source, identity, lines, first_seq,
-            last_seq)
+SELECT CASE WHEN NOT isempty(missing) THEN
+    format('%%s: numbers missing, the first %%s to %%s', source, lower(missing), upper(missing) - 1)
     END AS wrong
 FROM (
-    SELECT *, max(last_seq) OVER (
-        PARTITION BY source ORDER BY first_seq, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-    ) AS reached
-    FROM billing_segment WHERE first_seq IS NOT NULL
-) AS numbered
-WHERE %(day)s::date IS NULL OR (received_at AT TIME ZONE 'UTC')::date = %(day)s
+    SELECT due.source, (SELECT lower_one FROM unnest(
+        int8multirange(int8range(1, coalesce(due.reached, 0) + 1)) - came.numbers
+            - coalesce(explained.numbers, int8multirange())
+    ) WITH ORDINALITY AS hole (lower_one, place) ORDER BY place LIMIT 1) AS missing
+    FROM (
+        SELECT source,
+            max(last_seq) FILTER (WHERE received_at < %(now)s::timestamptz - %(patience)s) AS reached
+        FROM billing_segment WHERE last_seq IS NOT NULL
+        GROUP BY source
+        HAVING %(day)s::date IS NULL OR bool_or((received_at AT TIME ZONE 'UTC')::date = %(day)s)
+    ) AS due
+    JOIN (
+        SELECT source, range_agg(int8range(seq_ranges[place], seq_ranges[place + 1], '[]')) AS numbers
+        FROM billing_segment, generate_series(1, cardinality(seq_ranges), 2) AS place
+        GROUP BY source
+    ) AS came ON came.source = due.source
+    LEFT JOIN (
+        SELECT name, range_agg(int8range(first, last, '[]')) AS numbers
+        FROM billing_sequencegap JOIN billing_usagesource AS source ON source.id = source_id
+        WHERE explained_at IS NOT NULL AND filled_at IS NULL
+        GROUP BY name
+    ) AS explained ON explained.name = due.source
+) AS by_source
 """
 
 

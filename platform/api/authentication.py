@@ -44,6 +44,13 @@ class GatewayAuthentication(BaseAuthentication):
         return "Bearer"
 
 
+def gateway_of(request: Request) -> GatewayCredential:
+    """What was shown, in a view that only gateways may use."""
+    if not isinstance(request.auth, GatewayCredential):
+        raise AuthenticationFailed
+    return request.auth
+
+
 class IsGateway(BasePermission):
     message = "Show a gateway's credential."
 

@@ -113,8 +113,9 @@ async def user_api_key_auth(request: Request, api_key: str) -> UserAPIKeyAuth:
             stream=body.get("stream") is True,
             since=time.monotonic(),
         )
-    # LiteLLM hands `metadata` to the callback, and shows the others in its own logs.
-    return UserAPIKeyAuth(api_key=told["key"], team_id=told["org"], metadata={"keymeter_request_id": request_id})
+    # LiteLLM hands `metadata` to the callback and to its logs, which `manage.py ingest --format litellm` reads.
+    known = {"keymeter_request_id": request_id, "keymeter_key": told["key"]}
+    return UserAPIKeyAuth(api_key=told["key"], team_id=told["org"], metadata=known)
 
 
 class Settle(CustomLogger):

@@ -2,6 +2,7 @@
 on that row turns red with it."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -19,10 +20,13 @@ from billing.models import (
     PriceVersion,
     QuarantinedLine,
     Segment,
+    SequenceGap,
     UsageEvent,
 )
 from billing.proofs.proving import prove
+from billing.sequences import explain_gap, note_sequences
 from tests.billing.proofs.conftest import DAY, NEXT_NOON, post, red
+from tests.cast import make_user
 
 Tamper = Callable[..., None]
 
@@ -189,17 +193,30 @@ def test_lines(key: ApiKey, tamper: Tamper) -> None:
 def test_sequences(key: ApiKey, tamper: Tamper) -> None:
     last = Segment.objects.latest("id")
     tamper(
-        "UPDATE billing_segment SET first_seq = 7, last_seq = 8, received_at = received_at - interval '1 hour'"
+        "UPDATE billing_segment SET seq_ranges = '{7, 8}', last_seq = 8, received_at = received_at - interval '1 hour'"
         " WHERE id = %s",
         last.pk,
     )
-    assert "numbers 6 to 6 are missing" in offender("sequences")
+    assert "gw-test: numbers missing, the first 6 to 6" in offender("sequences")
 
 
 def test_numbers_that_are_missing_within_a_segment(key: ApiKey, tamper: Tamper) -> None:
     last = Segment.objects.latest("id")
-    tamper("UPDATE billing_segment SET last_seq = 9 WHERE id = %s", last.pk)
-    assert last.identity in offender("sequences")
+    tamper(
+        "UPDATE billing_segment SET seq_ranges = '{6, 7, 9, 9}', last_seq = 9,"
+        " received_at = received_at - interval '1 hour' WHERE id = %s",
+        last.pk,
+    )
+    assert "the first 8 to 8" in offender("sequences")
+
+
+def test_a_gap_that_a_person_explained_is_none(key: ApiKey) -> None:
+    post(key, 10)
+    later = NEXT_NOON + timedelta(hours=1)
+    assert "the first 8 to 9" in red(later)["sequences"].offender
+    note_sequences(later)
+    explain_gap(SequenceGap.objects.get(), "Disk lost", actor=make_user("staff@example.com"), now=later)
+    assert "sequences" not in red(later)
 
 
 def test_a_segment_that_was_only_overtaken_is_no_gap(key: ApiKey) -> None:
@@ -236,8 +253,9 @@ def test_nothing_stuck(key: ApiKey, tamper: Tamper) -> None:
     last = Segment.objects.latest("id")
     tamper(
         "INSERT INTO billing_segment (identity, source, organizations, origin, path, size_bytes, sha256, received_at,"
-        " lines, new, duplicate, quarantined)"
-        " SELECT 'stuck', source, organizations, origin, path, 0, '', received_at - interval '1 hour', 0, 0, 0, 0"
+        " lines, new, duplicate, quarantined, skipped, format, sent_by, sent_sha256, seq_ranges)"
+        " SELECT 'stuck', source, organizations, origin, path, 0, '', received_at - interval '1 hour', 0, 0, 0, 0,"
+        " 0, format, '', '', '{}'"
         " FROM billing_segment WHERE id = %s",
         last.pk,
     )
