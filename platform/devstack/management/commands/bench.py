@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from devstack.bench import clients, decision, ingest
 
 BENCHES = {"decision": decision.run, "clients": clients.run, "ingest": ingest.run}
+EXTENDED = {"decision": decision.run, "ingest": ingest.run}
 
 
 class Command(BaseCommand):
@@ -17,14 +18,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", choices=BENCHES)
         parser.add_argument("--quick", action="store_true", help="under a minute, less exact")
-        parser.add_argument("--extended", action="store_true", help="also what takes long: a million keys")
+        parser.add_argument("--extended", action="store_true", help="also what takes long: a million keys or events")
         parser.add_argument("--json", action="store_true", help="one JSON object")
 
     def handle(self, *args: Any, name: str, quick: bool, extended: bool, json: bool, **options: Any) -> None:
         if extended:
-            if name != "decision":
-                raise CommandError("Only decision has an extended run.")
-            report = decision.run(quick=quick, extended=True)
+            if name not in EXTENDED:
+                raise CommandError("Only decision and ingest have an extended run.")
+            report = EXTENDED[name](quick=quick, extended=True)
         else:
             report = BENCHES[name](quick=quick)
         self.stdout.write(report.as_json() if json else report.as_text())
