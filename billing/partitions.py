@@ -3,7 +3,13 @@
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
-from django.db import connection
+import structlog
+from django.db import OperationalError, connection, transaction
+
+from billing import turns
+from billing.models import ClosedDay
+
+log = structlog.get_logger(__name__)
 
 DAYS_BEHIND = 3
 DAYS_AHEAD = 7
@@ -38,3 +44,36 @@ def partition_days() -> set[date]:
             " WHERE inhparent = 'billing_usageevent'::regclass"
         )
         return {datetime.strptime(row[0], "%Y%m%d").replace(tzinfo=UTC).date() for row in cursor.fetchall()}
+
+
+def detach_old(today: date, *, keep_days: int) -> list[date]:
+    """Detach the partitions of closed days that are older than `keep_days` (0: none ever); return those days.
+
+    Their tables stay, for whoever drops or moves them. Days that aren't closed stay too.
+    """
+    if not keep_days:
+        return []
+    old = sorted(day for day in partition_days() if day < today - timedelta(days=keep_days))
+    closed = ClosedDay.objects.filter(day__in=old).exclude(closed_at=None).order_by("day")
+    detached = []
+    for day in closed.values_list("day", flat=True):
+        try:
+            _detach(day)
+        except OperationalError as error:
+            # A long posting or query reads it: the next time.
+            log.warning("partition not detached yet", day=str(day), error=str(error))
+            break
+        log.info("partition detached", day=str(day))
+        detached.append(day)
+    return detached
+
+
+@transaction.atomic
+def _detach(day: date) -> None:
+    """No posting sees the partition at its beginning and misses it at its end."""
+    with connection.cursor() as cursor:
+        # Usage waits behind this, so it doesn't wait long itself.
+        cursor.execute("SET LOCAL lock_timeout = '2s'")
+        turns.take()
+        cursor.execute(f"ALTER TABLE billing_usageevent DETACH PARTITION {partition_name(day)}")
+        cursor.execute("SET LOCAL lock_timeout = 0")

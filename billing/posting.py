@@ -15,7 +15,7 @@ from billing import ledger, turns
 from billing.archive import Chunk, read_chunks
 from billing.models import Account, QuarantinedLine, Segment, TransactionKind
 from billing.rated import Quarantined, RatedEvent, Rater
-from billing.sequences import merged, ranges
+from billing.sequences import MOST_RANGES, merged, ranges
 from billing.spending import spent_by_organization
 from billing.staging import insert_new
 from billing.tally import Tally
@@ -67,9 +67,12 @@ def _rated(segment: Segment, rater: Rater, chunk: Chunk) -> tuple[list[RatedEven
             quarantined.append(rated)
         else:
             events.append(rated)
-    segment.seq_ranges = merged(segment.seq_ranges, ranges(seqs))
-    if segment.seq_ranges:
-        segment.first_seq, segment.last_seq = segment.seq_ranges[0], segment.seq_ranges[-1]
+    # Beyond that its numbers mean nothing, and would fill the memory.
+    if len(segment.seq_ranges) <= 2 * MOST_RANGES:
+        segment.seq_ranges = merged(segment.seq_ranges, ranges(seqs))
+    if seqs:
+        segment.first_seq = min(seqs if segment.first_seq is None else [segment.first_seq, *seqs])
+        segment.last_seq = max([segment.last_seq or 0, *seqs])
     return events, quarantined
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import structlog
 from celery import shared_task
+from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
@@ -48,6 +49,11 @@ def sweep_segments() -> None:
 @shared_task
 def make_partitions() -> None:
     partitions.ensure_partitions(timezone.now().date())
+
+
+@shared_task
+def detach_partitions() -> None:
+    partitions.detach_old(timezone.now().date(), keep_days=settings.USAGE_EVENT_DAYS)
 
 
 @shared_task

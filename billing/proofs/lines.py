@@ -55,8 +55,8 @@ FROM (
 
 def _lines(extent: Extent) -> Finding:
     """Once events are detached, a segment has fewer than it brought; the days' hashes prove those."""
-    oldest = min(Extent.of(None, extent.now).event_days, default=extent.now.date())
-    detached = ClosedDay.objects.filter(day__lt=oldest).exclude(events=0).exists()
+    attached = Extent.of(None, extent.now).event_days
+    detached = ClosedDay.objects.exclude(day__in=attached).exclude(events=0).exists()
     return look(LINES, {**extent.parameters, "detached": detached})
 
 

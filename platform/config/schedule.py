@@ -11,5 +11,6 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep-quarantine-runs": {"task": "billing.tasks.sweep_quarantine_runs", "schedule": 60.0},
     "watch-pipeline": {"task": "billing.tasks.watch_pipeline", "schedule": 60.0},
     "make-partitions": {"task": "billing.tasks.make_partitions", "schedule": 3600.0},
+    "detach-partitions": {"task": "billing.tasks.detach_partitions", "schedule": 3600.0},
     "keep-books": {"task": "billing.tasks.keep_books", "schedule": 900.0},
 }

@@ -52,6 +52,7 @@ PRODUCT_NAME = env.read("PRODUCT_NAME", str, "Keymeter")
 KEY_PREFIX = env.read("KEY_PREFIX", str, "km-sk")
 IMPORTED_KEY_PATTERNS: tuple[KeyPattern, ...] = env.read("IMPORTED_KEY_PATTERNS", key_patterns, ())
 SIGNUP_CREDIT_NANOS = env.read("SIGNUP_CREDIT", env.dollars, 5 * env.NANOS)
+USAGE_EVENT_DAYS = env.read("USAGE_EVENT_DAYS", int, 400)
 ARCHIVE_DIR = env.read("ARCHIVE_DIR", Path, VAR_DIR / "archive")
 
 # --- The gateway ---------------------------------------------------------------------------------------------------
