@@ -37,6 +37,7 @@ def post_segment(segment_id: int, *, now: datetime) -> Segment | None:
             events, quarantined = _rated(segment, rater, chunk)
             inserted = insert_new(events)
             tally.add(inserted.new)
+            tally.settle(events)
             claims.add(event for event in events if event.claimed_nanos not in (None, event.charge_nanos))
             differing.add(inserted.differing)
             _quarantine(segment, quarantined)

@@ -54,11 +54,15 @@ class Tally:
                 use[0] += 1
                 use[1] = max(use[1], ms)
             charges[organization, ms // DAY_MS, kind] += nanos
-            self.settled[organization].add(event.id)
         for (organization, day, kind), nanos in charges.items():
             self.charges[organization, date.fromordinal(EPOCH.toordinal() + day), kind] += nanos
         if len(sums) >= MOST_GROUPS:
             self.write()
+
+    def settle(self, events: Iterable[RatedEvent]) -> None:
+        """Note what is in the books now, duplicates too: what was posted before can have no hold any more."""
+        for event in events:
+            self.settled[event.organization_id].add(event.id)
 
     def write(self) -> None:
         """Add what was counted since the last time to the stored sums, in the caller's transaction."""

@@ -101,6 +101,7 @@ class ModelForm(ModelFormBase):
             "families",
             "context_window",
             "max_output_tokens",
+            "hides_reasoning",
             "enabled",
         )
 
@@ -131,6 +132,7 @@ class ModelAdmin(CatalogAdmin):
         "families",
         "context_window",
         "max_output_tokens",
+        "hides_reasoning",
         "enabled",
     )
     fields = audited_fields

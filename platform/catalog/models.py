@@ -64,6 +64,11 @@ class Model(models.Model):
     families = models.JSONField(default=list)
     context_window = models.PositiveIntegerField("context window, tokens", default=8192)
     max_output_tokens = models.PositiveIntegerField("most output tokens of a request", default=4096)
+    hides_reasoning = models.BooleanField(
+        "hides its reasoning",
+        default=False,
+        help_text="It charges for reasoning that it doesn't stream. Streams then hold their worst case from the start.",
+    )
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField()
 

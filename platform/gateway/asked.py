@@ -3,7 +3,6 @@
 Its members stay raw JSON: building objects of ten megabytes would stop everybody else's requests for seconds.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +24,22 @@ MOST_PROMPTS = 2048
 STREAM_STEP_TOKENS = 1024
 
 _INPUTS = ("messages", "prompt", "input", "tools", "functions")
-_MEDIA = re.compile(rb'"type"\s*:\s*"(?!text"|function"|tool_use")')
+_TEXT = {"text", "refusal", "tool_use"}
 _members = msgspec.json.Decoder(dict[str, Raw])
 _prompts = msgspec.json.Decoder(list[Raw])
+
+
+class _Message(msgspec.Struct):
+    content: Raw = Raw(b"null")
+    audio: Raw = Raw(b"null")
+
+
+class _Part(msgspec.Struct):
+    type: str = ""
+
+
+_messages = msgspec.json.Decoder(list[_Message])
+_parts = msgspec.json.Decoder(list[_Part])
 
 
 @dataclass(frozen=True)
@@ -51,11 +63,15 @@ class Asked:
         return (self.most_output_tokens or model.max_output_tokens) * self.choices
 
     def covered_output(self, endpoint: Endpoint, model: OfferedModel) -> int:
-        """Output tokens to set money aside for: all, or the first step of a stream whose length nobody limited."""
+        """Output tokens to set money aside for: all, or the first step of a stream whose length nobody limited.
+
+        Reasoning that isn't shown can't be followed while it grows: then all from the start.
+        """
         if not endpoint.has_output:
             return 0
         limit = self.output_limit(model)
-        return min(limit, STREAM_STEP_TOKENS) if self.stream and self.most_output_tokens is None else limit
+        grows = self.stream and self.most_output_tokens is None and not model.hides_reasoning
+        return min(limit, STREAM_STEP_TOKENS) if grows else limit
 
     def estimated_tokens(self) -> int:
         """What token limits take at admission: the input by our count, and the output where its length was limited."""
@@ -79,8 +95,17 @@ class Asked:
         return msgspec.json.encode({**self.members, **changes})
 
     def _has_media(self) -> bool:
-        """Whether a message has a part that isn't text."""
-        return _MEDIA.search(bytes(self.members.get("messages", b""))) is not None
+        """Whether it may have a part that isn't text: what can't be read counts as one."""
+        try:
+            messages = _messages.decode(self.members.get("messages", b"[]"))
+            return any(bytes(message.audio) != b"null" or not _is_text(bytes(message.content)) for message in messages)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return True
+
+
+def _is_text(content: bytes) -> bool:
+    """Whether a content is a text, none, or a list of texts. Raises MsgspecError where it is nothing known."""
+    return content[:1] in (b'"', b"n") or all(part.type in _TEXT for part in _parts.decode(content))
 
 
 def read(body: bytes, endpoint: Endpoint) -> Asked:

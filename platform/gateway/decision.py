@@ -1,6 +1,6 @@
 """May this key make this request now? Address, scope and model are judged here, the rest by one script in Valkey."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from accounts import secrets
-from gateway import matching, metrics
+from gateway import errors, matching, metrics
 from gateway.journal import Journal
 from gateway.keyring import Identity, Keyring
 from gateway.models import GatewayCredential
@@ -37,7 +37,6 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     request_id: str
-    now: datetime
     scope: str | None
     model: str | None = None
     offered: bool = True
@@ -58,13 +57,17 @@ class LimitState(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """The verdict; which budget or limit bound; when to try again (-1: never, None: nothing to wait for)."""
+    """The verdict; which budget or limit bound; when to try again (-1: never, None: nothing to wait for).
+
+    `at` is when it was made, None where nothing but the record was asked.
+    """
 
     verdict: Verdict
     bound: str = ""
     wait_ms: int | None = None
     limits: tuple[LimitState, ...] = ()
     seen: "Seen | None" = None
+    at: datetime | None = None
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -126,7 +129,10 @@ class Decider:
         self._journal.add(told)
 
     async def decide(self, identity: Identity, question: Question) -> Decision:
-        """Where the verdict is `allowed`, the hold is in place. Raises Unreachable."""
+        """Where the verdict is `allowed`, the hold is in place.
+
+        Raises Unreachable, and ApiError where a gateway brought the id of another request.
+        """
         start = perf_counter()
         decision = await self._decide(identity, question)
         metrics.decided(decision.verdict, question.face, seconds=perf_counter() - start)
@@ -137,13 +143,15 @@ class Decider:
     async def _decide(self, identity: Identity, question: Question) -> Decision:
         tell = question.dry or self._journal.samples(question.request_id)
         for _ in range(ROUNDS):
+            # Not the request's id: a body that was slow to come, or a look-up, has made that old.
+            now = datetime.now(UTC)
             answer = await self._hotstate.decide(
                 identity.record,
                 question.request_id,
-                found=judge(identity, question),
+                found=judge(identity, question, now),
                 hold_nanos=question.hold_nanos,
                 tokens=question.tokens,
-                now=question.now,
+                now=now,
                 lease_ms=self._lease_ms,
                 dry=question.dry,
                 tell=tell,
@@ -162,15 +170,17 @@ class Decider:
                 case b"missing":
                     if not await self._keyring.reload(identity):
                         return Decision(Verdict.UNKNOWN)
+                case b"used":
+                    raise errors.REQUEST_ID_USED
                 case _:
-                    return _decision(answer)
+                    return _decision(answer, now)
         raise Unreachable("the key's record keeps changing")
 
 
-def judge(identity: Identity, question: Question) -> str:
+def judge(identity: Identity, question: Question, now: datetime) -> str:
     """What can be said of the request by the key's record alone: '' or a verdict."""
     record = identity.record
-    if identity.secret_lapsed(int(question.now.timestamp() * 1000)):
+    if identity.secret_lapsed(int(now.timestamp() * 1000)):
         return Verdict.EXPIRED
     if record.networks and not matching.in_networks(question.address, record.networks):
         return Verdict.ADDRESS_NOT_ALLOWED
@@ -187,7 +197,7 @@ def recorded(identity: Identity, question: Question, decision: Decision) -> Deci
     secret_id, secret_lapses_ms = record.secrets.get(identity.digest, ("", None))
     return DecisionRecord(
         id=question.request_id,
-        at_ms=int(question.now.timestamp() * 1000),
+        at_ms=int(decision.at.timestamp() * 1000) if decision.at else milliseconds_of(UUID(question.request_id)),
         verdict=decision.verdict,
         face=question.face,
         bound=decision.bound,
@@ -213,7 +223,7 @@ def recorded(identity: Identity, question: Question, decision: Decision) -> Deci
     )
 
 
-def _decision(answer: list[Any]) -> Decision:
+def _decision(answer: list[Any], now: datetime) -> Decision:
     verdict, bound, wait_ms, states, *seen = answer
     limits = tuple(
         LimitState(states[at].decode(), int(states[at + 1]), int(states[at + 2]), int(states[at + 3]))
@@ -225,6 +235,7 @@ def _decision(answer: list[Any]) -> Decision:
         int(wait_ms) or None,
         limits,
         Seen(*(_fields(flat) for flat in seen[0])) if seen else None,
+        now,
     )
 
 

@@ -62,6 +62,14 @@ TOO_SLOW = ApiError(408, INVALID, "request_timeout", "The request's body didn't 
 NOT_JSON = bad_request("We could not parse the JSON body of your request. It has to be a JSON object.")
 NO_SUCH_PATH = ApiError(404, INVALID, "unknown_url", "There is nothing at this URL. Look at the API reference.")
 WRONG_METHOD = ApiError(405, INVALID, "method_not_allowed", "This URL doesn't answer to that method.")
+REQUEST_ID_USED = ApiError(
+    409,
+    INVALID,
+    "request_id_used",
+    "That `request_id` is another request's, or of one that has ended. Bring a new one for each request.",
+    "request_id",
+    NO_RETRY,
+)
 UNAVAILABLE = ApiError(
     503,
     "server_error",

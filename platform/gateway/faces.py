@@ -1,5 +1,6 @@
 """The decision as other gateways ask for it: what the JSON face and forward-auth have in common."""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
@@ -113,7 +114,7 @@ class Bench:
         judged = Judged(decision, question, identity, model)
         if judged.hold_nanos is not None:
             record = identity.record
-            self._leases.grant(question.request_id, record.org, record.key, judged.hold_nanos, question.now)
+            self._leases.grant(question.request_id, record.org, record.key, judged.hold_nanos, datetime.now(UTC))
         return judged
 
     def ended(self, org: str, request_id: UUID) -> None:
@@ -136,7 +137,6 @@ def asked_of(case: Case, offer: Offer) -> tuple[OfferedModel | None, Question]:
             hold = case.worst_case(model, tariff, has_output=case.endpoint.has_output)
     question = Question(
         request_id=str(case.request_id),
-        now=at,
         scope=case.scope,
         model=case.model,
         offered=offered,

@@ -49,6 +49,8 @@ UNALIASED = frozenset(
         "x-auth-code",
         "x-auth-error",
         "x-forwarded-uri",
+        "x-forwarded-method",
+        "x-original-method",
         "x-forwarded-for",
         "x-original-uri",
     }
@@ -106,6 +108,8 @@ class ForwardAuth:
             model = None
         else:
             raise errors.NO_SUCH_PATH
+        if original_method(incoming) not in ((None, "POST") if endpoint else (None, "GET", "HEAD")):
+            raise errors.WRONG_METHOD
         address = incoming.address(self._trusted_hops)
         case = Case(
             request_id=request_id, scope=scope, endpoint=endpoint, model=model, address=address, face="forward-auth"
@@ -134,6 +138,19 @@ def original_path(incoming: Incoming) -> str:
     """The path that the client asked for. Raises ApiError where it is unknown or two say different things."""
     told = *incoming.values(b"x-forwarded-uri"), *incoming.values(b"x-original-uri")
     return _agreed(incoming.path.removeprefix(AUTH_PATH), told)
+
+
+def original_method(incoming: Incoming) -> str | None:
+    """The method of the client's request; None where it isn't told: some proxies always ask with GET.
+
+    Raises ApiError where two different ones are told.
+    """
+    told = {*incoming.values(b"x-forwarded-method"), *incoming.values(b"x-original-method")} - {""}
+    if len(told) > 1:
+        raise errors.bad_request("The method of the original request is given twice, and not the same.")
+    if told:
+        return told.pop()
+    return None if incoming.method == "GET" else incoming.method
 
 
 # Most questions are about the same few paths.

@@ -182,9 +182,12 @@ class JsonFace:
         settled = False
         if record is not None and nanos is not None:
             tokens = sum(units for meter, units in ended.usage.items() if meter.endswith("_tokens"))
-            more = 0 if estimated_tokens is None else tokens - estimated_tokens
+            estimated = tokens if estimated_tokens is None else estimated_tokens
+            elapsed_ms = now_ms - milliseconds_of(ended.request_id)
             try:
-                settled = await self._hotstate.settle(record, str(ended.request_id), nanos, more_tokens=more)
+                settled = await self._hotstate.settle(
+                    record, str(ended.request_id), nanos, estimated=estimated, taken=tokens, elapsed_ms=elapsed_ms
+                )
                 metrics.holds.labels("settled").inc(int(settled))
             except Unreachable:
                 log.warning("hold not settled; it goes when the line is posted", request=str(ended.request_id))

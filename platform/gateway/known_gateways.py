@@ -7,7 +7,7 @@ Without Valkey nothing is decided, so nothing is lost by not knowing.
 import asyncio
 import hashlib
 import time
-from collections import OrderedDict
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -17,8 +17,11 @@ from django.db import Error as DatabaseError
 from gateway import errors
 from gateway.credentials import SHORTEST, find_credential, note_seen
 from gateway.database import in_thread
+from gateway.errors import refusal
 from gateway.incoming import Incoming
 from gateway.models import GatewayCredential
+from gateway.strangers import Strangers, TooManyStrangers
+from gateway.verdicts import Verdict
 from hotstate.errors import Unreachable
 from hotstate.fast import HotState
 
@@ -26,25 +29,25 @@ log = structlog.get_logger(__name__)
 
 HEADER = b"x-gateway-credential"
 LONGEST = 200
-CACHE_SIZE = 10_000
 POLL_SECONDS = 0.4
+STRANGERS = "unknown gateway credentials from your address"
 # Then it is looked up again, whatever the version says: also so that one sees when it was last shown.
 FOUND_FOR_SECONDS = 30.0
-UNKNOWN_FOR_SECONDS = 5.0
 
 
 class _Known(NamedTuple):
     version: bytes
     until: float
-    credential: GatewayCredential | None
+    credential: GatewayCredential
 
 
 class KnownGateways:
     def __init__(self, hotstate: HotState) -> None:
         self._hotstate = hotstate
         self._version = b""
-        # By the secret's SHA-256.
-        self._cache: OrderedDict[str, _Known] = OrderedDict()
+        # By the secret's SHA-256. Only what there is: floods of others are the strangers' matter.
+        self._cache: dict[str, _Known] = {}
+        self._strangers = Strangers()
         self._loading: dict[str, asyncio.Future[GatewayCredential | None]] = {}
 
     async def run(self) -> None:
@@ -68,40 +71,53 @@ class KnownGateways:
     async def shown_in(self, incoming: Incoming) -> GatewayCredential | None:
         """The credential that the request shows, if it is one. Raises Unreachable."""
         shown = {value.strip() for value in incoming.values(HEADER)}
-        return await self.find(shown.pop()) if len(shown) == 1 else None
+        return await self.find(shown.pop(), incoming.address(0)) if len(shown) == 1 else None
 
-    async def find(self, secret: str) -> GatewayCredential | None:
-        """Whose credential that is. Raises Unreachable where nobody can tell."""
+    async def find(self, secret: str, peer: str | None) -> GatewayCredential | None:
+        """Whose credential that is, shown by that address.
+
+        Raises Unreachable where nobody can tell, and ApiError where the address shows too many that nobody has.
+        """
         if not SHORTEST <= len(secret) <= LONGEST:
             return None
         name = hashlib.sha256(secret.encode()).hexdigest()
         known = self._cache.get(name)
         if known and known.version == self._version and known.until > time.monotonic():
             return known.credential
+        if self._strangers.known(_unknown(name, self._version)):
+            return None
         # One look-up at a time for each secret.
         if name not in self._loading:
-            self._loading[name] = asyncio.ensure_future(self._load(name, secret))
+            self._loading[name] = asyncio.ensure_future(self._load(name, secret, peer))
         return await asyncio.shield(self._loading[name])
 
-    async def _load(self, name: str, secret: str) -> GatewayCredential | None:
+    async def _load(self, name: str, secret: str, peer: str | None) -> GatewayCredential | None:
         # The version is taken first: a change in between is seen once more, never missed.
-        version = self._version
+        version, known = self._version, self._cache.get(name)
         try:
-            found = await in_thread(lambda: _look_up(secret))
+            async with nullcontext() if known else self._strangers.look_up(peer):
+                found = await in_thread(lambda: _look_up(secret))
+                if found is None:
+                    self._strangers.note(_unknown(name, version), peer)
+        except TooManyStrangers as error:
+            raise refusal(Verdict.RATE_LIMITED, STRANGERS, wait_ms=error.wait_ms) from None
         except DatabaseError as error:
-            known = self._cache.get(name)
-            if known is None or known.credential is None or known.version != version:
+            if known is None or known.version != version:
                 raise Unreachable("PostgreSQL: " + str(error)) from error
             # Who was known, and was not touched since, stays so while PostgreSQL is away: customers' requests go on.
             found = known.credential
         finally:
             self._loading.pop(name, None)
-        lasts = FOUND_FOR_SECONDS if found else UNKNOWN_FOR_SECONDS
-        self._cache[name] = _Known(version, time.monotonic() + lasts, found)
-        self._cache.move_to_end(name)
-        if len(self._cache) > CACHE_SIZE:
-            self._cache.popitem(last=False)
+        if found:
+            self._cache[name] = _Known(version, time.monotonic() + FOUND_FOR_SECONDS, found)
+        else:
+            self._cache.pop(name, None)
         return found
+
+
+def _unknown(name: str, version: bytes) -> str:
+    """What is remembered of a credential that nobody had, until credentials change."""
+    return f"{version.decode()} {name}"
 
 
 def _look_up(secret: str) -> GatewayCredential | None:

@@ -44,6 +44,7 @@ class OfferedModel:
     families: frozenset[str]
     context_window: int
     max_output_tokens: int
+    hides_reasoning: bool
     routes: tuple[OfferedRoute, ...]
 
 
@@ -85,6 +86,7 @@ def read_offer() -> Offer:
             families=frozenset(model.families),
             context_window=model.context_window,
             max_output_tokens=model.max_output_tokens,
+            hides_reasoning=model.hides_reasoning,
             routes=tuple(by_model.get(model.pk, ())),
         )
         for model in Model.objects.filter(enabled=True)

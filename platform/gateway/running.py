@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -172,9 +172,15 @@ class Running:
     async def _settle(self) -> None:
         """The line first, then the hold: after a kill in between the hold lapses, or goes with the posting."""
         logged = self.log()
-        more = logged.tokens - self.asked.estimated_tokens()
         try:
-            await self.hotstate.settle(self.identity.record, str(self.request_id), logged.nanos, more_tokens=more)
+            await self.hotstate.settle(
+                self.identity.record,
+                str(self.request_id),
+                logged.nanos,
+                estimated=self.asked.estimated_tokens(),
+                taken=logged.tokens,
+                elapsed_ms=(datetime.now(UTC) - self.admitted_at) // timedelta(milliseconds=1),
+            )
             metrics.holds.labels("settled").inc()
         except Unreachable:
             log.warning("hold not settled; it goes when the line is posted", request=str(self.request_id))

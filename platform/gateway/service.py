@@ -183,9 +183,7 @@ class Gateway:
         request_id: UUID,
     ) -> None:
         admitted_at = moment_of(request_id)
-        question = Question(
-            request_id=str(request_id), now=admitted_at, scope=endpoint.scope, address=self._address(incoming)
-        )
+        question = Question(request_id=str(request_id), scope=endpoint.scope, address=self._address(incoming))
         try:
             body = await incoming.body(settings.GATEWAY_MAX_BODY_BYTES, within=BODY_SECONDS)
             wanted = asked.read(body, endpoint)
@@ -238,7 +236,6 @@ class Gateway:
     ) -> None:
         question = Question(
             request_id=str(request_id),
-            now=moment_of(request_id),
             scope=MODELS_SCOPE,
             address=self._address(incoming),
         )
@@ -256,7 +253,7 @@ class Gateway:
 
     async def _key(self, identity: Identity, incoming: Incoming, outgoing: Outgoing, request_id: UUID) -> None:
         now = moment_of(request_id)
-        question = Question(request_id=str(request_id), now=now, scope=None, address=self._address(incoming))
+        question = Question(request_id=str(request_id), scope=None, address=self._address(incoming))
         limits = await self._permit(identity, question, outgoing)
         spent, held = await self.hotstate.spending(identity.record, now)
         await outgoing.whole(200, orjson.dumps(describe_key(identity, limits, spent, held)))

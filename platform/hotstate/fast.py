@@ -123,10 +123,16 @@ class HotState:
         grown = await self._run_in_era(_GROW, keys, request_id, clamp(more_nanos), *Windows.at(now))
         return None if grown == -1 else bool(grown)
 
-    async def settle(self, record: KeyRecord, request_id: str, charge_nanos: int, *, more_tokens: int) -> bool:
-        """Turn an open hold into the exact charge; `more_tokens` than estimated were taken. False: there is none."""
+    async def settle(
+        self, record: KeyRecord, request_id: str, charge_nanos: int, *, estimated: int, taken: int, elapsed_ms: int
+    ) -> bool:
+        """Turn an open hold into the exact charge, and the tokens estimated into those taken. False: there is none.
+
+        `elapsed_ms` is how long ago the request was admitted.
+        """
         keys = names.decision_keys(record.org, record.key)
-        return bool(await self._run(_SETTLE, keys, request_id, clamp(charge_nanos), more_tokens))
+        asked = (request_id, clamp(charge_nanos), estimated, taken, max(0, elapsed_ms))
+        return bool(await self._run(_SETTLE, keys, *asked))
 
     async def release(self, org: str, request_id: str) -> bool:
         """Take away the hold of a request that will have no event."""

@@ -23,6 +23,7 @@ MODEL = OfferedModel(
     families=frozenset({"chat"}),
     context_window=100_000,
     max_output_tokens=1_000,
+    hides_reasoning=False,
     routes=(),
 )
 
@@ -61,6 +62,44 @@ def test_every_choice_of_every_prompt_may_be_as_long_as_it_may(
 def test_a_link_to_an_image_may_be_as_large_as_the_context() -> None:
     parts = [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
     assert hold(messages=[{"role": "user", "content": parts}], max_tokens=1) >= 100_000 * 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'[{"typ\\u0065": "image_url", "image_url": {"url": "https://example.com/a.png"}}]',
+        b'[{"image_url": {"url": "https://example.com/a.png"}}]',
+        b'[{"type": "text", "text": "a"}, {"type": "input_audio", "input_audio": {"data": "AA=="}}]',
+        b'[{"type": "text", "type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]',
+        b'{"type": "image_url"}',
+        b'["a"]',
+    ],
+)
+def test_whatever_is_not_known_to_be_text_may_be_as_large_as_the_context(content: bytes) -> None:
+    body = b'{"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": ' + content + b"}]}"
+    assert read(body, CHAT).hold_nanos(CHAT, MODEL, TARIFF) >= 100_000 * 3
+
+
+def test_a_spoken_answer_may_be_as_large_as_the_context() -> None:
+    assert hold(messages=[{"role": "assistant", "audio": {"id": "audio_1"}}], max_tokens=1) >= 100_000 * 3
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": "a"},
+        {"content": None, "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": ""}}]},
+        {"content": [{"type": "text", "text": 'an "image_url"'}, {"type": "refusal", "refusal": "no"}]},
+        {},
+    ],
+)
+def test_text_is_held_by_its_size(message: dict[str, Any]) -> None:
+    assert hold(messages=[{"role": "assistant", **message}], max_tokens=1) < 1_000 * 3
+
+
+def test_a_model_that_hides_its_reasoning_holds_all_from_the_start() -> None:
+    hiding = replace(MODEL, max_output_tokens=100_000, hides_reasoning=True)
+    assert asked(stream=True).covered_output(CHAT, hiding) == 100_000
 
 
 def test_a_stream_that_nobody_limited_holds_a_step_and_grows() -> None:

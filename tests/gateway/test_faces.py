@@ -282,6 +282,20 @@ class TestJson:
         assert other.asked.held_nanos() == answers[0]["hold"]
         assert other.asked.open_holds() == 1
 
+    def test_the_id_of_another_request_is_refused(self, other: OtherGateway) -> None:
+        """Of another key, of one that holds less, of one that has ended: what isn't held isn't allowed."""
+        _, secret = make_key(other.asked.organization)
+        used = (409, INVALID, "request_id_used")
+        brought = str(request_id(datetime.now(UTC)))
+        told = other.verify(request_id=brought).json
+        held = other.asked.held_nanos()
+        assert other.verify(secret, request_id=brought).error == used
+        assert other.verify(request_id=brought, max_output_tokens=101).error == used
+        assert other.verify(request_id=brought, max_output_tokens=99).json["valid"]
+        assert other.asked.held_nanos() == held
+        other.settle(told)
+        assert other.verify(request_id=brought).error == used
+
     def test_settled_exactly(self, other: OtherGateway) -> None:
         told = other.verify().json
         answer = other.settle(told)
@@ -303,6 +317,15 @@ class TestJson:
         assert UsageEvent.objects.get(pk=told["request_id"]).charge_nanos == spend_nanos(90, 50)
         assert Balance.objects.get(organization=other.asked.organization).nanos == DOLLAR - spend_nanos(90, 50)
         assert other.asked.held_nanos() == 0
+
+    def test_an_id_that_was_posted_leaves_no_hold_when_it_is_used_again(self, other: OtherGateway) -> None:
+        brought = str(request_id(datetime.now(UTC)))
+        for _ in range(2):
+            other.settle(other.verify(request_id=brought).json)
+            assert other.asked.held_nanos()
+            segment = make_segment(other.asked.logged(), source=other.asked.source)
+            post_segment(segment.pk, now=datetime.now(UTC))
+            assert other.asked.held_nanos() == 0
 
     def test_tokens_are_corrected_by_what_was_estimated(self, other: OtherGateway) -> None:
         limit_key(other.asked, tokens_per_minute=1000)
@@ -402,9 +425,26 @@ class TestForwardAuth:
         answer = other.check()
         assert (answer.status, answer.headers["x-model-checked"], answer.headers["x-route"]) == (200, "false", "")
 
-    @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD"])
-    def test_any_method_will_do(self, other: OtherGateway, method: str) -> None:
-        assert other.check("/auth/check/v1/models", method=method).status == 200
+    @pytest.mark.parametrize(
+        ("method", "told", "models", "chat"),
+        [
+            # Some proxies always ask with GET, so that it says nothing.
+            ("GET", {}, 200, 200),
+            ("GET", {"X-Original-Method": "GET"}, 200, 405),
+            ("GET", {"X-Forwarded-Method": "POST"}, 405, 200),
+            ("GET", {"X-Forwarded-Method": "DELETE"}, 405, 405),
+            ("GET", {"X-Forwarded-Method": "GET", "X-Original-Method": "DELETE"}, 400, 400),
+            ("POST", {}, 405, 200),
+            ("DELETE", {}, 405, 405),
+            ("DELETE", {"X-Forwarded-Method": "POST"}, 405, 200),
+            ("HEAD", {}, 200, 405),
+        ],
+    )
+    def test_it_is_asked_with_any_method_and_judges_the_clients(
+        self, other: OtherGateway, method: str, told: dict[str, str], models: int, chat: int
+    ) -> None:
+        assert other.check("/auth/check/v1/models", method=method, **told).status == models
+        assert other.check(method=method, **told).status == chat
 
     @pytest.mark.parametrize("name", ["X-Forwarded-Uri", "X-Original-URI"])
     def test_the_path_comes_in_a_header(self, other: OtherGateway, name: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from accounts.secrets import digests, generate
-from gateway import keyring, strangers
+from gateway import keyring, known_gateways, strangers
 from gateway.credentials import create_credential
 from gateway.strangers import Strangers, TooManyStrangers
 from hotstate import names
@@ -237,3 +237,22 @@ class TestStrangers:
                         raise ZeroDivisionError
 
         asyncio.run(use())
+
+
+def test_gateway_credentials_that_nobody_has_keep_no_gateway_out(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credential, secret = create_credential("flooded", sources=["gw-*"], now=datetime.now(UTC))
+    other = OtherGateway(gateway, secret, credential.name)
+    assert other.check().status == 200
+    # Of this test alone: the address is everybody's here.
+    monkeypatch.setattr(gateway.application.gateway.known_gateways, "_strangers", Strangers())
+    looked_up: list[str] = []
+    find = known_gateways.find_credential
+    monkeypatch.setattr("gateway.known_gateways.find_credential", lambda shown: looked_up.append(shown) or find(shown))
+    with ThreadPoolExecutor(20) as pool:
+        strange = [OtherGateway(gateway, f"km-gw-{number:040}", "") for number in range(100)]
+        answers = list(pool.map(lambda one: one.check().status, strange))
+    assert set(answers) == {503, 429}
+    assert len(looked_up) <= strangers.BURST
+    assert other.check().status == 200

@@ -1,5 +1,6 @@
 """A secret that was replaced works until its overlap ends, and at no gateway afterwards."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from accounts.keys import end_overlap, rotate_key
@@ -17,6 +18,19 @@ def test_ending_the_overlap_ends_the_old_secret_at_once(gateway: RunningGateway)
     assert statuses() == [200, 200]
     assert end_overlap(gateway.key, secret=old.public_id, actor=None, now=datetime.now(UTC))
     assert statuses() == [401, 200]
+
+
+def test_a_secret_that_ends_while_the_body_comes_is_refused(gateway: RunningGateway) -> None:
+    assert gateway.key
+    key, old = gateway.key, gateway.key.secrets.get()
+
+    def slowly() -> Iterator[bytes]:
+        yield b'{"model": "demo-chat", '
+        rotate_key(key, replacing=old.public_id, overlap=timedelta(0), actor=None, now=datetime.now(UTC))
+        yield b'"messages": [{"role": "user", "content": "hello"}]}'
+
+    assert gateway.request("POST", "/v1/chat/completions", slowly()).error[0] == 401
+    assert gateway.written() == 0
 
 
 def test_a_line_says_with_which_secret(gateway: RunningGateway) -> None:

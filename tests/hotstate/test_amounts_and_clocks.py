@@ -136,7 +136,7 @@ def test_a_budget_is_exact_to_the_nano_dollar(spent: int) -> None:
 def test_a_settled_charge_beyond_what_can_be_counted_is_clamped_and_goes() -> None:
     have(10)
     assert decide("a", 10) == "allowed"
-    valkey().eval(scripts.SETTLE, 5, *KEYS, "a", publish.clamp(2**62), 0)
+    valkey().eval(scripts.SETTLE, 5, *KEYS, "a", publish.clamp(2**62), 0, 0, 0)
     assert held() == MOST
     publish.put(valkey(), BalanceRecord(org=ORG, version=3, nanos=10 - 2**62, posted=("a",)))
     assert held() == 0

@@ -36,8 +36,13 @@ budget_sets = st.builds(Budgets, day=budget, week=budget, month=budget, total=bu
 class Hold:
     key: str
     amount: int
+    tokens: int
     open: bool
-    until_ms: int
+    admitted_ms: int
+
+    @property
+    def until_ms(self) -> int:
+        return self.admitted_ms + LEASE_MS
 
 
 @dataclass
@@ -54,6 +59,7 @@ class Model:
     holds: dict[str, Hold] = field(default_factory=dict)
     paid_back_at: dict[tuple[str, str], float] = field(default_factory=dict)
     spent: dict[str, list[tuple[datetime, int]]] = field(default_factory=lambda: {key: [] for key in KEYS})
+    published: dict[str, tuple[Windows, dict[str, int]]] = field(default_factory=dict)
 
     @property
     def now_ms(self) -> int:
@@ -74,14 +80,20 @@ class Model:
                 sums[name] += nanos if window == mine else 0
         return sums
 
+    def published_spending(self, key: str) -> dict[str, int]:
+        """As the script sees it: a window that isn't the published one has nothing yet."""
+        windows, spent = self.published[key]
+        now = zip(("day", "week", "month"), windows, Windows.at(self.now), strict=True)
+        return spent | {name: 0 for name, published, window in now if published != window}
+
     def decide(self, request_id: str, key: str, amount: int, tokens: int) -> str:
         if key in self.revoked:
             return "revoked"
         if self.suspended:
             return "suspended"
-        if request_id in self.holds:
-            return "allowed"
-        spent = self.spent_in(key)
+        if hold := self.holds.get(request_id):
+            return "allowed" if hold.open and hold.key == key and hold.amount >= amount else "used"
+        spent = self.published_spending(key)
         for name in ("day", "week", "month", "total"):
             most = getattr(self.budgets[key], name)
             used = spent[name] + self.held(key)
@@ -96,6 +108,9 @@ class Model:
                 if most is not None:
                     cost = tokens if name == "tokens_per_minute" else 1
                     before = max(self.paid_back_at.get((who, name), 0.0), self.now_ms)
+                    # A counter so far ahead is of a clock that was wrong.
+                    if name != "tokens_per_minute" and before > self.now_ms + 2 * window:
+                        before = self.now_ms
                     after[who, name] = before + cost * (window / most)
                     if cost > 0 and after[who, name] - self.now_ms - window > 0.01:
                         return "rate_limited"
@@ -104,17 +119,20 @@ class Model:
             if most is not None and running >= most:
                 return "concurrency_limited"
         self.paid_back_at |= {what: float(f"{moment:.3f}") for what, moment in after.items()}
-        self.holds[request_id] = Hold(key, amount, open=True, until_ms=self.now_ms + LEASE_MS)
+        self.holds[request_id] = Hold(key, amount, tokens, open=True, admitted_ms=self.now_ms)
         return "allowed"
 
-    def settle(self, request_id: str, charge: int, more_tokens: int) -> None:
+    def settle(self, request_id: str, charge: int, tokens: int) -> None:
         hold = self.holds.get(request_id)
         if hold and hold.open:
             self.holds[request_id] = replace(hold, amount=charge, open=False)
             for who in (hold.key, ORG):
                 most, what = self.limits[who].tokens_per_minute, (who, "tokens_per_minute")
                 if most is not None and what in self.paid_back_at:
-                    corrected = self.paid_back_at[what] + more_tokens * 60_000 / most
+                    each = 60_000 / most
+                    # Of the estimate, time has paid back a part already.
+                    left = max(0.0, hold.tokens - (self.now_ms - hold.admitted_ms) / each)
+                    corrected = self.paid_back_at[what] + max(tokens - hold.tokens, -left) * each
                     self.paid_back_at[what] = float(f"{corrected:.3f}")
 
 
@@ -154,7 +172,8 @@ class DecisionMachine(RuleBasedStateMachine):
                 budgets=model.budgets[key],
             )
             load_into_era(record)
-        spent = [Spent(key=key, windows=Windows.at(model.now), **model.spent_in(key)) for key in KEYS]
+        model.published = {key: (Windows.at(model.now), model.spent_in(key)) for key in KEYS}
+        spent = [Spent(key=key, windows=windows, **sums) for key, (windows, sums) in model.published.items()]
         balance = BalanceRecord(org=ORG, version=self.version, nanos=model.balance, posted=posted, spent=tuple(spent))
         load_into_era(balance)
 
@@ -165,7 +184,6 @@ class DecisionMachine(RuleBasedStateMachine):
     def request(self, key: str, amount: int, tokens: int, again: bool) -> None:
         if again and self.model.holds:
             request_id = next(iter(self.model.holds))
-            key = self.model.holds[request_id].key
         else:
             self.count += 1
             request_id = f"r{self.count}"
@@ -198,12 +216,13 @@ class DecisionMachine(RuleBasedStateMachine):
         assert self.run(scripts.DECIDE, key, *asked, "dry", "1", ERA)[0].decode() == expected
         assert [valkey().dump(name) for name in names.decision_keys(ORG, key)] == state
 
-    @rule(charge=amounts, more_tokens=st.integers(-200, 100), which=st.integers(0, 5))
-    def settle(self, charge: int, more_tokens: int, which: int) -> None:
+    @rule(charge=amounts, tokens=st.integers(0, 400), which=st.integers(0, 5))
+    def settle(self, charge: int, tokens: int, which: int) -> None:
         request_id = self.pick(which)
-        self.model.settle(request_id, charge, more_tokens)
-        key = self.model.holds[request_id].key if request_id in self.model.holds else KEYS[0]
-        self.run(scripts.SETTLE, key, request_id, charge, more_tokens)
+        hold = self.model.holds.get(request_id)
+        key, estimated, admitted_ms = (hold.key, hold.tokens, hold.admitted_ms) if hold else (KEYS[0], 0, 0)
+        self.model.settle(request_id, charge, tokens)
+        self.run(scripts.SETTLE, key, request_id, charge, estimated, tokens, self.model.now_ms - admitted_ms)
 
     @rule(which=st.integers(0, 5))
     def release(self, which: int) -> None:
@@ -250,7 +269,7 @@ class DecisionMachine(RuleBasedStateMachine):
         late = BalanceRecord(org=ORG, version=max(0, self.version - version), nanos=10**9)
         publish.put(valkey(), late)
 
-    @rule(milliseconds=st.integers(0, 90_000) | st.sampled_from([3_600_000, 86_400_000]))
+    @rule(milliseconds=st.integers(-30_000, 90_000) | st.sampled_from([3_600_000, 86_400_000, -3_600_000]))
     def clock(self, milliseconds: int) -> None:
         self.model.now += timedelta(milliseconds=milliseconds)
 

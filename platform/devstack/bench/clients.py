@@ -97,10 +97,10 @@ async def _keymeter(population: Population, count: int, latencies: list[float]) 
             raise TypeError(identity)
         request_id = str(minted)
         scope = "images" if number % 20 == 0 else "chat"
-        question = Question(request_id=request_id, now=timezone.now(), scope=scope, model="bench-0", hold_nanos=HOLD)
+        question = Question(request_id=request_id, scope=scope, model="bench-0", hold_nanos=HOLD)
         decision = await decider.decide(identity, question)
         if decision.verdict is Verdict.ALLOWED:
-            await hotstate.settle(identity.record, request_id, CHARGE, more_tokens=0)
+            await hotstate.settle(identity.record, request_id, CHARGE, estimated=0, taken=0, elapsed_ms=0)
         latencies.append((time.perf_counter() - start) * 1000)
 
     try:

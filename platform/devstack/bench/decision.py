@@ -117,7 +117,7 @@ def _prepare(keys: int, organizations: int) -> tuple[Population, str]:
     ApiKey.objects.filter(public_id__in=population.keys[1::10]).update(requests_per_minute=60)
     ApiKey.objects.filter(public_id__in=population.keys[2::10]).update(budget_month_nanos=START_NANOS)
     recovery.recover_if_lost(timezone.now)
-    return population, create_credential("bench", sources=["gw-*"], now=timezone.now())[1]
+    return population, create_credential(f"bench {keys}", sources=["gw-*"], now=timezone.now())[1]
 
 
 def questions(population: Population, credential: str, count: int) -> list[bytes]:

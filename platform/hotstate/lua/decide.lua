@@ -11,7 +11,8 @@
 -- Gives {verdict, detail, milliseconds to wait, limits, seen}.
 -- `limits`: per limit its name, the limit, what is left, milliseconds until all is back.
 -- `seen`, of refusals and where asked for: the organization's fields, the key's, the counters'; name, value, …
--- 'missing' and 'stale' (with the newer record) ask the caller to load the record and to come again.
+-- 'missing' and 'stale' (with the newer record) ask the caller to load the record and to come again; 'used' is the id of
+-- a request of another key, of a smaller one, or of one that has ended.
 local MINUTE, DAY = 60000, 86400000
 local now, id, key_id, amount = tonumber(ARGV[1]), ARGV[2], ARGV[7], tonumber(ARGV[5])
 local rates = {'requests_per_minute', 'tokens_per_minute', 'requests_per_day', 'concurrent_requests'}
@@ -42,8 +43,13 @@ if ARGV[4] == 'expired' then return refused('expired') end
 if organization[2] == '1' then return refused('suspended') end
 if ARGV[4] ~= '' then return refused(ARGV[4]) end
 
--- The same request again is the same decision.
-local free = ARGV[12] == 'free' or ARGV[12] == 'take' and redis.call('HEXISTS', KEYS[3], id) == 1
+-- The same request again is the same decision; another one can't hide behind its hold.
+local hold = ARGV[12] == 'take' and redis.call('HGET', KEYS[3], id)
+if hold then
+    local state, have, holder = parse(hold)
+    if state ~= 'open' or holder ~= key_id or tonumber(have) < amount then return {'used'} end
+end
+local free = ARGV[12] == 'free' or hold
 if not free then
     local budgeted = budgets(key, 6)
     if budgeted then
@@ -92,7 +98,8 @@ local function told(verdict, detail, milliseconds)
     local states = {}
     for _, limit in ipairs(limits) do
         local back = limit.after - now
-        local left = math.max(0, math.floor((limit.window - back + 0.01) / limit.each))
+        local left = math.floor((limit.window - back + 0.01) / limit.each)
+        left = math.max(0, math.min(limit.most, left))
         for _, value in ipairs({limit.name, limit.most, left, math.ceil(back)}) do states[#states + 1] = value end
     end
     local tell = verdict ~= 'allowed' or ARGV[13] == '1'
