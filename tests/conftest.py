@@ -56,6 +56,21 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
     connection.settings_dict["OPTIONS"]["options"] = "-c keymeter.allow_truncate=on"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _usage_events_are_emptied_too(django_db_modify_db_settings: None) -> None:
+    """Django empties the tables of what it manages; their partitions are ours."""
+    from django.db import connection
+
+    from billing.models import UsageEvent
+
+    managed = connection.introspection.django_table_names
+
+    def all_of_them(*args: Any, **kwargs: Any) -> list[str]:
+        return [*managed(*args, **kwargs), UsageEvent._meta.db_table]
+
+    connection.introspection.django_table_names = all_of_them  # type: ignore[method-assign]
+
+
 @pytest.fixture
 def empty_valkey() -> Iterator[Any]:
     """A client of this worker's own Valkey database, which has nothing but an era at the start."""

@@ -254,5 +254,6 @@ def test_gateway_credentials_that_nobody_has_keep_no_gateway_out(
         strange = [OtherGateway(gateway, f"km-gw-{number:040}", "") for number in range(100)]
         answers = list(pool.map(lambda one: one.check().status, strange))
     assert set(answers) == {503, 429}
-    assert len(looked_up) <= strangers.BURST
+    # One more each second.
+    assert len(looked_up) < strangers.BURST + 30
     assert other.check().status == 200
