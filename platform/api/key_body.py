@@ -168,7 +168,7 @@ def _expiry(expires_at: datetime | None, now: datetime) -> datetime | None:
     if expires_at and expires_at.year > LAST_YEAR:
         message = f"`expires_at` is after {LAST_YEAR}: send null for a key that never expires."
         raise bad_request(message, param="expires_at")
-    return expires_at
+    return expires_at and expires_at.astimezone(UTC)
 
 
 def _each(sent: list[str] | UnsetType, param: str, read_one: Any, old: list[str]) -> list[str]:

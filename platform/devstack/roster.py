@@ -43,7 +43,8 @@ def keymeter(places: Places, addresses: Addresses, environment: Mapping[str, str
         "--port",
         str(addresses.gateway),
     ]
-    gateway += ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--timeout-graceful-shutdown", "8"]
+    gateway += ["--loop", "uvloop", "--http", "gateway.bounded_http:BoundedProtocol"]
+    gateway += ["--no-access-log", "--timeout-graceful-shutdown", "8"]
     worker = [*CELERY, "worker", "-c", "2", "--without-gossip", "--without-mingle", "-l", "INFO"]
     return [
         _service("web", places, environment, web, addresses.web, FRONT),

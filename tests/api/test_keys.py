@@ -105,6 +105,10 @@ class TestMaking:
         assert (key.requests_per_minute, key.budget_month_nanos) == (60, 12_500_000_000)
         assert (made["expires_at"], made["budget_month"]) == ("2100-01-01T00:00:00.000Z", "12.500000000")
 
+    def test_an_expiry_far_from_utc_is_kept_in_utc(self, program: Program) -> None:
+        made = program.post("keys", {"name": "server", "scopes": ["chat"], "expires_at": "2199-12-31T23:59:59-23:59"})
+        assert made[1]["expires_at"] == "2200-01-01T23:58:59.000Z"
+
     @pytest.mark.django_db(transaction=True)
     def test_the_same_idempotency_key_makes_one_key_however_often_and_at_once(
         self, program: Program, organization: Organization
@@ -142,12 +146,15 @@ class TestMaking:
             ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
             ({"expires_at": "2300-01-01T00:00:00Z"}, "expires_at"),
             ({"expires_at": "2100-01-01"}, "expires_at"),
+            ({"expires_at": "0001-01-01T00:00:00+23:59"}, "expires_at"),
+            ({"expires_at": "9999-12-31T23:59:59-23:59"}, "expires_at"),
             ({"requests_per_minute": 0}, "requests_per_minute"),
             ({"requests_per_minute": 10**13}, "requests_per_minute"),
             ({"requests_per_minute": True}, "requests_per_minute"),
             ({"budget_day": "0"}, "budget_day"),
             ({"budget_day": "1e3"}, "budget_day"),
             ({"budget_day": "NaN"}, "budget_day"),
+            ({"budget_day": "٣"}, "budget_day"),
             ({"budget_day": 1.5}, "budget_day"),
             ({"budget_day": "9999999999"}, "budget_day"),
             ({"colour": "red"}, "colour"),

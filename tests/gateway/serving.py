@@ -146,7 +146,7 @@ def serving(spool: Path, port: int, **options: Any) -> Iterator[RunningGateway]:
         host="127.0.0.1",
         port=port,
         loop="uvloop",
-        http="httptools",
+        http="gateway.bounded_http:BoundedProtocol",
         log_config=None,
         access_log=False,
         proxy_headers=False,

@@ -113,7 +113,7 @@ class TestHeaders:
         assert send(gateway, b"GET /v1/models HTTP/1.1\r\n" + many).error == (431, INVALID, "headers_too_large")
         assert gateway.request("GET", "/v1/models").status == 200
 
-    @pytest.mark.parametrize(("length", "status"), [(65_000, 431), (1_000_000, 400)])
+    @pytest.mark.parametrize(("length", "status"), [(65_000, 431), (1_000_000, 431)])
     def test_a_long_path_is_too_large(self, gateway: RunningGateway, length: int, status: int) -> None:
         answer = send(gateway, b"GET /v1/models/" + b"x" * length + b" HTTP/1.1\r\nX-Other: " + b"y" * 600 + b"\r\n")
         assert refused(answer)[:2] == (status, INVALID)

@@ -14,8 +14,8 @@ from devstack.ports import Ports
 from hotstate.client import valkey
 
 SERVER_CORE, OTHER_CORE = 0, 1
-UVICORN = ["uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-proxy-headers"]
-UVICORN += ["--timeout-keep-alive", "75"]
+UVICORN = ["uvicorn", "--loop", "uvloop", "--http", "gateway.bounded_http:BoundedProtocol"]
+UVICORN += ["--no-access-log", "--no-proxy-headers", "--timeout-keep-alive", "75"]
 GRANIAN = ["granian", "--interface", "wsgi", "--workers", "1", "--log-level", "error"]
 READY_SECONDS = 30
 
