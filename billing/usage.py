@@ -1,12 +1,13 @@
 """What an organization used: reads for pages. Lists read events, sums read rollups."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 from django.db.models import QuerySet, Sum
 
-from accounts.models import Organization
+from accounts.models import ApiKey, Organization
 from billing.models import Balance, DailyUsage, UsageEvent
 
 
@@ -56,9 +57,9 @@ def daily_spend_by_model(organization: Organization, *, first: date, last: date)
     return list(sums.order_by("day", "model__public_id"))
 
 
-def spend_by_key(organization: Organization, *, since: datetime) -> dict[int, tuple[int, int]]:
-    """API key pk → (nano-dollars, requests) since that day's start."""
-    rows = DailyUsage.objects.filter(organization=organization, day__gte=since.astimezone(UTC).date())
+def spend_by_key(keys: Collection[ApiKey], *, since: datetime) -> dict[int, tuple[int, int]]:
+    """Of these keys, by pk: (nano-dollars, requests) since that day's start."""
+    rows = DailyUsage.objects.filter(api_key__in=keys, day__gte=since.astimezone(UTC).date())
     sums = rows.values_list("api_key_id").annotate(Sum("charge_nanos"), Sum("events"))
     return {key: (nanos, count) for key, nanos, count in sums.order_by()}
 

@@ -14,6 +14,7 @@ from billing.models import UsageEvent
 from catalog.models import Model
 
 PAGE = 50
+CHOOSABLE = 200
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class Explorer:
         """Return one page, and where the next one starts (None at the end)."""
         found = list(self.events(before)[: size + 1])
         return found[:size], found[size - 1].id if len(found) > size else None
+
+    def choosable_keys(self) -> list[ApiKey]:
+        """The newest keys, and the one that is chosen; older ones lead here from their own pages."""
+        found = {*self.organization.api_keys.order_by("-id")[:CHOOSABLE], *([self.key] if self.key else [])}
+        return sorted(found, key=lambda key: key.name.casefold())
 
     @property
     def address(self) -> str:

@@ -25,10 +25,11 @@ def refusals(request: HttpRequest, member: Membership) -> HttpResponse:
     form = RequestIdForm(request.GET if "id" in request.GET else None)
     if form.is_bound and form.is_valid():
         return redirect("decision", org=member.organization.public_id, request_id=form.cleaned_data["id"])
-    names = dict(member.organization.api_keys.values_list("public_id", "name"))
-    context = {"member": member, "form": form, "names": names}
+    context = {"member": member, "form": form}
     try:
         newest = decision_log.newest_refusals(member.organization.public_id, NEWEST)
+        theirs = member.organization.api_keys.filter(public_id__in={record.key for record in newest})
+        context["names"] = dict(theirs.values_list("public_id", "name"))
         context["refusals"] = [explain(record) for record in newest]
     except Unreachable:
         context["away"] = True

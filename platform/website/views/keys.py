@@ -2,14 +2,13 @@ from contextlib import suppress
 from datetime import timedelta
 
 from django.contrib import messages
-from django.db.models import Prefetch
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import keys
-from accounts.models import ApiKey, ApiKeySecret, Membership
+from accounts.models import ApiKey, Membership
 from billing import secret_use, usage
 from gateway.endpoints import ALL_SCOPES
 from hotstate.errors import Unreachable
@@ -18,26 +17,28 @@ from website.access import for_members, for_writers
 from website.explorer import Explorer
 from website.forms.key_terms import ChangeKeyForm, KeyForm
 from website.forms.keys import RevokeForm, RotateForm
+from website.key_list import CURRENT_SECRET, STATES, KeyList
 from website.views.shown_once import already_shown, show_once
 
-CURRENT_SECRET = Prefetch("secrets", ApiKeySecret.objects.order_by("-id"))
 RECENT = 20
 
 
 @require_safe
 @for_members
 def key_list(request: HttpRequest, member: Membership) -> HttpResponse:
-    now = timezone.now()
-    listed = member.organization.api_keys.select_related("organization").prefetch_related(CURRENT_SECRET)
-    spend = usage.spend_by_key(member.organization, since=now - timedelta(days=29))
-    found = list(listed.order_by("-id"))
-    last_used = secret_use.last_used(key.pk for key in found)
-    rows = [(key, key.state(now), last_used.get(key.pk), *spend.get(key.pk, (0, 0))) for key in found]
-    rows.sort(key=lambda row: row[1] != "active")
+    now, listing = timezone.now(), KeyList.of(member.organization, request.GET)
+    page, following = listing.page(now)
+    last_used = secret_use.last_used(key.pk for key in page)
+    spend = usage.spend_by_key(page, since=now - timedelta(days=29))
+    rows = [(key, key.state(now), last_used.get(key.pk), *spend.get(key.pk, (0, 0))) for key in page]
     active = [key for key, state, *_ in rows if state == "active"]
     context = {
         "member": member,
+        "listing": listing,
         "rows": rows,
+        "following": following,
+        "has_keys": bool(rows) or member.organization.api_keys.exists(),
+        "states": STATES,
         "scopes": ALL_SCOPES,
         "budgets": standing.tightest(member.organization, active, now),
     }
@@ -64,7 +65,7 @@ def key_detail(request: HttpRequest, member: Membership, key: str) -> HttpRespon
     api_key = _key(member, key)
     now = timezone.now()
     events, more = Explorer(member.organization, key=api_key).page(size=RECENT)
-    spend = usage.spend_by_key(member.organization, since=now - timedelta(days=29))
+    spend = usage.spend_by_key([api_key], since=now - timedelta(days=29))
     context = {
         "member": member,
         "key": api_key,
@@ -152,7 +153,7 @@ def key_revoke(request: HttpRequest, member: Membership, key: str) -> HttpRespon
         with suppress(Unreachable):
             keys.revoke_key(api_key, actor=member.user, now=timezone.now())
         return redirect(api_key)
-    used = usage.spend_by_key(member.organization, since=timezone.now() - timedelta(days=1))
+    used = usage.spend_by_key([api_key], since=timezone.now() - timedelta(days=1))
     context = {"member": member, "key": api_key, "form": form, "used": used.get(api_key.pk, (0, 0))}
     return render(request, "console/key_revoke.html", context)
 

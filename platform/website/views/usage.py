@@ -38,7 +38,7 @@ def request_list(request: HttpRequest, member: Membership) -> HttpResponse:
     }
     if request.headers.get("HX-Request"):
         return render(request, "console/usage_live.html", context)
-    context["keys"] = member.organization.api_keys.order_by("name")
+    context["keys"] = explorer.choosable_keys()
     context["models"] = Model.objects.all()
     return render(request, "console/usage.html", context)
 

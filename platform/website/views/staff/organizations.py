@@ -16,7 +16,7 @@ from hotstate.errors import Unreachable
 from website import money
 from website.access import signed_in
 from website.forms.staff import AdjustForm, LimitsForm, ReasonForm
-from website.views.keys import CURRENT_SECRET
+from website.key_list import CURRENT_SECRET
 
 PAGE = 50
 
@@ -46,6 +46,7 @@ def organization_detail(request: HttpRequest, org: str) -> HttpResponse:
     """Everything about one: money, ledger, keys, usage."""
     organization = _organization(org)
     now = timezone.now()
+    keys = organization.api_keys.prefetch_related(CURRENT_SECRET).order_by("-id")[:PAGE]
     context = {
         "organization": organization,
         "summary": usage.summary(organization, now=now),
@@ -54,10 +55,8 @@ def organization_detail(request: HttpRequest, org: str) -> HttpResponse:
         .prefetch_related("entries")
         .order_by("-id")[:25],
         "grants": organization.grants.order_by("priority", "expires_at", "id"),
-        "keys": [
-            (key, key.state(now)) for key in organization.api_keys.prefetch_related(CURRENT_SECRET).order_by("-id")[:50]
-        ],
-        "spend": usage.spend_by_key(organization, since=now - timedelta(days=29)),
+        "keys": [(key, key.state(now)) for key in keys],
+        "spend": usage.spend_by_key(keys, since=now - timedelta(days=29)),
         "events": usage.requests(organization, before=None, limit=10),
     }
     return render(request, "staff/organization.html", context)
