@@ -247,3 +247,18 @@ def test_an_admin_sells_a_model_of_another_upstream_and_stops_selling_it(
     time.sleep(1)
     with pytest.raises(openai.NotFoundError):
         api.chat.completions.create(model="ours/large:1", messages=MESSAGES)
+
+
+def test_a_model_id_of_200_characters_fits_a_phone(page: Page, mail: Mail) -> None:
+    sign_up(page, mail, "wide@example.com")
+    page.set_viewport_size({"width": 390, "height": 800})
+    keys = page.url.replace("/welcome/", "/keys/")
+    page.goto(f"{keys}new/")
+    page.get_by_label("Name").fill("all of one model")
+    page.get_by_label("Only these models").check()
+    page.get_by_label("And those that fit").fill("m" * 200)
+    page.get_by_role("button", name="Create key").click()
+    page.goto(keys)
+    page.get_by_role("link", name="all of one model").click()
+    expect(page.get_by_text("m" * 200)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
