@@ -7,13 +7,14 @@ while it holds the lock: `rebuild` knows by it what a posting saw, whatever the 
 
 from django.db import connection
 
-LOCK = 0x7475726E
+# Of this schema: a rebuild, which posts in a schema of its own, holds nobody up.
+LOCK = "hashtext(current_schema() || '.billing_turn')"
 
 
 def follow() -> None:
     """Let no turn happen until the caller's transaction, a posting, has ended. Waits for one that is happening."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [LOCK])
+        cursor.execute(f"SELECT pg_advisory_xact_lock_shared({LOCK})")
 
 
 def take() -> int:
@@ -22,7 +23,7 @@ def take() -> int:
     Keep that transaction short: usage waits for it.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        cursor.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
     return number()
 
 

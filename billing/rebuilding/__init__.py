@@ -1,0 +1,1 @@
+"""Computing all usage again from the archived segments, beside the books, and comparing."""
