@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from billing.correcting import Charged, Rule
-from billing.meters import METERS, MOST_UNITS
+from billing.meters import METERS, MOST_UNITS, ZEROS
 from billing.prices import RateCard, tariffs
 from billing.rated import MOST_PER_REQUEST
 from billing.rating import Tariff, UnpricedError, outcome_charge
@@ -59,10 +59,14 @@ def by_tariff(tariff: Tariff) -> Rule:
 
 
 def charged(event: Standing, usage: dict[str, int], tariff: Tariff) -> Charged:
-    """What this usage costs at these prices, given how the request ended. Raises CorrectionError."""
+    """What this usage costs at these prices, given how the request ended. Raises CorrectionError.
+
+    Nothing used costs nothing: a void event stays void whatever the prices.
+    """
+    counted = ZEROS | usage
     try:
         nanos, _ = outcome_charge(
-            event.outcome, usage, tariff, estimated=event.estimated, multipliers=event.multipliers
+            event.outcome, counted, tariff, estimated=event.estimated, multipliers=event.multipliers
         )
     except UnpricedError as error:
         raise CorrectionError(f"{event.id} has units of {error}, which these prices don't name.") from error

@@ -37,6 +37,9 @@ LABELS = {
     "requests": "Requests",
 }
 
+# Events don't keep the zeros that were counted; and what counts nothing at all can't be rated.
+ZEROS = dict.fromkeys(METERS, 0)
+
 # A price list that doesn't name the finer meter charges it as the coarser one.
 FALLBACK = {
     "cached_input_tokens": "input_tokens",

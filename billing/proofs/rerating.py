@@ -5,6 +5,7 @@ from datetime import date
 
 from django.db.models import Sum
 
+from billing.meters import ZEROS
 from billing.models import DailyUsage, EventCorrection, UsageEvent
 from billing.prices import tariffs
 from billing.proofs.shape import Extent, Finding, Proof, together
@@ -50,8 +51,8 @@ def _rated(
 ) -> tuple[int, str] | Exception:
     """Nano-dollars and the reason, or why it can't be rated."""
     try:
-        tariff = known[version or 0]
-        return outcome_charge(event.outcome, usage, tariff, estimated=event.estimated, multipliers=event.multipliers)
+        tariff, counted = known[version or 0], ZEROS | usage
+        return outcome_charge(event.outcome, counted, tariff, estimated=event.estimated, multipliers=event.multipliers)
     except (UnpricedError, KeyError, OverflowError) as error:
         return error
 

@@ -11,12 +11,13 @@ from django.db import connection
 
 from accounts.models import ApiKey
 from billing import proofs
-from billing.models import LedgerTransaction
+from billing.models import LedgerTransaction, UsageEvent
+from billing.posting import post_segment
 from billing.proofs import rerating
 from billing.proofs.proving import prove
 from billing.proofs.shape import Extent, Finding, Proof
 from tests.billing.proofs.conftest import DAY, NEXT_NOON, post, red
-from tests.cast import LONG_AGO
+from tests.cast import LONG_AGO, make_segment, raw, usage_line
 
 
 def command(*arguments: str) -> tuple[Any, int]:
@@ -102,6 +103,14 @@ def test_all_proofs_read_one_state_and_can_write_nothing(monkeypatch: pytest.Mon
     monkeypatch.setattr("billing.proofs.proving.PROOFS", [Proof("look", "", look_around)])
     prove(LONG_AGO)
     assert seen == ["repeatable read", "on"]
+
+
+def test_a_request_of_which_zeros_were_counted_rates_again(key: ApiKey) -> None:
+    """Zeros aren't stored; and yet it isn't a request of which nothing was counted."""
+    zeros = usage_line(key, at=NEXT_NOON, seq=8, usage={"input_tokens": 0})
+    assert post_segment(make_segment(raw(zeros), now=NEXT_NOON).pk, now=NEXT_NOON)
+    assert UsageEvent.objects.get(seq=8).usage == {}
+    assert "rerating" not in red()
 
 
 @pytest.mark.django_db
