@@ -75,3 +75,34 @@ def last_used(key_ids: Iterable[int]) -> dict[int, datetime]:
     with connection.cursor() as cursor:
         cursor.execute(LAST_USED, [list(key_ids)])
         return dict(cursor.fetchall())
+
+
+# By id, so that a long table is gone through once; what is being counted at this moment is left for the next time.
+FORGET = """
+DELETE FROM billing_secretuse WHERE id IN (
+    SELECT id FROM billing_secretuse AS use
+    WHERE id > %s AND hour < %s AND EXISTS (
+        SELECT FROM billing_secretuse AS newer
+        WHERE newer.api_key_id = use.api_key_id AND newer.secret_id IS NOT DISTINCT FROM use.secret_id
+            AND newer.hour > use.hour
+    )
+    ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
+) RETURNING id
+"""
+BATCH = 10_000
+
+
+def forget_before(moment: datetime) -> int:
+    """Delete the counts of hours before that, and return how many; each secret's newest stays, for its last use.
+
+    A transaction per batch, where the caller has none.
+    """
+    deleted, after = 0, 0
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute(FORGET, [after, moment, BATCH])
+            gone = [pk for (pk,) in cursor.fetchall()]
+            deleted += len(gone)
+            if len(gone) < BATCH:
+                return deleted
+            after = max(gone)

@@ -9,7 +9,7 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from accounts.models import alarm
-from billing import nightly, partitions, posting, sequences
+from billing import nightly, partitions, posting, secret_use, sequences
 from billing.models import QuarantineRun, Segment
 from billing.proofs import runs
 from config import enqueue
@@ -54,6 +54,13 @@ def make_partitions() -> None:
 @shared_task
 def detach_partitions() -> None:
     partitions.detach_old(timezone.now().date(), keep_days=settings.USAGE_EVENT_DAYS)
+
+
+@shared_task
+def forget_secret_use() -> None:
+    """Counts of which hours had which secrets; the last 24 hours are always kept, because pages show them."""
+    if settings.SECRET_USE_DAYS:
+        secret_use.forget_before(timezone.now() - max(timedelta(days=settings.SECRET_USE_DAYS), 2 * secret_use.RECENT))
 
 
 @shared_task

@@ -53,6 +53,7 @@ KEY_PREFIX = env.read("KEY_PREFIX", str, "km-sk")
 IMPORTED_KEY_PATTERNS: tuple[KeyPattern, ...] = env.read("IMPORTED_KEY_PATTERNS", key_patterns, ())
 SIGNUP_CREDIT_NANOS = env.read("SIGNUP_CREDIT", env.dollars, 5 * env.NANOS)
 USAGE_EVENT_DAYS = env.read("USAGE_EVENT_DAYS", int, 400)
+SECRET_USE_DAYS = env.read("SECRET_USE_DAYS", int, 90)
 ARCHIVE_DIR = env.read("ARCHIVE_DIR", Path, VAR_DIR / "archive")
 
 # --- The gateway ---------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from billing.models import SecretUse, Segment
 from billing.partitions import ensure_partitions
 from billing.posting import post_segment
 from billing.secret_use import Use
+from billing.tasks import forget_secret_use
 from tests.cast import make_key, make_model, make_organization, make_segment, raw, usage_line
 
 pytestmark = pytest.mark.django_db
@@ -79,3 +80,33 @@ def test_the_last_use_of_several_keys(key: ApiKey) -> None:
     found = secret_use.last_used([key.pk, other.pk, unused.pk])
     assert found == {key.pk: NOW - timedelta(minutes=1), other.pk: NOW - timedelta(hours=2)}
     assert secret_use.last_used([]) == {}
+
+
+class TestForgetting:
+    def used(self, key: ApiKey, secret: int | None, *hours_ago: int) -> None:
+        hours = [NOW.replace(minute=0) - timedelta(hours=ago) for ago in hours_ago]
+        SecretUse.objects.bulk_create(
+            SecretUse(api_key=key, secret_id=secret, hour=hour, events=1, last_at=hour) for hour in hours
+        )
+
+    def test_old_hours_go_and_each_secret_s_last_use_stays(self, key: ApiKey, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(secret_use, "BATCH", 2)
+        other, secret = make_key(key.organization)[0], key.secrets.get().pk
+        self.used(key, secret, 1, 30, 50, 60, 70)
+        self.used(key, None, 80, 90)
+        self.used(other, other.secrets.get().pk, 100)
+        before = {use: found.last_at for use, found in secret_use.of_key(key, NOW).items()}
+        assert secret_use.forget_before(NOW - timedelta(hours=40)) == 4
+        assert {use: found.last_at for use, found in secret_use.of_key(key, NOW).items()} == before
+        assert SecretUse.objects.filter(api_key=key).count() == 3
+        assert set(secret_use.last_used([key.pk, other.pk])) == {key.pk, other.pk}
+        assert secret_use.forget_before(NOW - timedelta(hours=40)) == 0
+
+    @pytest.mark.parametrize(("days", "left"), [(0, 3), (1, 2), (90, 3)])
+    def test_the_setting_says_how_long_and_never_less_than_pages_show(
+        self, key: ApiKey, settings: Any, days: int, left: int
+    ) -> None:
+        settings.SECRET_USE_DAYS = days
+        self.used(key, key.secrets.get().pk, 2, 30, 24 * 80)
+        forget_secret_use()
+        assert SecretUse.objects.count() == left
