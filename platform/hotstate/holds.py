@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import redis
@@ -10,6 +10,7 @@ import structlog
 
 from hotstate import names, publish, scripts
 from hotstate.client import reaching_valkey
+from hotstate.models import LapsedHold
 from hotstate.records import BalanceRecord
 
 log = structlog.get_logger(__name__)
@@ -17,6 +18,10 @@ log = structlog.get_logger(__name__)
 OPEN, SETTLED = "open", "settled"
 # Lua's unpack() and one command's size are bounded.
 REGISTERED_PER_CALL = 1_000
+# As the script has it.
+LAPSED_PER_CALL = 1_000
+# Older events have no partition to go to.
+STILL_COMING = timedelta(days=3)
 
 # Which of these request ids are posted: the rooms above know.
 Posted = Callable[[list[str]], set[str]]
@@ -50,18 +55,50 @@ def lapsed_in_all() -> int:
 
 
 def sweep_lapsed(now: datetime) -> int:
-    """Remove lapsed holds, log each, and return how many there were. Raises Unreachable."""
+    """Remove lapsed holds, keep a row and a line of the log of each, and return how many there were.
+
+    Raises Unreachable, and the database's errors: then they stay held.
+    """
     count = 0
     with reaching_valkey() as valkey:
-        lapse = valkey.register_script(scripts.LAPSE)
         for leases in valkey.scan_iter(match=names.ALL_LEASES, count=1000):
-            org = leases.decode().split("{")[1].split("}")[0]
-            lapsed = lapse(keys=names.decision_keys(org), args=[int(now.timestamp() * 1000)])
-            for request_id, nanos in zip(lapsed[::2], lapsed[1::2], strict=True):
-                log.warning("hold lapsed", org=org, request=request_id.decode(), nanos=int(nanos))
-                count += 1
+            count += _lapse(valkey, leases.decode().split("{")[1].split("}")[0], now)
         if count:
             valkey.incrby(names.LAPSED, count)
+    return count
+
+
+def _lapse(valkey: redis.Redis, org: str, now: datetime) -> int:
+    """The rows first: a process that is killed in between leaves no hold gone and unknown."""
+    keys, now_ms = names.decision_keys(org), int(now.timestamp() * 1000)
+    due: Any = valkey.zrangebyscore(keys[3], "-inf", now_ms, start=0, num=LAPSED_PER_CALL)
+    if not due:
+        return 0
+    rows = {}
+    held: Any = valkey.hmget(keys[2], due)
+    for request_id, told in zip(due, held, strict=True):
+        if told is not None:
+            _, nanos, key = told.decode().split(":", 2)
+            name = request_id.decode()
+            rows[name] = LapsedHold(organization=org, request_id=name, key=key, nanos=int(nanos), lapsed_at=now)
+    LapsedHold.objects.bulk_create(rows.values(), ignore_conflicts=True)
+    lapsed = valkey.eval(scripts.LAPSE, len(keys), *keys, now_ms)
+    gone = {request_id.decode(): int(nanos) for request_id, nanos in zip(lapsed[::2], lapsed[1::2], strict=True)}
+    # Renewed or ended in between.
+    LapsedHold.objects.filter(request_id__in=rows.keys() - gone.keys(), lapsed_at=now).delete()
+    for name, nanos in gone.items():
+        log.warning("hold lapsed", org=org, request=name, nanos=nanos)
+    return len(gone)
+
+
+def note_posted(now: datetime) -> int:
+    """Lapsed holds whose event came after all; how many."""
+    late = LapsedHold.objects.open().filter(lapsed_at__gt=now - STILL_COMING).values_list("request_id", flat=True)
+    waiting, count = list(late), 0
+    for start in range(0, len(waiting), REGISTERED_PER_CALL):
+        part = waiting[start : start + REGISTERED_PER_CALL]
+        came = {request_id for is_posted in posted for request_id in is_posted(part)}
+        count += LapsedHold.objects.open().filter(request_id__in=came).update(posted_at=now)
     return count
 
 

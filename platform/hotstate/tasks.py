@@ -16,4 +16,6 @@ def recover_hot_state() -> None:
 
 @shared_task
 def sweep_lapsed_holds() -> None:
-    holds.sweep_lapsed(timezone.now())
+    now = timezone.now()
+    holds.sweep_lapsed(now)
+    holds.note_posted(now)

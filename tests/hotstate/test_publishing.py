@@ -112,6 +112,7 @@ class TestHolds:
         assert held() == 0
         assert int(valkey().hget(KEYS[0], "balance") or 0) == 80
 
+    @pytest.mark.django_db
     def test_a_hold_lapses_with_its_lease_unless_it_is_renewed_or_settled(self) -> None:
         for request_id in ("lost", "renewed", "settled"):
             decide(request_id, 10)
@@ -138,6 +139,7 @@ class TestHolds:
         assert valkey().hgetall(KEYS[0]) == before
         assert not valkey().exists(KEYS[2], KEYS[3])
 
+    @pytest.mark.django_db
     @pytest.mark.parametrize("way", ["settle", "release", "lapse", "post open", "post settled"])
     def test_a_hold_of_nothing_goes_like_any_other(self, way: str) -> None:
         decide("a", 0)
