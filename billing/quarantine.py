@@ -69,6 +69,11 @@ def reasons_of(segment: Segment) -> dict[str, int]:
     return dict(found.order_by("reason"))
 
 
+def named(reasons: dict[str, int]) -> list[tuple[str, str, int]]:
+    """(reason, in words, lines)."""
+    return [(reason, QuarantineReason(reason).label, count) for reason, count in reasons.items()]
+
+
 def replay_line(
     line: QuarantinedLine,
     *,

@@ -3,8 +3,9 @@
 from django.urls import include, path
 
 from website.views import decisions, keys, landing, overview, settings, usage, welcome
-from website.views.staff import audit, books, gateways, organizations, prices, today
+from website.views.staff import audit, books, gateways, organizations, prices, quarantine, today
 from website.views.staff import decisions as staff_decisions
+from website.views.staff import usage as usage_in
 
 of_organization = [
     path("", overview.overview, name="overview"),
@@ -44,6 +45,18 @@ of_staff = [
     path("books/", books.books, name="staff_books"),
     path("books/prove/", books.prove, name="staff_prove"),
     path("books/runs/<int:run>/", books.proof_run, name="staff_proof_run"),
+    path("usage/", usage_in.usage_sources, name="staff_usage"),
+    path("usage/gaps/<int:gap>/", usage_in.gap_explain, name="staff_gap_explain"),
+    path("usage/lapsed/<int:hold>/", usage_in.lapsed_explain, name="staff_lapsed_explain"),
+    path("usage/segments/", usage_in.segments, name="staff_segments"),
+    path("usage/segments/<int:segment>/", usage_in.segment, name="staff_segment"),
+    path("usage/quarantine/", quarantine.reasons, name="staff_quarantine"),
+    path("usage/quarantine/lines/<int:line>/", quarantine.line, name="staff_quarantined_line"),
+    path("usage/quarantine/lines/<int:line>/replay/", quarantine.replay_line, name="staff_replay_line"),
+    path("usage/quarantine/lines/<int:line>/discard/", quarantine.discard_line, name="staff_discard_line"),
+    path("usage/quarantine/<str:reason>/", quarantine.kind, name="staff_quarantine_kind"),
+    path("usage/quarantine/<str:reason>/replay/", quarantine.replay_kind, name="staff_replay_kind"),
+    path("usage/quarantine/<str:reason>/discard/", quarantine.discard_kind, name="staff_discard_kind"),
     path("explain/", staff_decisions.explained, name="staff_explain"),
     path("audit/", audit.audit_trail, name="staff_audit"),
 ]
