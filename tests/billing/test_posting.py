@@ -19,6 +19,7 @@ from billing.models import (
 )
 from billing.posting import post_segment
 from billing.tasks import sweep_segments
+from catalog.models import Model
 from tests.cast import (
     DOLLAR,
     give_credit,
@@ -102,6 +103,7 @@ def test_charges_beyond_the_credit_become_a_debt(key: ApiKey) -> None:
 
 
 def test_an_event_is_priced_by_its_time(key: ApiKey) -> None:
+    """ccusage 1636: history was repriced by today's list."""
     now = datetime.now(UTC)
     model = key.organization.api_keys.get() and make_model("other")
     set_prices(model, {"input_tokens": (1, 1)}, effective_from=now - timedelta(minutes=1))
@@ -109,6 +111,19 @@ def test_an_event_is_priced_by_its_time(key: ApiKey) -> None:
     after = usage_line(key, "other", at=now, usage={"input_tokens": 1}, seq=2)
     post(raw(before, after))
     assert sorted(UsageEvent.objects.values_list("charge_nanos", flat=True)) == [1, 3_000]
+
+
+def test_a_new_price_changes_nothing_of_before(key: ApiKey) -> None:
+    """ccusage 1636, once it is posted: its price version stays with it, in the books and on its receipt."""
+    post(raw(usage_line(key)))
+    before = UsageEvent.objects.get()
+    set_prices(Model.objects.get(), {"input_tokens": (1, 1), "output_tokens": (1, 1)}, effective_from=datetime.now(UTC))
+    post(raw(usage_line(key, id=before.id)))
+    after = UsageEvent.objects.get()
+    assert (
+        (after.charge_nanos, after.price_version_id) == (before.charge_nanos, before.price_version_id) != (1100, None)
+    )
+    assert Balance.objects.get(organization=key.organization).nanos == DOLLAR - CHARGE
 
 
 @pytest.mark.parametrize(

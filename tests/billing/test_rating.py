@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.meters import METERS
+from billing.meters import FALLBACK, METERS
 from billing.rating import Tariff, UnpricedError, charge, outcome_charge, round_half_up
 
 units = st.integers(0, 10**12)
@@ -54,6 +54,17 @@ def test_units_without_a_price_are_refused_rather_than_free() -> None:
 def test_requests_are_free_unless_priced() -> None:
     assert charge({"requests": 1}, TARIFF) == 0
     assert charge({"requests": 2}, Tariff(1, {"requests": (5, 1)})) == 10
+
+
+@given(st.dictionaries(st.sampled_from(METERS), prices, min_size=1), st.sampled_from(METERS), st.integers(1, 10**6))
+def test_a_unit_is_charged_by_one_price(named: dict[str, tuple[int, int]], meter: str, count: int) -> None:
+    """Lago 5916: overlapping filters billed the same usage twice."""
+    amount, per = named.get(meter) or named.get(FALLBACK.get(meter, ""), (0, 0))
+    if per:
+        assert charge({meter: count}, Tariff(1, named)) == round_half_up(count * amount, per)
+    elif meter != "requests":
+        with pytest.raises(UnpricedError):
+            charge({meter: count}, Tariff(1, named))
 
 
 def test_a_charge_that_does_not_fit_is_refused() -> None:

@@ -43,6 +43,7 @@ def test_an_upstream_that_fails_before_the_first_byte_costs_nothing(
     stream: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """new-api 5287: an upstream's error text was billed as output."""
     monkeypatch.setattr(gateway.application.gateway.upstreams.session, "_timeout", IMPATIENT)
     assert gateway.chat(directive, stream=stream).error == error
     assert only_line(gateway) == (outcome, error[0], 0)
@@ -73,6 +74,7 @@ def test_a_stream_that_breaks_off_ends_with_an_error_and_costs_nothing(gateway: 
 
 
 def test_a_client_that_goes_away_in_mid_stream_pays_for_what_was_produced(gateway: RunningGateway) -> None:
+    """LiteLLM 14457: nothing at all was charged."""
     stream = gateway.openai().chat.completions.create(
         model="demo-chat", messages=[{"role": "user", "content": "!words=400 !delay=0.02"}], stream=True
     )
@@ -86,6 +88,7 @@ def test_a_client_that_goes_away_in_mid_stream_pays_for_what_was_produced(gatewa
 
 
 def test_a_client_that_goes_away_before_the_first_byte_pays_nothing(gateway: RunningGateway, says: Says) -> None:
+    """new-api 4168: the whole prompt was charged."""
     says(0.9, whole(ANSWER))
     body = b'{"model": "demo-chat", "messages": []}'
     head = (

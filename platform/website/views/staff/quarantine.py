@@ -74,7 +74,8 @@ def line(request: HttpRequest, line: int) -> HttpResponse:
     text = bytes(found.raw).decode("utf-8", "replace")
     form = LineForm(request.POST or None, initial={"text": text})
     foreign = found.reason == QuarantineReason.FOREIGN_ORGANIZATION
-    confirmed = ConfirmedForm(request.POST or None) if foreign else None
+    # Twice on the page: each form has its own.
+    confirmed = ConfirmedForm(request.POST or None, auto_id="corrected_%s") if foreign else None
     if request.method == "POST" and form.is_valid() and (confirmed is None or confirmed.is_valid()):
         return _replay(request, found, text=form.cleaned_data["text"].encode(), note=form.cleaned_data["note"])
     context = {
@@ -83,6 +84,7 @@ def line(request: HttpRequest, line: int) -> HttpResponse:
         "text": text,
         "form": form,
         "confirmed": confirmed,
+        "confirmed_as_is": ConfirmedForm() if foreign else None,
         "discarding": ReasonForm(),
     }
     return render(request, "staff/quarantine_line.html", context)
@@ -151,7 +153,7 @@ def _start(request: HttpRequest, reason: str, action: QuarantineRun.Action, *, n
 def _kind(asked: dict[str, str], reason: str) -> Kind:
     if reason not in QuarantineReason:
         raise Http404("There is no such reason.")
-    return Kind(reason, asked.get("detail", "")[:300].replace("\0", ""), asked.get("source", "")[:80].replace("\0", ""))
+    return Kind(reason, asked.get("detail", "")[:300], asked.get("source", "")[:80])
 
 
 def _kind_address(kind: Kind) -> str:

@@ -51,7 +51,7 @@ def usage_sources(request: HttpRequest) -> HttpResponse:
 @require_safe
 def segments(request: HttpRequest) -> HttpResponse:
     """Segments, the newest first, as the address asks for."""
-    chosen = {name: request.GET.get(name, "").replace("\0", "").strip()[:200] for name in ("source", "segment", "state")}
+    chosen = {name: request.GET.get(name, "").strip()[:200] for name in ("source", "segment", "state")}
     found = Segment.objects.order_by("-pk")
     if chosen["source"]:
         found = found.filter(source=chosen["source"])
