@@ -132,7 +132,7 @@ def read(body: bytes, endpoint: Endpoint) -> Asked:
         stream=stream and endpoint.has_output,
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
         choices=_choices(members, endpoint),
-        most_output_tokens=_most_output_tokens(members) if endpoint.has_output else None,
+        most_output_tokens=_most_output_tokens(members, endpoint) if endpoint.has_output else None,
     )
 
 
@@ -165,8 +165,9 @@ def _prompt_count(members: dict[str, Raw]) -> int:
     return 1 if not prompts or prompts[0].isdigit() else len(prompts)
 
 
-def _most_output_tokens(members: dict[str, Raw]) -> int | None:
-    limits = [_integer(members, name, 1, 10**9) for name in ("max_completion_tokens", "max_tokens")]
+def _most_output_tokens(members: dict[str, Raw], endpoint: Endpoint) -> int | None:
+    names = ("max_completion_tokens", "max_tokens") if endpoint is CHAT else ("max_tokens",)
+    limits = [_integer(members, name, 1, 10**9) for name in names]
     return max((limit for limit in limits if limit is not None), default=None)
 
 

@@ -23,6 +23,8 @@ ROUNDS = 4
 VERDICTS = {verdict.value.encode(): verdict for verdict in Verdict}
 # What is recorded of a decision is bounded: so many models and networks, and so much of what a client called a model.
 MOST_TOLD, LONGEST_TOLD = 50, 200
+# Of what this gateway itself answers; others are named by their credential's number.
+OURSELVES = "-"
 STRANGERS = "unknown API keys from your address"
 
 
@@ -33,7 +35,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     `hold_nanos` is the worst case of what the request may cost; None is a question only, which takes nothing.
     `tokens` is an estimate, corrected when the request is settled. `address` is the client's, None where unknown.
-    `face` is by which way it was asked. `dry` asks what would be said, and takes nothing.
+    `face` is by which way it was asked, `holder` who will settle it. `dry` asks what would be said, and takes nothing.
     """
 
     request_id: str
@@ -44,6 +46,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int = 0
     address: str | None = None
     face: str = "api"
+    holder: str = OURSELVES
     dry: bool = False
 
 
@@ -153,6 +156,7 @@ class Decider:
                 tokens=question.tokens,
                 now=now,
                 lease_ms=self._lease_ms,
+                holder=question.holder,
                 dry=question.dry,
                 tell=tell,
             )

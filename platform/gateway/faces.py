@@ -10,7 +10,7 @@ from billing import estimating
 from billing.rating import Tariff, worst_case
 from gateway import errors
 from gateway.asked import TEMPLATE_TOKENS
-from gateway.decision import Decider, Decision, Question
+from gateway.decision import OURSELVES, Decider, Decision, Question
 from gateway.endpoints import Endpoint
 from gateway.keyring import Identity
 from gateway.leases import Leases
@@ -41,6 +41,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int | None = None
     brought: bool = False
     face: str = "api"
+    holder: str = OURSELVES
 
     def estimated_tokens(self) -> int:
         """What token limits take at admission."""
@@ -144,5 +145,6 @@ def asked_of(case: Case, offer: Offer) -> tuple[OfferedModel | None, Question]:
         tokens=case.estimated_tokens() if case.endpoint else 0,
         address=case.address,
         face=case.face,
+        holder=case.holder,
     )
     return (model if offered else None), question

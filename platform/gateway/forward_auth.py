@@ -112,7 +112,13 @@ class ForwardAuth:
             raise errors.WRONG_METHOD
         address = incoming.address(self._trusted_hops)
         case = Case(
-            request_id=request_id, scope=scope, endpoint=endpoint, model=model, address=address, face="forward-auth"
+            request_id=request_id,
+            scope=scope,
+            endpoint=endpoint,
+            model=model,
+            address=address,
+            face="forward-auth",
+            holder=str(credential.pk),
         )
         return await self._bench.judge(case, secret, credential)
 

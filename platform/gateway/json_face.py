@@ -113,7 +113,7 @@ class JsonFace:
         else:
             released = _read(_release.decode, body)
             gone = False
-            if credential.serves(released.org):
+            if credential.serves(released.org) and await self._may_end(credential, released.org, released.request_id):
                 gone = await self._hotstate.release(released.org, str(released.request_id))
                 self._bench.ended(released.org, released.request_id)
             metrics.holds.labels("released").inc(int(gone))
@@ -143,6 +143,7 @@ class JsonFace:
             input_tokens=asked.input_tokens,
             input_bytes=asked.input_bytes,
             face="verify",
+            holder=str(credential.pk),
             output_tokens=asked.max_output_tokens if endpoint and endpoint.has_output else None,
             brought=asked.request_id is not None,
         )
@@ -161,6 +162,8 @@ class JsonFace:
         record = await self._hotstate.record(ended.org, ended.key)
         if record is None and not await _exists(ended.org, ended.key):
             raise NO_SUCH_KEY
+        if not await self._may_end(credential, ended.org, ended.request_id):
+            raise errors.REQUEST_ID_USED
         fields = msgspec.structs.asdict(ended)
         estimated_tokens = fields.pop("tokens")
         fields["id"] = fields.pop("request_id")
@@ -192,6 +195,10 @@ class JsonFace:
             except Unreachable:
                 log.warning("hold not settled; it goes when the line is posted", request=str(ended.request_id))
         return {"request_id": str(ended.request_id), "settled": settled, "charge": nanos}
+
+    async def _may_end(self, credential: GatewayCredential, org: str, request_id: UUID) -> bool:
+        """Whether the request is nobody else's, as far as is known. Raises Unreachable."""
+        return await self._hotstate.holder(org, str(request_id)) in ("", str(credential.pk))
 
 
 def _told(judged: Judged) -> dict[str, Any]:

@@ -173,7 +173,7 @@ class Running:
         """The line first, then the hold: after a kill in between the hold lapses, or goes with the posting."""
         logged = self.log()
         try:
-            await self.hotstate.settle(
+            settled = await self.hotstate.settle(
                 self.identity.record,
                 str(self.request_id),
                 logged.nanos,
@@ -181,7 +181,7 @@ class Running:
                 taken=logged.tokens,
                 elapsed_ms=(datetime.now(UTC) - self.admitted_at) // timedelta(milliseconds=1),
             )
-            metrics.holds.labels("settled").inc()
+            metrics.holds.labels("settled").inc(int(settled))
         except Unreachable:
             log.warning("hold not settled; it goes when the line is posted", request=str(self.request_id))
 

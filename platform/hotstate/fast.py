@@ -100,10 +100,11 @@ class HotState:
         tokens: int,
         now: datetime,
         lease_ms: int,
+        holder: str,
         dry: bool = False,
         tell: bool = False,
     ) -> list[Any]:
-        """Ask the script; the first item is a verdict, `missing`, or `stale` (the second is then the newer record).
+        """Ask the script; first comes a verdict, `missing`, `stale` (the second is then the newer record) or `used`.
 
         `dry` takes nothing; `tell` wants to know what was seen, whatever the verdict.
         """
@@ -111,7 +112,8 @@ class HotState:
         now_ms, windows, hold = int(now.timestamp() * 1000), Windows.at(now), clamp_hold(hold_nanos or 0)
         asked = (now_ms, request_id, record.version, found, hold, lease_ms, record.key, tokens)
         arguments = (*asked, *windows, mode, "1" if tell else "")
-        answer: Any = await self._run_in_era(_DECIDE, names.decision_keys(record.org, record.key), *arguments)
+        keys = names.decision_keys(record.org, record.key)
+        answer: Any = await self._run_in_era(_DECIDE, keys, *arguments, after_era=(holder,))
         return cast(list[Any], answer)
 
     async def grow(self, record: KeyRecord, request_id: str, more_nanos: int, *, now: datetime) -> bool | None:
@@ -133,6 +135,12 @@ class HotState:
         keys = names.decision_keys(record.org, record.key)
         asked = (request_id, clamp(charge_nanos), estimated, taken, max(0, elapsed_ms))
         return bool(await self._run(_SETTLE, keys, *asked))
+
+    async def holder(self, org: str, request_id: str) -> str:
+        """Who holds for that request; empty where nothing is held, or nobody knows any more."""
+        hold = await self._call("HGET", names.decision_keys(org)[2], request_id)
+        *_, holder = hold.decode().split(":", 3) if isinstance(hold, bytes) and hold.count(b":") == 3 else [""]
+        return holder
 
     async def release(self, org: str, request_id: str) -> bool:
         """Take away the hold of a request that will have no event."""
@@ -194,12 +202,14 @@ class HotState:
     def parse_record(raw: bytes) -> KeyRecord:
         return _key_record.decode(raw)
 
-    async def _run_in_era(self, script: _Script, keys: list[str], *arguments: Word) -> Reply:
+    async def _run_in_era(
+        self, script: _Script, keys: list[str], *arguments: Word, after_era: tuple[Word, ...] = ()
+    ) -> Reply:
         try:
             ground = self._ground
             if ground is None or ground.era is None:
                 raise LostError("Valkey's state isn't known to be whole")
-            words = (len(keys), *keys, *arguments, ground.era.id)
+            words = (len(keys), *keys, *arguments, ground.era.id, *after_era)
             reply = await ground.connection.send(packed(("EVALSHA", script.sha, *words)))
             if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
                 reply = await ground.connection.send(packed(("EVAL", script.text, *words)))

@@ -44,7 +44,7 @@ def find(org: str, request_id: str) -> Hold | None:
         told: Any = valkey.hget(names.decision_keys(org)[2], request_id)
     if told is None:
         return None
-    state, nanos, key = told.decode().split(":", 2)
+    state, nanos, key, *_ = told.decode().split(":")
     return Hold(org, request_id, state, int(nanos), key)
 
 

@@ -318,6 +318,19 @@ class TestJson:
         assert Balance.objects.get(organization=other.asked.organization).nanos == DOLLAR - spend_nanos(90, 50)
         assert other.asked.held_nanos() == 0
 
+    def test_nobody_else_ends_a_request(self, other: OtherGateway) -> None:
+        """Not what another gateway holds, nor what was answered here."""
+        credential, secret = create_credential(f"second {uuid4()}", sources=["gw-*"], now=datetime.now(UTC))
+        second = OtherGateway(other.asked, secret, credential.name)
+        told = other.verify().json
+        ended = {"request_id": told["request_id"], "org": told["org"]}
+        assert second.settle(told).error == (409, INVALID, "request_id_used")
+        assert second.call("/v1/keys/release", ended).json["released"] is False
+        assert other.asked.held_nanos() == told["hold"]
+        assert other.settle(told).json["settled"]
+        answered = other.asked.chat().headers["x-request-id"]
+        assert second.settle({**told, "request_id": answered}).error == (409, INVALID, "request_id_used")
+
     def test_an_id_that_was_posted_leaves_no_hold_when_it_is_used_again(self, other: OtherGateway) -> None:
         brought = str(request_id(datetime.now(UTC)))
         for _ in range(2):

@@ -7,13 +7,15 @@
 --       9 10 11 ids of the current day, ISO week and month
 --       12 'take'; 'free': costs nothing, so neither money nor limits hold it back; 'dry': judge all, take nothing
 --       13 '1': tell what was seen, though the answer be 'allowed'
---       14 era: what isn't known to be of this one counts as missing
+--       14 era: what isn't known to be of this one counts as missing        15 who holds
 -- Gives {verdict, detail, milliseconds to wait, limits, seen}.
 -- `limits`: per limit its name, the limit, what is left, milliseconds until all is back.
 -- `seen`, of refusals and where asked for: the organization's fields, the key's, the counters'; name, value, …
 -- 'missing' and 'stale' (with the newer record) ask the caller to load the record and to come again; 'used' is the id of
 -- a request of another key, of a smaller one, or of one that has ended.
 local MINUTE, DAY = 60000, 86400000
+-- Clocks that differ by more are wrong.
+local SKEW = 300000
 local now, id, key_id, amount = tonumber(ARGV[1]), ARGV[2], ARGV[7], tonumber(ARGV[5])
 local rates = {'requests_per_minute', 'tokens_per_minute', 'requests_per_day', 'concurrent_requests'}
 
@@ -44,10 +46,12 @@ if organization[2] == '1' then return refused('suspended') end
 if ARGV[4] ~= '' then return refused(ARGV[4]) end
 
 -- The same request again is the same decision; another one can't hide behind its hold.
+local mine = ARGV[15] and ':' .. ARGV[15] or ''
 local hold = ARGV[12] == 'take' and redis.call('HGET', KEYS[3], id)
 if hold then
-    local state, have, holder = parse(hold)
-    if state ~= 'open' or holder ~= key_id or tonumber(have) < amount then return {'used'} end
+    local state, have, of_key, holder = parse(hold)
+    local others = holder ~= '' and holder ~= mine
+    if state ~= 'open' or of_key ~= key_id or others or tonumber(have) < amount then return {'used'} end
 end
 local free = ARGV[12] == 'free' or hold
 if not free then
@@ -83,7 +87,7 @@ local bound, wait = '', 0
 for _, limit in ipairs(limits) do
     local before = math.max(tonumber(counters[limit.place] or '0'), now)
     -- So far ahead was a clock that was wrong. Tokens may be: what was taken beyond an estimate.
-    if not limit.corrected and before > now + 2 * limit.window then before = now end
+    if not limit.corrected and before > now + limit.window + SKEW then before = now end
     limit.after = before + limit.cost * limit.each
     -- Doubles don't add up to the whole window exactly: a hundredth of a millisecond of grace.
     local over = limit.after - now - limit.window
@@ -120,7 +124,7 @@ for _, limit in ipairs(limits) do
     counted[#counted + 1] = string.format('%.3f', limit.after)
 end
 if #counted > 0 then redis.call('HSET', KEYS[5], unpack(counted)) end
-redis.call('HSET', KEYS[3], id, 'open:' .. ARGV[5] .. ':' .. key_id)
+redis.call('HSET', KEYS[3], id, 'open:' .. ARGV[5] .. ':' .. key_id .. mine)
 held(key_id, '', ARGV[5])
 opened(id, key_id, now + tonumber(ARGV[6]))
 return answer

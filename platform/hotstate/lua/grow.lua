@@ -7,11 +7,11 @@ local era = ARGV[6]
 if organization[1] ~= era or organization[2] ~= era or api_key[1] ~= era then return -1 end
 local hold = redis.call('HGET', KEYS[3], ARGV[1])
 if not hold then return 0 end
-local state, amount, key = parse(hold)
+local state, amount, key, holder = parse(hold)
 local more = tonumber(ARGV[2])
 if state ~= 'open' or more > spendable(unpack(organization, 3, 5)) then return 0 end
 local limits = budgets(api_key, 2)
 if limits and exceeded_budget(limits, key, more, {ARGV[3], ARGV[4], ARGV[5]}) then return 0 end
 held(key, '', ARGV[2])
-redis.call('HSET', KEYS[3], ARGV[1], string.format('open:%.0f:%s', tonumber(amount) + more, key))
+redis.call('HSET', KEYS[3], ARGV[1], string.format('open:%.0f:%s%s', tonumber(amount) + more, key, holder))
 return 1

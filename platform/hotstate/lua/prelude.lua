@@ -1,7 +1,8 @@
 -- Put before every script about holds.
 -- KEYS  1 organization, 2 API key, 3 holds, 4 leases, 5 counters (one hash tag: the organization)
--- A hold is '<open|settled>:<nano-dollars>:<API key's id>'; what is held is summed up for the organization and the key.
-local function parse(hold) return string.match(hold, '^(%a+):(%d+):(.+)$') end
+-- A hold is '<open|settled>:<nano-dollars>:<API key's id>', then ':' and who holds, where that is known. What is held is
+-- summed up for the organization and the key.
+local function parse(hold) return string.match(hold, '^(%a+):(%d+):([^:]+)(.*)$') end
 
 local function held(key, sign, amount)
     -- '-0' is no integer to HINCRBY.
@@ -52,7 +53,8 @@ local function exceeded_budget(limits, key, amount, windows)
     for i, name in ipairs(BUDGETS) do
         if limits[i] and limits[i] ~= '' then
             local used = key_held
-            if name == 'total' or of[i] == windows[i] then used = used + tonumber(spent[i] or '0') end
+            -- A newer window than ours: the clock that posted is ahead, and midnight is near.
+            if name == 'total' or of[i] and of[i] >= windows[i] then used = used + tonumber(spent[i] or '0') end
             -- A free request is refused by a budget that is used up, too.
             if used + amount > tonumber(limits[i]) or used >= tonumber(limits[i]) then return name end
         end

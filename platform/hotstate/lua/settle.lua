@@ -3,11 +3,11 @@
 -- A hold that is gone (posted already, or lapsed) stays gone: nothing would take it away again.
 local hold = redis.call('HGET', KEYS[3], ARGV[1])
 if not hold then return 0 end
-local state, amount, key = parse(hold)
+local state, amount, key, holder = parse(hold)
 if state ~= 'open' then return 0 end
 held(key, '-', amount)
 held(key, '', ARGV[2])
-redis.call('HSET', KEYS[3], ARGV[1], 'settled:' .. ARGV[2] .. ':' .. key)
+redis.call('HSET', KEYS[3], ARGV[1], 'settled:' .. ARGV[2] .. ':' .. key .. holder)
 closed(ARGV[1], key)
 for _, of in ipairs({{'', KEYS[1]}, {key .. ':', KEYS[2]}}) do
     local prefix, from = of[1], of[2]
