@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 import structlog
+from django.conf import settings
 
 from gateway import errors
 from gateway.endpoints import FORWARDED, MODELS_PATH, MODELS_SCOPE
@@ -65,11 +66,9 @@ def covers(path: str) -> bool:
 
 
 class ForwardAuth:
-    def __init__(self, bench: Bench, known: KnownGateways, trusted_hops: int) -> None:
+    def __init__(self, bench: Bench, known: KnownGateways) -> None:
         self._bench = bench
         self._known = known
-        # The gateway that asks is itself a hop: the peer is never the client.
-        self._trusted_hops = max(1, trusted_hops)
 
     async def answer(self, incoming: Incoming, outgoing: Outgoing, request_id: UUID) -> None:
         """Answer one question, whatever its method."""
@@ -110,7 +109,8 @@ class ForwardAuth:
             raise errors.NO_SUCH_PATH
         if original_method(incoming) not in ((None, "POST") if endpoint else (None, "GET", "HEAD")):
             raise errors.WRONG_METHOD
-        address = incoming.address(self._trusted_hops)
+        # The gateway that asks is itself a hop: the peer is never the client.
+        address = incoming.address(max(1, settings.FORWARD_AUTH_PROXIES))
         case = Case(
             request_id=request_id,
             scope=scope,

@@ -83,7 +83,7 @@ class Gateway:
         self.known_gateways = KnownGateways(self.hotstate)
         bench = Bench(self.decider, self.watch, self.leases, self.usage_log)
         self.json_face = JsonFace(bench, self.hotstate, self.watch, self.usage_log)
-        self.forward_auth = ForwardAuth(bench, self.known_gateways, settings.ALLAUTH_TRUSTED_PROXY_COUNT)
+        self.forward_auth = ForwardAuth(bench, self.known_gateways)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

@@ -523,6 +523,14 @@ class TestForwardAuth:
         # The peer is the gateway, never the client.
         assert other.check(path, X__Forwarded__For="").status == 403
 
+    def test_proxies_before_keymeters_own_gateway_say_nothing_here(self, other: OtherGateway, settings: Any) -> None:
+        """Clients write into the header, too: only what the gateways that ask have added is believed."""
+        settings.ALLAUTH_TRUSTED_PROXY_COUNT = 2
+        limit_key(other.asked, allowed_networks=["10.0.0.0/8"])
+        assert other.check("/auth/check/v1/models", X__Forwarded__For="10.0.0.1, 8.8.8.8").status == 403
+        settings.FORWARD_AUTH_PROXIES = 2
+        assert other.check("/auth/check/v1/models", X__Forwarded__For="10.0.0.1, 8.8.8.8").status == 200
+
     @pytest.mark.parametrize("secret", [None, "nonsense"])
     def test_nginx_gets_what_it_understands(self, other: OtherGateway, secret: str | None) -> None:
         answer = other.check("/auth/check/v1/videos?profile=nginx", secret=secret)
