@@ -26,6 +26,7 @@ SETTINGS = {
     "max_connections": "200",
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
     "wal_compression": "on",
     "jit": "off",
     "log_min_messages": "warning",

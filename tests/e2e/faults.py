@@ -1,0 +1,72 @@
+"""Faults that hit something: a worker is stopped, looked at, and only then it or an engine is killed."""
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+
+import psutil
+import psycopg
+
+from tests.devstack.stack import Stack, wait_for
+
+# Transactions of workers, by the port that they came from, and what they do.
+OPEN = """
+SELECT client_port, CASE WHEN query LIKE '%hotstate_outboxentry%FOR UPDATE%' THEN 'publish' ELSE 'posting' END
+FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND client_port > 0 AND xact_start IS NOT NULL
+    AND backend_xid IS NOT NULL AND state IN ('active', 'idle in transaction') AND query NOT LIKE 'COMMIT%'
+"""
+
+
+class Faults:
+    """What was hit, by kind: `worker in posting`, `worker in publish`, `postgres in posting`, `valkey in publish`."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self.hits: Counter[str] = Counter()
+
+    def strike(self, service: str, doing: str, *, seconds: float) -> bool:
+        """Kill a worker's process or an engine while a worker does that. Whether it was seen to, in time."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with suppress(psutil.Error, psycopg.Error, KeyError):
+                for child in psutil.Process(self._stack.pids["worker"]).children():
+                    with _stopped(child):
+                        if doing in self._open_in(child):
+                            self._kill(service, child)
+                            self.hits[f"{service} in {doing}"] += 1
+                            return True
+            time.sleep(0.002)
+        return False
+
+    def _open_in(self, child: psutil.Process) -> set[str]:
+        """What a stopped process has open in PostgreSQL: nothing of it can be committed now."""
+        ports = {connection.laddr.port for connection in child.net_connections("tcp")}
+        with closing(psycopg.connect(self._stack.database_url, connect_timeout=2, autocommit=True)) as looking:
+            return {doing for port, doing in looking.execute(OPEN).fetchall() if port in ports}
+
+    def _kill(self, service: str, child: psutil.Process) -> None:
+        if service == "worker":
+            child.kill()
+            return
+        # SIGQUIT is PostgreSQL's immediate shutdown.
+        pid = self._stack.pids[service]
+        os.kill(pid, signal.SIGQUIT if service == "postgres" else signal.SIGKILL)
+        wait_for(lambda: not _runs(pid), 10, f"{service} to end")
+
+
+@contextmanager
+def _stopped(process: psutil.Process) -> Iterator[None]:
+    process.suspend()
+    try:
+        yield
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
+
+
+def _runs(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE

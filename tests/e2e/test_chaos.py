@@ -1,0 +1,160 @@
+"""Segments delivered twice and shuffled, while workers and engines are killed in the middle of something."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+
+from devstack import envfile
+from devstack.places import CHECKOUT
+from tests.cast import raw, usage_line
+from tests.devstack.stack import Stack, wait_for
+from tests.e2e.books import assert_settled, query
+from tests.e2e.faults import Faults
+
+SOURCE = "gw-chaos"
+# Of each kind one must hit, or more is shipped; the last column is how many seconds its moment is waited for.
+STRIKES = [
+    ("worker", "posting", 15),
+    ("worker", "publish", 15),
+    ("postgres", "posting", 15),
+    ("valkey", "publish", 15),
+]
+WORLD = """
+import json, sys
+import django
+django.setup()
+from tests.cast import DOLLAR, give_credit, make_key, make_model, make_organization, make_user
+owner = make_user("chaos@example.com")
+make_model("chaos", prices={"input_tokens": (1, 1)})
+keys = []
+for number in range(int(sys.argv[1])):
+    organization = make_organization(f"Chaos {number}", owner=owner)
+    give_credit(organization, DOLLAR)
+    keys += [(make_key(organization)[0].public_id, organization.public_id) for _ in range(2)]
+print(json.dumps(keys))
+"""
+
+
+@dataclass
+class World:
+    """Keys with their organizations, and each event's line once."""
+
+    keys: list[tuple[str, str]]
+    lines: list[dict[str, Any]]
+
+    def spent(self) -> dict[str, int]:
+        """Organization → nano-dollars."""
+        owners = dict(self.keys)
+        spent = dict.fromkeys(owners.values(), 0)
+        for line in self.lines:
+            spent[owners[line["key"]]] += line["usage"]["input_tokens"]
+        return spent
+
+
+def command(stack: Stack, *arguments: str) -> str:
+    environment = {**os.environ, **envfile.read(stack.var / "dev.env"), "LOG_FORMAT": "json"}
+    environment |= {"DJANGO_SETTINGS_MODULE": "config.settings", "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'platform'}"}
+    done = subprocess.run([sys.executable, *arguments], env=environment, cwd=CHECKOUT, capture_output=True, timeout=100)
+    assert done.returncode == 0, done.stderr.decode()[-3000:] + done.stdout.decode()[-3000:]
+    return done.stdout.decode()
+
+
+def make_world(stack: Stack, *, organizations: int, events: int) -> World:
+    keys = json.loads(command(stack, "-c", WORLD, str(organizations)).splitlines()[-1])
+    chance = random.Random(11)
+    at = datetime.now(UTC) - timedelta(minutes=1)
+    lines = []
+    for seq in range(1, events + 1):
+        key: Any = SimpleNamespace(public_id=chance.choice(keys)[0])
+        usage = {"input_tokens": chance.randrange(1, 100)}
+        lines.append(usage_line(key, "chaos", at=at, seq=seq, source=SOURCE, usage=usage))
+    return World([(key, organization) for key, organization in keys], lines)
+
+
+def segments(world: World, lines_each: int, *, seed: int) -> list[bytes]:
+    """Every event in two segments beside others than before, in any order."""
+    chance = random.Random(seed)
+    contents = []
+    for _ in range(2):
+        shuffled = chance.sample(world.lines, len(world.lines))
+        contents += [raw(*shuffled[first : first + lines_each]) for first in range(0, len(shuffled), lines_each)]
+    chance.shuffle(contents)
+    return contents
+
+
+def ship_under_fire(stack: Stack, contents: list[bytes], faults: Faults, rounds: int) -> None:
+    shipping = threading.Thread(target=ship, args=(stack, contents))
+    shipping.start()
+    for _ in range(rounds):
+        for service, doing, seconds in STRIKES:
+            faults.strike(service, doing, seconds=seconds)
+    shipping.join(300)
+    assert not shipping.is_alive()
+
+
+def ship(stack: Stack, contents: list[bytes]) -> None:
+    """Ship as a gateway does: again until it is answered, and twice where nobody knows."""
+    credential = envfile.read(stack.var / "secrets.env")["GATEWAY_CREDENTIAL"]
+    headers = {"Authorization": f"Bearer {credential}", "X-Source": SOURCE, "Content-Type": "application/x-ndjson"}
+    for content in contents:
+        address = f"{stack.console_url}/api/v1/usage/segments/{SOURCE}.{uuid4()}"
+        while True:
+            try:
+                urllib.request.urlopen(
+                    urllib.request.Request(address, content, headers, method="PUT"), timeout=10
+                ).close()
+                break
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.2)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("events", "rounds"), [(16_000, 1), pytest.param(150_000, 8, marks=pytest.mark.extended)], ids=["short", "long"]
+)
+def test_whatever_is_killed_everything_is_posted_once(
+    stack: Stack, events: int, rounds: int, record_property: Any
+) -> None:
+    before = assert_settled(stack)
+    world = make_world(stack, organizations=100, events=events)
+    faults = Faults(stack)
+    for number in range(10):
+        ship_under_fire(stack, segments(world, 2000, seed=number), faults, rounds)
+        if set(faults.hits) == {f"{service} in {doing}" for service, doing, _ in STRIKES}:
+            break
+    wait_for(stack.is_ready, 60, "everything to be ready")
+
+    charged = assert_settled(stack, seconds=180) - before
+    spent = world.spent()
+    assert charged == sum(spent.values())
+    assert query(stack, "SELECT count(*) FROM billing_usageevent WHERE source = %s", SOURCE) == [(events,)]
+    balances = dict(
+        query(stack, "SELECT public_id, nanos FROM billing_balance JOIN accounts_organization ON id = organization_id")
+    )
+    assert {organization: 10**9 - balances[organization] for organization in spent} == spent
+    valkey: Any = redis.Redis.from_url(stack.valkey_url)
+    for organization in spent:
+        wait_for(
+            lambda name=organization: int(valkey.hget(f"km:{{{name}}}", "balance") or 0) == balances[name],  # type: ignore[misc]
+            30,
+            "Valkey to have the balance",
+        )
+    proofs = json.loads(command(stack, "manage.py", "prove", "--json").splitlines()[-1])
+    assert [proof for proof in proofs["proofs"] if not proof["ok"]] == []
+    record_property("hits", dict(faults.hits))
+    sys.stderr.write(f"\nfaults that hit: {dict(faults.hits)}\n")
+    assert set(faults.hits) == {f"{service} in {doing}" for service, doing, _ in STRIKES}
