@@ -68,7 +68,7 @@ def test_the_sums_equal_the_events(organization: Organization, key: ApiKey) -> N
         found = [event for event in events.filter(model__public_id=model) if event.time.date() == day]
         assert (nanos, count) == (sum(event.charge_nanos for event in found), len(found))
 
-    by_key = usage.spend_by_key(organization, since=TODAY)
+    by_key = usage.spend_by_key([key, second], since=TODAY)
     for owner in (key, second):
         found = list(events.filter(api_key=owner, time__gte=TODAY))
         assert by_key.pop(owner.pk) == (sum(event.charge_nanos for event in found), len(found))
