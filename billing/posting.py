@@ -101,7 +101,13 @@ class Differing:
 
 
 def _tell(segment: Segment, claims: Differing, contents: Differing, now: datetime) -> None:
-    """One alarm of each kind per segment, however many of its events there are."""
+    """One alarm of each kind per segment, however many of its events there are; one per source of what waits."""
+    if segment.quarantined:
+        detail = (
+            f"{segment.quarantined} of {segment.lines} lines of {segment.identity} can't be charged. They wait under"
+            " Staff → Usage → Quarantine, and what their requests hold stays set aside until then."
+        )
+        alarm.raise_alarm("usage_quarantined", segment.source, detail, now=now)
     if first := claims.first:
         detail = (
             f"Events whose charge differs: {claims.count}. The first is {first.id}:"

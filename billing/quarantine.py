@@ -18,6 +18,7 @@ from django.db.models.functions import Length
 from accounts.models import User, audit
 from billing.adapters import again
 from billing.batches import finder
+from billing.discarded import release_holds
 from billing.intake import receive_file
 from billing.models import QuarantinedLine, QuarantineReason, QuarantineRun, Segment
 from billing.tasks import run_quarantine
@@ -109,6 +110,7 @@ def discard_line(line: QuarantinedLine, *, actor: User, reason: str, now: dateti
         open_ = QuarantinedLine.objects.open().filter(pk=line.pk)
         if not open_.update(resolved_at=now, note=reason[:300]):
             return False
+        release_holds([line], now)
         audit.record("quarantine.discard", _target(line), actor=actor, before=_told(line), reason=reason, now=now)
     return True
 
@@ -160,6 +162,7 @@ def go_on(run_id: int, now: datetime) -> bool:
             run.finished_at = now
         elif run.action == QuarantineRun.Action.DISCARD:
             found = QuarantinedLine.objects.open().filter(pk__in=portion)
+            release_holds(found, now)
             run.done += found.update(resolved_at=now, note=run.note)
         else:
             segments = _replay(portion, now, foreign_allowed=run.foreign_allowed, note=run.note)
