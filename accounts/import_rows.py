@@ -13,6 +13,7 @@ from accounts import secrets
 from accounts.key_terms import (
     LARGEST_LIMIT,
     LAST_YEAR,
+    MOST_LISTED,
     KeyTerms,
     NotABudget,
     NotAModelPattern,
@@ -27,6 +28,7 @@ LONGEST_LINE = 64 * 1024
 LISTS = ("scopes", "models", "networks")
 Limit = Annotated[int, Meta(ge=1, le=LARGEST_LIMIT)] | None
 Amount = str | int | None
+Texts = Annotated[list[str], Meta(max_length=MOST_LISTED)]
 
 
 class _Fields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -36,8 +38,8 @@ class _Fields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     secret: str | None = None
     sha256: str | None = None
     scopes: list[str] | None = None
-    models: list[str] = []
-    networks: list[str] = []
+    models: Texts = []
+    networks: Texts = []
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
     requests_per_minute: Limit = None
     tokens_per_minute: Limit = None

@@ -14,6 +14,8 @@ from hotstate.records import Budgets, Limits
 
 LAST_YEAR = 2200
 LARGEST_LIMIT = 10**12
+# So many models, and as many networks: the inference path looks through them with each request.
+MOST_LISTED = 100
 NANOS = 10**9
 _AMOUNT = re.compile(r"\d{1,10}(\.\d{1,9})?", re.ASCII)
 _MODEL_PATTERN = re.compile(r"[A-Za-z0-9*][A-Za-z0-9._:/@+*-]{0,199}")

@@ -5,7 +5,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from accounts.identifiers import key_id, secret_id
-from accounts.key_terms import KeyTerms
+from accounts.key_terms import MOST_LISTED, KeyTerms
 from accounts.models.limits import Limited, at_least_one
 from accounts.models.organization import Organization
 from hotstate.records import Budgets, KeyRecord
@@ -57,6 +57,8 @@ class ApiKey(Limited):
         constraints = [
             models.CheckConstraint(condition=~models.Q(name=""), name="api_key_has_a_name"),
             models.UniqueConstraint(fields=["organization", "operation_id"], name="one_api_key_per_operation"),
+            models.CheckConstraint(condition=models.Q(allowed_models__len__lte=MOST_LISTED), name="api_key_models"),
+            models.CheckConstraint(condition=models.Q(allowed_networks__len__lte=MOST_LISTED), name="api_key_networks"),
             *at_least_one("api_key"),
         ]
 

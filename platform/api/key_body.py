@@ -11,6 +11,7 @@ from msgspec.structs import asdict
 from accounts.key_terms import (
     LARGEST_LIMIT,
     LAST_YEAR,
+    MOST_LISTED,
     NANOS,
     KeyTerms,
     NotABudget,
@@ -25,7 +26,6 @@ from gateway.endpoints import ALL_SCOPES
 from gateway.errors import bad_request
 from hotstate.records import Budgets, Limits
 
-MOST_LISTED = 100
 LONGEST_OVERLAP = 30 * 86_400
 T = TypeVar("T", bound=msgspec.Struct)
 Texts = Annotated[list[Annotated[str, Meta(max_length=200)]], Meta(max_length=MOST_LISTED)]

@@ -21,7 +21,8 @@ from hotstate.fast import HotState
 
 ROUNDS = 4
 VERDICTS = {verdict.value.encode(): verdict for verdict in Verdict}
-# What is recorded of a decision is bounded: so many models and networks, and so much of what a client called a model.
+# What is recorded of a decision is bounded: so many models and networks of a key, and so much of what a client called a
+# model.
 MOST_TOLD, LONGEST_TOLD = 50, 200
 # Of what this gateway itself answers; others are named by their credential's number.
 OURSELVES = "-"
@@ -220,6 +221,8 @@ def recorded(identity: Identity, question: Question, decision: Decision) -> Deci
         scopes=sorted(record.scopes),
         models=sorted(record.models)[:MOST_TOLD],
         networks=sorted(record.networks)[:MOST_TOLD],
+        more_models=max(0, len(record.models) - MOST_TOLD),
+        more_networks=max(0, len(record.networks) - MOST_TOLD),
         limits=[(limit.name, limit.most, limit.left, limit.back_ms) for limit in decision.limits],
         organization=seen.organization,
         api_key=seen.api_key,
@@ -245,4 +248,4 @@ def _decision(answer: list[Any], now: datetime) -> Decision:
 
 def _fields(flat: list[bytes]) -> dict[str, str]:
     pairs = zip(flat[::2], flat[1::2], strict=True)
-    return {name.decode(): value.decode() for name, value in pairs if name != b"record"}
+    return {name.decode(): value.decode() for name, value in pairs}

@@ -23,7 +23,8 @@ BEFORE_MS, AFTER_MS = 60_000, 600_000
 class DecisionRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One decision: what was asked, what the key's record said, what the script saw. Amounts are nano-dollars.
 
-    `limits` are name, limit, what was left, milliseconds until all is back. `organization`, `api_key` and `counters`
+    `more_models` and `more_networks` the key had, than are kept here. `limits` are name, limit, what was left,
+    milliseconds until all is back. `organization`, `api_key` and `counters`
     are Valkey's fields as they were; an API key's counters begin with `key.`.
     """
 
@@ -46,6 +47,8 @@ class DecisionRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     scopes: list[str] = []
     models: list[str] = []
     networks: list[str] = []
+    more_models: int = 0
+    more_networks: int = 0
     limits: list[tuple[str, int, int, int]] = []
     organization: dict[str, str] = {}
     api_key: dict[str, str] = {}

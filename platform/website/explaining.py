@@ -128,7 +128,10 @@ def _expiry(record: DecisionRecord) -> Facts:
 
 
 def _address(record: DecisionRecord) -> Facts:
-    return [("address", record.address or "unknown"), ("allowed", ", ".join(record.networks) or "every address")]
+    return [
+        ("address", record.address or "unknown"),
+        ("allowed", _listed(record.networks, record.more_networks) or "every address"),
+    ]
 
 
 def _scope(record: DecisionRecord) -> Facts:
@@ -139,7 +142,7 @@ def _model(record: DecisionRecord) -> Facts:
     return [
         ("asked for", record.model or "none"),
         ("sold", "yes" if record.offered else "no"),
-        ("the key may use", ", ".join(record.models) or "every model"),
+        ("the key may use", _listed(record.models, record.more_models) or "every model"),
     ]
 
 
@@ -211,6 +214,10 @@ def _resets_at(record: DecisionRecord, verdict: Verdict) -> datetime | None:
 def _current(record: DecisionRecord, window: str) -> bool:
     """Whether what was spent is of the window in which the request came."""
     return window == "total" or record.api_key.get(window) == getattr(Windows.at(moment(record.at_ms)), window)
+
+
+def _listed(texts: list[str], more: int) -> str:
+    return ", ".join(texts) + (f" and {more:,} more" if more else "")
 
 
 def _told(milliseconds: int) -> str:

@@ -7,9 +7,9 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection
 
-from accounts.key_terms import KeyTerms, NotANetwork, network
+from accounts.key_terms import MOST_LISTED, KeyTerms, NotANetwork, network
 from accounts.keys import NotChanged, change_key, revoke_key
 from accounts.models import ApiKey, AuditEntry
 from hotstate import names
@@ -122,3 +122,10 @@ def test_a_network_has_one_spelling(typed: str, kept: str) -> None:
 def test_what_is_no_network_is_refused(typed: str) -> None:
     with pytest.raises(NotANetwork, match="neither an address nor a network"):
         network(typed)
+
+
+@pytest.mark.parametrize("column", ["allowed_models", "allowed_networks"])
+def test_more_than_a_key_can_list_is_kept_nowhere(key: ApiKey, column: str) -> None:
+    many = [f"10.0.{place}.0/24" for place in range(MOST_LISTED + 1)]
+    with pytest.raises(IntegrityError, match=r"api_key_(models|networks)"):
+        change(key, replace(TERMS, **{column: many}))

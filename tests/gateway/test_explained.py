@@ -53,6 +53,14 @@ def test_a_refusal_is_recorded_with_what_it_saw_then(gateway: RunningGateway) ->
     assert record.hold_nanos > 100
 
 
+def test_of_long_lists_the_beginning_is_kept_and_the_number(gateway: RunningGateway) -> None:
+    networks = [f"10.0.{place}.0/24" for place in range(100)]
+    gateway.key, gateway.secret = make_key(make_organization("Far"), allowed_networks=networks)
+    record = recorded(gateway.chat())
+    assert (record.verdict, len(record.networks), record.more_networks) == ("address_not_allowed", 50, 50)
+    assert (record.more_models, "record" in record.api_key) == (0, False)
+
+
 def test_a_secret_of_nobody_is_recorded_for_staff_only(gateway: RunningGateway) -> None:
     assert gateway.organization
     answer = gateway.request("GET", "/v1/models", secret="nonsense")

@@ -1,7 +1,13 @@
 """Networks and model patterns."""
 
-import pytest
+import re
+from ipaddress import IPv4Address, ip_address, ip_network
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accounts.key_terms import network
 from gateway.decision import LimitState
 from gateway.matching import in_networks, model_allowed
 from gateway.rate_headers import go_duration, rate_headers
@@ -51,6 +57,29 @@ def test_an_address_in_a_network(address: str | None, networks: set[str], fits: 
 )
 def test_a_model_and_its_patterns(model: str, patterns: set[str], fits: bool) -> None:
     assert model_allowed(model, frozenset(patterns)) is fits
+
+
+# Few bits that differ, so that networks meet, hold each other and touch.
+NUMBERS = st.integers(0, 255).map(lambda low: low << 24 | low)
+NETWORKS = st.builds(
+    lambda number, prefix, six: network(f"{ip_address(number << 96 if six else number)}/{prefix}"),
+    NUMBERS,
+    st.integers(0, 32),
+    st.booleans(),
+)
+
+
+@given(NUMBERS, st.booleans(), st.frozensets(NETWORKS, max_size=8))
+def test_many_networks_are_as_each_of_them(number: int, six: bool, networks: frozenset[str]) -> None:
+    address = ip_address(number << 96) if six else IPv4Address(number)
+    fits = any(address in ip_network(one) for one in networks)
+    assert in_networks(str(address), networks) is fits
+
+
+@given(st.text("ab*", max_size=6), st.text("ab", max_size=8))
+def test_a_star_is_any_text(pattern: str, model: str) -> None:
+    expression = "".join(".*" if char == "*" else re.escape(char) for char in pattern)
+    assert model_allowed(model, frozenset([pattern])) is bool(re.fullmatch(expression, model))
 
 
 @pytest.mark.parametrize(

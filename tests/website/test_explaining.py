@@ -65,6 +65,13 @@ def test_one_that_was_not_looked_up_is_told_as_that() -> None:
     assert told.resets_at == datetime(2028, 2, 29, 23, 59, 59, 500_000, tzinfo=UTC)
 
 
+def test_what_the_key_had_more_than_is_kept_is_counted() -> None:
+    kept = {"models": ["a", "b"], "more_models": 7, "networks": ["10.0.0.0/8"], "more_networks": 1_234}
+    checks = explain(record("model_not_found", model="c", **kept)).checks
+    assert ("the key may use", "a, b and 7 more") in checks[7].saw
+    assert ("allowed", "10.0.0.0/8 and 1,234 more") in checks[5].saw
+
+
 def test_a_balance_tells_all_that_it_is_made_of() -> None:
     seen = {"balance": "100000000", "overdraft": "50000000", "held": "120000000"}
     saw = dict(explain(record("insufficient_balance", organization=seen, hold_nanos=40_000_000)).checks[9].saw)

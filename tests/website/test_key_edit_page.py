@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
+from accounts.key_terms import MOST_LISTED
 from accounts.models import ApiKey, AuditEntry, Membership, Organization, Role, User
 from catalog.models import Model
 from hotstate.records import Budgets, Limits
@@ -66,6 +67,23 @@ class TestEditing:
             assert shown in again
         entry = AuditEntry.objects.get(action="key.change")
         assert (entry.actor, entry.after["budget_day_nanos"]) == (owner, 3 * DOLLAR // 2)
+
+    def test_a_key_with_as_many_networks_as_there_can_be_is_renamed(
+        self, browse: Browse, owner: User, organization: Organization, model: Model
+    ) -> None:
+        networks = [f"10.0.{place}.0/24" for place in range(MOST_LISTED)]
+        key, _ = make_key(organization, allowed_networks=networks)
+        browse(owner).post(f"{key.get_absolute_url()}edit/", form(name="renamed", networks="\n".join(networks)))
+        key.refresh_from_db()
+        assert (key.name, len(key.allowed_networks)) == ("renamed", MOST_LISTED)
+
+    def test_chosen_models_and_patterns_are_counted_together(
+        self, browse: Browse, owner: User, model: Model, key: ApiKey, page: str
+    ) -> None:
+        patterns = "\n".join(f"acme/{place}-*" for place in range(MOST_LISTED))
+        sent = form(models_allowed="chosen", models=[model.public_id], patterns=patterns)
+        answer = browse(owner).post(f"{page}edit/", sent).content.decode()
+        assert f"At most {MOST_LISTED} models and patterns; these are {MOST_LISTED + 1}." in answer
 
     def test_what_the_page_shows_sent_back_changes_nothing(
         self, browse: Browse, owner: User, organization: Organization, model: Model

@@ -27,7 +27,15 @@ local function seen()
             counters[#counters + 1] = redis.call('HGET', KEYS[5], prefix .. name) or ''
         end
     end
-    return {redis.call('HGETALL', KEYS[1]), redis.call('HGETALL', KEYS[2]), counters}
+    -- Not the record, which the caller has: it may be long.
+    local fields = {}
+    for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
+        if name ~= 'record' then
+            fields[#fields + 1] = name
+            fields[#fields + 1] = redis.call('HGET', KEYS[2], name)
+        end
+    end
+    return {redis.call('HGETALL', KEYS[1]), fields, counters}
 end
 local function refused(verdict, detail) return {verdict, detail or '', 0, {}, seen()} end
 

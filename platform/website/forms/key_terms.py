@@ -10,7 +10,7 @@ from django.forms.boundfield import BoundField
 from django.http import QueryDict
 from msgspec.structs import asdict
 
-from accounts.key_terms import LAST_YEAR, KeyTerms, NotAModelPattern, NotANetwork, model_pattern, network
+from accounts.key_terms import LAST_YEAR, MOST_LISTED, KeyTerms, NotAModelPattern, NotANetwork, model_pattern, network
 from accounts.models import ApiKey
 from catalog.models import Model
 from gateway.endpoints import ALL_SCOPES, SCOPES
@@ -29,7 +29,6 @@ EXPIRIES = {
     "date": "On a date…",
 }
 KEEP = "keep"
-MOST_LINES = 100
 WINDOWS = {"day": "A day", "week": "A week", "month": "A month", "total": "In all"}
 
 
@@ -59,8 +58,8 @@ class LinesField(forms.CharField):
 
     def clean(self, value: Any) -> list[str]:
         lines = [line.strip() for line in super().clean(value).splitlines() if line.strip()]
-        if len(lines) > MOST_LINES:
-            raise forms.ValidationError(f"At most {MOST_LINES} lines; these are {len(lines)}.")
+        if len(lines) > MOST_LISTED:
+            raise forms.ValidationError(f"At most {MOST_LISTED} lines; these are {len(lines)}.")
         found: list[str] = []
         wrong: list[forms.ValidationError] = []
         for line in lines:
@@ -130,6 +129,10 @@ class KeyTermsForm(LimitFields):
         told = cleaned.get("models") or cleaned.get("patterns") or {"models", "patterns"} & self.errors.keys()
         if cleaned.get("models_allowed") == "chosen" and not told:
             self.add_error("models", "Choose at least one model, or allow all.")
+        chosen = {*cleaned.get("models", ()), *cleaned.get("patterns", ())}
+        if len(chosen) > MOST_LISTED:
+            said = f"At most {MOST_LISTED} models and patterns; these are {len(chosen)}."
+            self.add_error("patterns", f"{said} A pattern with * stands for many.")
         on_date = cleaned.get("expiry") == "date" and "expiry_date" not in self.errors
         if on_date and (complaint := self._wrong_day(cleaned.get("expiry_date"))):
             self.add_error("expiry_date", complaint)
