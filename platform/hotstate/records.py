@@ -1,6 +1,6 @@
 """Keys, organizations and balances as the inference path sees them: what is published to Valkey."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -65,6 +65,17 @@ class Windows(NamedTuple):
     @classmethod
     def at(cls, now: datetime) -> "Windows":
         return _windows_of(now.astimezone(UTC).date())
+
+
+def ends_of_windows(now: datetime) -> dict[str, datetime]:
+    """When the current UTC day, ISO week and month end, by the names of `Windows`."""
+    today = now.astimezone(UTC).date()
+    days = {
+        "day": today + timedelta(days=1),
+        "week": today + timedelta(days=7 - today.weekday()),
+        "month": (today.replace(day=1) + timedelta(days=32)).replace(day=1),
+    }
+    return {window: datetime.combine(day, time(), tzinfo=UTC) for window, day in days.items()}
 
 
 @lru_cache(8)

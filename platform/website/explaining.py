@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from gateway.decision import STRANGERS
 from gateway.verdicts import Verdict
 from hotstate.decision_log import DecisionRecord
-from hotstate.records import Windows
+from hotstate.records import Windows, ends_of_windows
 from website.money import trimmed
 
 Facts = list[tuple[str, str]]
@@ -41,6 +41,11 @@ FIXES = {
     Verdict.INSUFFICIENT_BALANCE: "Top up, or ask for fewer tokens (max_tokens). Ended requests give back holds.",
     Verdict.RATE_LIMITED: "Wait as long as Retry-After says and send more slowly, or raise the limit.",
     Verdict.CONCURRENCY_LIMITED: "Wait until a running request has ended, or raise the limit.",
+}
+# Where waiting doesn't help.
+NEVER_FITS = {
+    Verdict.BUDGET_EXHAUSTED: "Raise the key's budget, or ask for fewer tokens (max_tokens): waiting doesn't help.",
+    Verdict.RATE_LIMITED: "It takes more than the limit allows at once: ask for fewer tokens, or raise the limit.",
 }
 STRANGERS_FIX = (
     "Use a secret of a key that exists. This one wasn't looked up: its address had shown too many unknown ones."
@@ -96,8 +101,9 @@ def explain(record: DecisionRecord) -> Explanation:
         state = PASSED if number < stopped else REFUSED if number == stopped else NOT_REACHED
         # What wasn't reached wasn't looked at; the rest is as it was then.
         checks.append(Check(TITLES[check], state, _SAW[check](record) if number <= stopped else []))
-    fix = STRANGERS_FIX if refused_by is not verdict else FIXES.get(verdict, "")
-    return Explanation(record, checks, fix, _resets_at(record, verdict))
+    resets_at = _resets_at(record, verdict)
+    fix = FIXES.get(verdict, "") if resets_at else NEVER_FITS.get(verdict) or FIXES.get(verdict, "")
+    return Explanation(record, checks, STRANGERS_FIX if refused_by is not verdict else fix, resets_at)
 
 
 def _refused_by(record: DecisionRecord) -> Verdict:
@@ -151,7 +157,7 @@ def _budgets(record: DecisionRecord) -> Facts:
     facts = [("may cost", trimmed(record.hold_nanos or 0))]
     for window, label in BUDGETS.items():
         if limit := saw.get(f"budget_{window}"):
-            spent = int(saw.get(f"spent_{window}") or 0) if _current(record, window) else 0
+            spent = _spent(record, window)
             facts.append((label, f"{trimmed(spent)} spent and {trimmed(held)} held of {trimmed(int(limit))}"))
     return facts if len(facts) > 1 else [("budgets", "none")]
 
@@ -202,18 +208,27 @@ def _resets_at(record: DecisionRecord, verdict: Verdict) -> datetime | None:
     if verdict is Verdict.RATE_LIMITED and record.wait_ms and record.wait_ms > 0:
         return at + timedelta(milliseconds=record.wait_ms)
     if verdict is Verdict.BUDGET_EXHAUSTED:
-        midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
-        return {
-            "day": midnight + timedelta(days=1),
-            "week": midnight + timedelta(days=7 - at.weekday()),
-            "month": (midnight.replace(day=1) + timedelta(days=32)).replace(day=1),
-        }.get(record.bound)
+        return _budgets_reset_at(record, at)
     return None
 
 
-def _current(record: DecisionRecord, window: str) -> bool:
-    """Whether what was spent is of the window in which the request came."""
-    return window == "total" or record.api_key.get(window) == getattr(Windows.at(moment(record.at_ms)), window)
+def _budgets_reset_at(record: DecisionRecord, at: datetime) -> datetime | None:
+    """When the last of the windows that are used up ends; None where the request alone is too much for one."""
+    ends, hold, exceeded = ends_of_windows(at), record.hold_nanos or 0, {record.bound}
+    for window in BUDGETS:
+        if limit := int(record.api_key.get(f"budget_{window}") or 0):
+            if hold > limit:
+                return None
+            used = _spent(record, window) + int(record.counters.get("key.held") or 0)
+            if used + hold > limit or used >= limit:
+                exceeded.add(window)
+    return max(ends[window] for window in exceeded) if exceeded <= ends.keys() else None
+
+
+def _spent(record: DecisionRecord, window: str) -> int:
+    """What was spent in the window in which the request came, nano-dollars."""
+    current = window == "total" or record.api_key.get(window) == getattr(Windows.at(moment(record.at_ms)), window)
+    return int(record.api_key.get(f"spent_{window}") or 0) if current else 0
 
 
 def _listed(texts: list[str], more: int) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
 
 from msgspec.structs import asdict
@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 from accounts.models import ApiKey, Organization
 from billing.spending import spent
 from hotstate.errors import Unreachable
-from hotstate.records import Limits, Spent
+from hotstate.records import Limits, Spent, ends_of_windows
 from hotstate.standing import Rate, Spending, Standing, spending, standing
 
 RATES = {
@@ -106,7 +106,7 @@ def _own_budgets(key: ApiKey, found: Standing | None, now: datetime) -> list[Row
 
 
 def _budgets(key: ApiKey, amounts: dict[str, int], held: int, now: datetime) -> list[Row]:
-    ends = _ends(now)
+    ends = ends_of_windows(now)
     return [
         Row(BUDGETS[window], most, amounts[window] + held, is_money=True, resets_at=ends.get(window))
         for window, most in _set(key).items()
@@ -134,14 +134,3 @@ def _rates(limits: Limits, used: dict[str, Rate], now: datetime, *, known: bool)
             Row(RATES[name], most, taken if known else None, resets_at=back, as_requests_end=at_once and taken > 0)
         )
     return rows
-
-
-def _ends(now: datetime) -> dict[str, datetime]:
-    """When the UTC day, ISO week and month end."""
-    today = now.astimezone(UTC).date()
-    days = {
-        "day": today + timedelta(days=1),
-        "week": today + timedelta(days=7 - today.weekday()),
-        "month": (today.replace(day=1) + timedelta(days=32)).replace(day=1),
-    }
-    return {window: datetime.combine(day, time(), tzinfo=UTC) for window, day in days.items()}

@@ -51,10 +51,30 @@ def test_a_budget_says_when_its_window_ends(bound: str, resets: datetime | None)
     assert explain(record("budget_exhausted", bound=bound)).resets_at == resets
 
 
+def test_what_is_more_than_a_whole_budget_never_passes() -> None:
+    told = explain(record("budget_exhausted", bound="day", hold_nanos=70, api_key={"budget_day": "10"}))
+    assert told.resets_at is None
+    assert "waiting doesn't help" in told.fix
+    told = explain(record("budget_exhausted", bound="day", hold_nanos=7, api_key={"budget_day": "10"}))
+    assert told.resets_at == datetime(2028, 3, 1, tzinfo=UTC)
+    assert "or wait" in told.fix
+
+
+def test_where_several_budgets_are_used_up_the_last_to_end_counts() -> None:
+    now = {"day": "2028-02-29", "week": "2028-W09", "month": "2028-02"}
+    key = {**now, "budget_day": "10", "spent_day": "9", "budget_week": "50", "spent_week": "49", "budget_month": "99"}
+    told = explain(record("budget_exhausted", bound="day", hold_nanos=5, api_key=key))
+    assert told.resets_at == datetime(2028, 3, 6, tzinfo=UTC)
+    key |= {"budget_total": "100", "spent_total": "50"}
+    told = explain(record("budget_exhausted", bound="day", hold_nanos=5, api_key=key, counters={"key.held": "46"}))
+    assert told.resets_at is None
+
+
 def test_a_rate_says_when_to_come_again() -> None:
     told = explain(record("rate_limited", bound="key.requests_per_minute", wait_ms=1500))
     assert told.resets_at == datetime(2028, 2, 29, 23, 59, 59, 500_000, tzinfo=UTC)
-    assert explain(record("rate_limited", wait_ms=-1)).resets_at is None
+    never = explain(record("rate_limited", wait_ms=-1))
+    assert (never.resets_at, "at once" in never.fix, "Retry-After" in told.fix) == (None, True, True)
 
 
 def test_one_that_was_not_looked_up_is_told_as_that() -> None:
