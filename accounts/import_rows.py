@@ -1,5 +1,6 @@
 """Files of keys that another system made: CSV or JSON lines → rows, each what is to be imported or why it can't be."""
 
+import codecs
 import csv
 import re
 from collections.abc import Iterable, Iterator
@@ -12,13 +13,14 @@ from msgspec import Meta
 from accounts import secrets
 from accounts.key_terms import (
     LARGEST_LIMIT,
-    LAST_YEAR,
     MOST_LISTED,
     KeyTerms,
     NotABudget,
     NotAModelPattern,
     NotANetwork,
+    NotAnExpiry,
     budget_nanos,
+    expiry,
     model_pattern,
     network,
 )
@@ -97,6 +99,8 @@ def _json_lines(file: BinaryIO) -> Iterator[tuple[int, _Fields | BadRow]]:
     line = 0
     while raw := file.readline(LONGEST_LINE + 1):
         line += 1
+        if line == 1:
+            raw = raw.removeprefix(codecs.BOM_UTF8)
         if len(raw) > LONGEST_LINE:
             raise BadFile(f"Line {line} is longer than {LONGEST_LINE} bytes: it has to be one JSON object a line.")
         if not raw.strip():
@@ -152,20 +156,23 @@ def _row(line: int, fields: _Fields, scopes: frozenset[str], now: datetime) -> R
         raise _Bad(f"There is no scope {unknown[0][:40]!a}; scopes are {', '.join(sorted(scopes))}.")
     if fields.scopes == []:
         raise _Bad("`scopes` is empty, so the key could do nothing: name some, or leave it out for all.")
-    if fields.expires_at and fields.expires_at <= now:
-        raise _Bad("`expires_at` is past: leave the key out.")
-    if fields.expires_at and fields.expires_at.year > LAST_YEAR:
-        raise _Bad(f"`expires_at` is after {LAST_YEAR}: leave it out for a key that never expires.")
     terms = KeyTerms(
         name=fields.name.strip(),
         scopes=sorted(scopes) if fields.scopes is None else fields.scopes,
         allowed_models=[model_pattern(text) for text in fields.models],
         allowed_networks=[network(text) for text in fields.networks],
-        expires_at=fields.expires_at,
+        expires_at=fields.expires_at and _expiry(fields.expires_at, now),
         limits=Limits(**{name: getattr(fields, name) for name in Limits.__struct_fields__}),
         budgets=Budgets(**{window: _nanos(fields, window) for window in Budgets.__struct_fields__}),
     )
     return Row(line, sha256, prefix, last4, terms)
+
+
+def _expiry(at: datetime, now: datetime) -> datetime:
+    try:
+        return expiry(at, now)
+    except NotAnExpiry as error:
+        raise _Bad(f"{error} Leave a key out that has ended, and the column for one that never does.") from None
 
 
 def _secret(fields: _Fields) -> tuple[bytes, str, str]:

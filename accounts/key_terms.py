@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
@@ -71,6 +71,20 @@ def budget_nanos(told: str | int) -> int:
     if not 0 < nanos <= LARGEST_NANOS:
         raise NotABudget(f"has to be dollars such as 12.50, more than 0 and at most {LARGEST_NANOS // NANOS}.")
     return nanos
+
+
+class NotAnExpiry(ValueError):
+    """The moment can't be a key's last; the message says why."""
+
+
+def expiry(at: datetime, now: datetime) -> datetime:
+    """A moment of any zone, in UTC. Raises NotAnExpiry."""
+    if at <= now:
+        raise NotAnExpiry("`expires_at` is past.")
+    # Some zones can't be kept, and the last year of all in some can't be converted.
+    if at >= datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC):
+        raise NotAnExpiry(f"`expires_at` is after {LAST_YEAR}.")
+    return at.astimezone(UTC)
 
 
 class NotANetwork(ValueError):

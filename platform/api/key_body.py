@@ -10,14 +10,15 @@ from msgspec.structs import asdict
 
 from accounts.key_terms import (
     LARGEST_LIMIT,
-    LAST_YEAR,
     MOST_LISTED,
     NANOS,
     KeyTerms,
     NotABudget,
     NotAModelPattern,
     NotANetwork,
+    NotAnExpiry,
     budget_nanos,
+    expiry,
     model_pattern,
     network,
 )
@@ -163,12 +164,11 @@ def _scopes(scopes: list[str], old: KeyTerms) -> list[str]:
 
 
 def _expiry(expires_at: datetime | None, now: datetime) -> datetime | None:
-    if expires_at and expires_at <= now:
-        raise bad_request("`expires_at` is past. To end a key now, revoke it.", param="expires_at")
-    if expires_at and expires_at.year > LAST_YEAR:
-        message = f"`expires_at` is after {LAST_YEAR}: send null for a key that never expires."
-        raise bad_request(message, param="expires_at")
-    return expires_at and expires_at.astimezone(UTC)
+    try:
+        return expires_at and expiry(expires_at, now)
+    except NotAnExpiry as error:
+        message = f"{error} To end a key now, revoke it; send null for a key that never expires."
+        raise bad_request(message, param="expires_at") from None
 
 
 def _each(sent: list[str] | UnsetType, param: str, read_one: Any, old: list[str]) -> list[str]:

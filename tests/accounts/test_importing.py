@@ -85,6 +85,34 @@ def test_a_secret_and_its_sha256_give_the_same_digest_as_the_gateway_computes(ru
     assert all(secrets.is_well_formed(secret) for secret in (FIRST, SECOND))
 
 
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("2199-12-31T23:59:59-23:59", datetime(2200, 1, 1, 23, 58, 59, tzinfo=UTC)),
+        ("2090-01-01T00:00:00+05:30", datetime(2089, 12, 31, 18, 30, tzinfo=UTC)),
+        ("2200-12-31T23:59:59-23:59", None),
+        ("9999-12-31T23:59:59-23:59", None),
+        ("0001-01-01T00:00:00+23:59", None),
+    ],
+)
+def test_an_expiry_of_any_zone_is_kept_or_told_of(run: Any, told: str, kept: datetime | None) -> None:
+    done = run(f"name,secret,expires_at\na,{FIRST},{told}\n", skip_bad=True)
+    assert [key.expires_at for key in ApiKey.objects.all()] == ([kept] if kept else [])
+    assert len(done.errors) == (0 if kept else 1)
+
+
+@pytest.mark.parametrize("name", ["keys.csv", "keys.jsonl"])
+def test_the_mark_of_utf8_begins_either_kind_of_file(run: Any, name: str) -> None:
+    csv, lines = f"name,secret\na,{FIRST}\n", json.dumps({"name": "a", "secret": FIRST})
+    assert run("\ufeff" + (csv if name.endswith("csv") else lines), name=name).said.startswith("Imported: 1 new")
+
+
+@pytest.mark.parametrize("column", ["budget_day", "requests_per_minute"])
+def test_digits_of_other_scripts_are_none(run: Any, column: str) -> None:
+    assert run(f"name,secret,{column}\na,{FIRST},\u0663\n").errors
+    assert not ApiKey.objects.exists()
+
+
 def test_more_than_a_key_can_list_is_a_bad_row(run: Any) -> None:
     networks = [f"10.0.{place}.0/24" for place in range(101)]
     row = {"name": "a", "secret": FIRST, "networks": networks}
