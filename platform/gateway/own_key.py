@@ -4,19 +4,19 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec.structs import asdict
+
 from gateway.decision import LimitState
 from gateway.keyring import Identity
+from hotstate.standing import AT_ONCE, Standing
 
 KEY_PATH = "/key"
 
 
-def describe_key(
-    identity: Identity, limits: Iterable[LimitState], spent: dict[str, int], held_nanos: int
-) -> dict[str, Any]:
-    """The key about itself. Amounts are nano-dollars; `spent` is what was posted, by budget's name."""
+def describe_key(identity: Identity, limits: Iterable[LimitState], standing: Standing) -> dict[str, Any]:
+    """The key about itself. Amounts are nano-dollars."""
     record = identity.record
-    at_once = record.limits.concurrent_requests
-    amounts = {"day": record.budgets.day, "week": record.budgets.week, "month": record.budgets.month}
+    spent, held_nanos = standing.spent or {}, standing.held_nanos
     budgets = [
         {
             "window": window,
@@ -25,7 +25,7 @@ def describe_key(
             "held_nanos": held_nanos,
             "left_nanos": max(0, limit - spent.get(window, 0) - held_nanos),
         }
-        for window, limit in {**amounts, "total": record.budgets.total}.items()
+        for window, limit in asdict(record.budgets).items()
         if limit is not None
     ]
     return {
@@ -38,10 +38,20 @@ def describe_key(
         "expires_at": moment(record.expires_ms),
         "secret": identity.secret_id,
         "secret_expires_at": moment(record.secrets[identity.digest][1]),
-        "limits": described_limits(limits),
-        "concurrent_requests": at_once,
+        "limits": [*described_limits(limits), *_at_once(standing)],
+        "concurrent_requests": record.limits.concurrent_requests,
         "budgets": budgets,
     }
+
+
+def _at_once(standing: Standing) -> list[dict[str, Any]]:
+    """What is left comes back as requests end, and nobody knows when."""
+    return [
+        {"name": f"{who}.{AT_ONCE}", "limit": it.most, "left": max(0, it.most - it.used), "back_ms": None}
+        for who, rates in (("key", standing.key_rates), ("organization", standing.organization_rates))
+        for it in rates
+        if it.name == AT_ONCE
+    ]
 
 
 def described_limits(limits: Iterable[LimitState]) -> list[dict[str, Any]]:

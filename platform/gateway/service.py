@@ -255,8 +255,8 @@ class Gateway:
         now = moment_of(request_id)
         question = Question(request_id=str(request_id), scope=None, address=self._address(incoming))
         limits = await self._permit(identity, question, outgoing)
-        spent, held = await self.hotstate.spending(identity.record, now)
-        await outgoing.whole(200, orjson.dumps(describe_key(identity, limits, spent, held)))
+        standing = await self.hotstate.standing(identity.record, now)
+        await outgoing.whole(200, orjson.dumps(describe_key(identity, limits, standing)))
 
     def _address(self, incoming: Incoming) -> str | None:
         return incoming.address(settings.ALLAUTH_TRUSTED_PROXY_COUNT)

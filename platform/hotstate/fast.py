@@ -9,14 +9,13 @@ from typing import Any, NamedTuple, cast
 import hiredis
 import msgspec
 
-from hotstate import decision_log, eras, names, scripts
+from hotstate import decision_log, eras, names, scripts, standing
 from hotstate.eras import Era
 from hotstate.errors import LostError, Unreachable
 from hotstate.pipelining import Connection, Pipelining, Reply, Word, packed
 from hotstate.publish import clamp, clamp_hold
 from hotstate.records import KeyRecord, Windows
-
-SPENT = ("day", "week", "month", "total")
+from hotstate.standing import Standing
 
 _key_record = msgspec.json.Decoder(KeyRecord)
 
@@ -163,14 +162,11 @@ class HotState:
         raw = await self._call("HGET", names.decision_keys(org, key)[1], "record")
         return self.parse_record(raw) if isinstance(raw, bytes) else None
 
-    async def spending(self, record: KeyRecord, now: datetime) -> tuple[dict[str, int], int]:
-        """Nano-dollars that a key has spent as posted, in each current window and in all, and those that it holds."""
-        keys, windows = names.decision_keys(record.org, record.key), Windows.at(now)
-        told: Any = await self._call("HMGET", keys[1], *windows._fields, *(f"spent_{name}" for name in SPENT))
-        held: Any = await self._call("HGET", keys[4], f"{record.key}:held")
-        of = [*(window == (value or b"").decode() for window, value in zip(windows, told, strict=False)), True]
-        amounts = (int(value or 0) if current else 0 for value, current in zip(told[3:], of, strict=True))
-        return dict(zip(SPENT, amounts, strict=True)), int(held or 0)
+    async def standing(self, record: KeyRecord, now: datetime) -> Standing:
+        """How much of a key's limits and budgets is used."""
+        asked = standing.asked(record.org, record.key)
+        answers: Any = await asyncio.gather(*(self._call("HMGET", name, *fields) for name, fields in asked))
+        return standing.told_by(answers, now)
 
     async def catalog_version(self) -> int:
         """A number that grows with each change of models, routes or prices."""

@@ -11,7 +11,8 @@ from hotstate.records import Windows
 
 MINUTE_MS, DAY_MS = 60_000, 86_400_000
 WINDOW_MS = {"requests_per_minute": MINUTE_MS, "tokens_per_minute": MINUTE_MS, "requests_per_day": DAY_MS}
-RATES = (*WINDOW_MS, "concurrent_requests")
+AT_ONCE = "concurrent_requests"
+RATES = (*WINDOW_MS, AT_ONCE)
 SPENT = ("day", "week", "month", "total")
 SPENDING = ["spent_version", *Windows._fields, *(f"spent_{window}" for window in SPENT)]
 
@@ -61,20 +62,31 @@ def spending(org: str, keys: Sequence[str], now: datetime) -> dict[str, Spending
 
 def standing(org: str, key: str, now: datetime) -> Standing:
     """Raises Unreachable."""
-    organization_hash, key_hash, _, _, counters = names.decision_keys(org, key)
-    own, everyones = [[prefix + name for name in (*WINDOW_MS, "open")] for prefix in (f"{key}:", "")]
     with reaching_valkey() as valkey:
         pipeline = valkey.pipeline(transaction=False)
-        for name, fields in (
-            (key_hash, RATES),
-            (organization_hash, RATES),
-            (counters, own),
-            (counters, everyones),
-            (key_hash, SPENDING),
-            (counters, [f"{key}:held"]),
-        ):
+        for name, fields in asked(org, key):
             pipeline.hmget(name, fields)
-        key_rates, organization_rates, counted, counted_all, told, held = pipeline.execute()
+        answers = pipeline.execute()
+    return told_by(answers, now)
+
+
+def asked(org: str, key: str) -> list[tuple[str, Sequence[str]]]:
+    """The hashes and fields that tell a key's standing."""
+    organization_hash, key_hash, _, _, counters = names.decision_keys(org, key)
+    own, everyones = [[prefix + name for name in (*WINDOW_MS, "open")] for prefix in (f"{key}:", "")]
+    return [
+        (key_hash, RATES),
+        (organization_hash, RATES),
+        (counters, own),
+        (counters, everyones),
+        (key_hash, SPENDING),
+        (counters, [f"{key}:held"]),
+    ]
+
+
+def told_by(answers: Sequence[list[bytes | None]], now: datetime) -> Standing:
+    """The standing, by the values of what was `asked`."""
+    key_rates, organization_rates, counted, counted_all, told, held = answers
     return Standing(
         key_rates=_rates(key_rates, counted, now),
         organization_rates=_rates(organization_rates, counted_all, now),
@@ -94,7 +106,9 @@ def _rates(limits: list[bytes | None], counted: list[bytes | None], now: datetim
             continue
         # As in decide.lua: the counter is the moment at which all that was taken will have been paid back.
         back_ms = max(0.0, float(count or 0) - now_ms)
-        rates.append(Rate(name, most, ceil((back_ms - 0.01) * most / WINDOW_MS[name]), ceil(back_ms)))
+        # Of a large limit, the script's grace is many: nothing used is never less than nothing.
+        used = max(0, ceil((back_ms - 0.01) * most / WINDOW_MS[name]))
+        rates.append(Rate(name, most, used, ceil(back_ms)))
     return tuple(rates)
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from accounts.keys import revoke_key
-from accounts.organizations import suspend
+from accounts.organizations import set_limits, suspend
 from accounts.secrets import generate
 from billing.posting import post_segment
 from gateway.credentials import create_credential
@@ -20,6 +20,7 @@ from gateway.forward_auth import IDENTITY_HEADERS
 from gateway.models import GatewayCredential
 from gateway.verdicts import Verdict
 from hotstate.errors import Unreachable
+from hotstate.records import Limits
 from tests.cast import DOLLAR, give_credit, make_key, make_organization, make_segment, request_id
 from tests.gateway.conftest import POLL_SECONDS, Answer, RunningGateway
 from tests.gateway.serving import wait_until
@@ -90,9 +91,10 @@ class TestAKeyAboutItself:
         assert told["scopes"] == ["chat", "embeddings", "models"]
         assert (told["models"], told["networks"]) == (["demo-*"], ["127.0.0.0/8"])
         assert datetime.fromisoformat(told["expires_at"]) == key.expires_at
-        (limit,) = told["limits"]
+        limit, at_once = told["limits"]
         assert (limit["name"], limit["limit"], limit["left"]) == ("key.requests_per_minute", 5, 4)
         assert 0 < limit["back_ms"] <= 12_000
+        assert at_once == {"name": "key.concurrent_requests", "limit": 2, "left": 2, "back_ms": None}
         assert told["concurrent_requests"] == 2
         charged = line["charge_nanos"]
         assert told["budgets"] == [
@@ -103,6 +105,18 @@ class TestAKeyAboutItself:
                 "held_nanos": charged,
                 "left_nanos": DOLLAR - charged,
             }
+        ]
+
+    def test_what_runs_counts_on_the_key_and_its_organization(self, other: OtherGateway) -> None:
+        limit_key(other.asked, concurrent_requests=3)
+        organization = other.asked.organization
+        assert organization
+        set_limits(organization, Limits(concurrent_requests=10), overdraft_nanos=0, actor=None, reason="", now=NOW)
+        other.verify()
+        told = other.asked.request("GET", "/v1/key").json["limits"]
+        assert [(it["name"], it["left"]) for it in told] == [
+            ("key.concurrent_requests", 2),
+            ("organization.concurrent_requests", 9),
         ]
 
     def test_what_was_posted_is_spent(self, gateway: RunningGateway) -> None:

@@ -58,6 +58,15 @@ def test_rates_are_as_the_script_counts_them(seconds: float) -> None:
         assert rates[3] == Rate("concurrent_requests", 20, 5, None)
 
 
+def test_of_a_limit_however_large_nothing_is_used_before_the_first_request(empty_valkey: Any) -> None:
+    limits = Limits(requests_per_minute=10**12, tokens_per_minute=10**12)
+    load_into_era(OrganizationRecord(org=ORG, version=2, suspended=False, overdraft_nanos=0, limits=limits))
+    found = standing(ORG, KEY, NOW).organization_rates
+    assert found == (Rate("requests_per_minute", 10**12, 0, 0), Rate("tokens_per_minute", 10**12, 0, 0))
+    states = ask("question", NOW)[3]
+    assert [int(left) for left in states[-6::4]] == [10**12, 10**12]
+
+
 def test_what_is_spent_counts_in_its_own_window() -> None:
     ask("a", NOW, hold=2)
     found = standing(ORG, KEY, NOW)
