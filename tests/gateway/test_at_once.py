@@ -84,6 +84,7 @@ def held(organization: str) -> tuple[int, int]:
 
 
 def test_ten_of_a_thousand_requests_pass(addresses: list[str], gated: tuple[str, Event]) -> None:
+    """new-api 6609, one-api 2440: none deducts what another has. sub2api 3384: a balance above zero isn't enough."""
     model, gate = gated
     body = {"model": model, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 1000}
     hold = (len(json.dumps(body)) + TEMPLATE) * 3_000 + 1000 * 15_000
@@ -105,6 +106,7 @@ def test_ten_of_a_thousand_are_verified(addresses: list[str], credential: dict[s
 def test_ten_of_a_thousand_are_within_the_keys_limit(
     gateway: RunningGateway, fleet: list[str], credential: dict[str, str], bound: str
 ) -> None:
+    """Bifrost 3547: all processes count together."""
     verify_a_thousand(fleet, credential, bound)
 
 

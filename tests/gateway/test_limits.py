@@ -149,7 +149,7 @@ def test_an_address_is_believed_only_from_trusted_hops(gateway: RunningGateway, 
 
 
 def test_a_stream_ends_where_the_balance_does(gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hold of a stream that nobody limited grows in steps; what isn't covered isn't passed on."""
+    """The hold of a stream that nobody limited grows in steps; what isn't covered isn't passed on (sub2api 7002)."""
     monkeypatch.setattr("gateway.asked.STREAM_STEP_TOKENS", 20)
     monkeypatch.setattr("gateway.streaming.STREAM_STEP_TOKENS", 20)
     # Enough for some 60 bytes of output besides the input.

@@ -40,6 +40,7 @@ def test_a_200_that_is_no_answer_is_an_error_and_free(gateway: RunningGateway, s
 
 @pytest.mark.parametrize("content_type", ["text/html", "application/json"])
 def test_a_stream_that_is_none_is_an_error_and_free(gateway: RunningGateway, says: Says, content_type: str) -> None:
+    """And its hold is gone, though no chunk ever came: otari 128, LiteLLM 27639."""
     says(whole(ANSWER, content_type=content_type))
     assert streamed(gateway).error == BROKEN
     assert line(gateway)["charge_nanos"] == 0

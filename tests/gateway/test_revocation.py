@@ -66,6 +66,7 @@ def accepted(status: int, told: Any) -> bool:
 def test_nothing_that_is_sent_after_the_answer_passes(
     gateway: RunningGateway, fleet: list[str], face: Callable[[str], Call], end: Callable[[ApiKey], None]
 ) -> None:
+    """No process's cache lets it through: one-api 499, LiteLLM 9820."""
     assert gateway.key
     load = Load(face(gateway.secret), fleet)
     key = gateway.key
@@ -130,7 +131,7 @@ def test_what_a_crash_after_the_commit_kept_back_the_sweep_tells(
 def test_a_late_write_brings_no_key_and_no_organization_back(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Entries of changes that were made before arrive after: of the key, of the organization, in any order."""
+    """Entries of changes that were made before arrive after: of key and organization, in any order (LiteLLM 25553)."""
     key, organization = gateway.key, gateway.organization
     assert key
     assert organization
