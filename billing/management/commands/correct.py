@@ -72,7 +72,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no model {options['model']}.")
         since, until, prices = options["since"], options["until"], _prices(options["price"])
         scope = Scope(_first_at(since), _first_at(until), model.pk)
-        what = f"prices of {model} from {since.isoformat()} to {until.isoformat()}"
+        what = f"prices of {model} from {since:%Y-%m-%d %H:%M:%S} to {until:%Y-%m-%d %H:%M:%S} UTC"
         if prices:
             validate(prices)
         if prices and not options["post"]:
