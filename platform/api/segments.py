@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from api.authentication import GatewayAuthentication, IsGateway
+from api.bodies import announced, portions_of
 from billing.intake import IntakeError, OtherContentError, receive_segment
 from billing.models import Segment
 from gateway.models import GatewayCredential
@@ -23,11 +24,11 @@ class LinesParser(BaseParser):
 
     media_type = "application/x-ndjson"
 
-    def parse(self, stream: IO[Any], media_type: object = None, parser_context: object = None) -> Any:
-        content = stream.read(LARGEST_SEGMENT + 1)
-        if len(content) > LARGEST_SEGMENT:
+    def parse(self, stream: IO[Any], media_type: object = None, parser_context: Any = None) -> Any:
+        request = (parser_context or {})["request"]
+        if announced(request) > LARGEST_SEGMENT:
             raise TooLarge
-        return content
+        return b"".join(portions_of(request, stream))
 
 
 class TooLarge(APIException):
@@ -51,6 +52,7 @@ class SegmentView(APIView):
         credential = request.auth
         if not isinstance(credential, GatewayCredential) or not credential.may_write(source):
             raise PermissionDenied(f"This credential may not write usage as source {source!r}.")
+        announced(request)
         now = timezone.now()
         content: Any = request.data or b""
         try:

@@ -16,12 +16,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from api.authentication import GatewayAuthentication, IsGateway, gateway_of
+from api.bodies import portions_of
 from billing.adapters import FORMATS, KEYMETER
 from billing.batches import Sender, receive_batch
 from billing.intake import IntakeError, OtherContentError
 from billing.models import Segment
 from billing.quarantine import reasons_of
-from billing.unpacking import PORTION, TooLargeError, UnpackingError, inflated, limited
+from billing.unpacking import TooLargeError, UnpackingError, inflated, limited
 from gateway.models import GatewayCredential
 
 # As sent, compressed or not.
@@ -140,15 +141,11 @@ def _source(request: Request, credential: GatewayCredential) -> str:
 
 def _portions(request: Request) -> Iterator[bytes]:
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    sent = limited(_read(request), LARGEST_BODY)
+    body: Any = request.data
+    stream = body if hasattr(body, "read") else None
+    sent = limited(portions_of(request, stream), LARGEST_BODY)
     if encoding in ("gzip", "x-gzip"):
         return inflated(sent)
     if encoding not in ("", "identity"):
         raise ValidationError({"detail": "`Content-Encoding` has to be gzip, or nothing."})
     return sent
-
-
-def _read(request: Request) -> Iterator[bytes]:
-    stream = request.data
-    while hasattr(stream, "read") and (portion := stream.read(PORTION)):
-        yield portion

@@ -1,6 +1,7 @@
 """Gateways ship segments; nobody else does, and nothing is stored twice."""
 
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 
 import pytest
 from django.http import HttpResponse
@@ -87,3 +88,14 @@ def test_a_strange_identity_is_refused(client: Client, secret: str) -> None:
 @pytest.mark.parametrize(("length", "status"), [(80, 201), (81, 400)])
 def test_a_source_with_too_long_a_name_is_refused(client: Client, secret: str, length: int, status: int) -> None:
     assert put(client, secret, source="gw-".ljust(length, "1")).status_code == status
+
+
+@pytest.mark.parametrize(("announced", "status"), [("999", 400), ("", 411)])
+def test_half_a_segment_is_never_taken_for_one(client: Client, secret: str, announced: str, status: int) -> None:
+    """Its sender deletes it once it is taken; and what was taken can't be replaced by the whole."""
+    headers = {"Authorization": f"Bearer {secret}", "X-Source": "gw-1"}
+    cut = {"wsgi.input": BytesIO(b"{}"), "CONTENT_LENGTH": announced, "HTTP_TRANSFER_ENCODING": "chunked"}
+    answer = client.generic("PUT", URL, b"{}", "application/x-ndjson", headers=headers, **cut)  # type: ignore[arg-type]
+    assert answer.status_code == status
+    assert not Segment.objects.exists()
+    assert put(client, secret).status_code == 201

@@ -2,6 +2,7 @@
 
 import gzip
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import msgspec
@@ -214,3 +215,17 @@ def test_every_bad_value_waits_with_its_reason(
     answer = send(client, secret, raw({**line(key), **change}))
     assert told(client, secret, answer.headers["Location"])["reasons"] == {reason: 1}
     assert Balance.objects.get(organization=key.organization).nanos == DOLLAR
+
+
+@pytest.mark.parametrize(("announced", "status"), [("999", 400), ("", 411), ("many", 411)])
+def test_half_a_batch_is_never_taken_for_one(
+    client: Client, secret: str, key: ApiKey, announced: str, status: int
+) -> None:
+    """A sender that is cut off sends it again, under the same Idempotency-Key."""
+    content = raw(line(key))
+    headers = {"Authorization": f"Bearer {secret}", "X-Source": "ship-1", "Idempotency-Key": "a"}
+    cut = {"wsgi.input": BytesIO(content), "CONTENT_LENGTH": announced, "HTTP_TRANSFER_ENCODING": "chunked"}
+    answer = client.generic("POST", URL, content, "application/json", headers=headers, **cut)  # type: ignore[arg-type]
+    assert answer.status_code == status
+    assert not Segment.objects.exists()
+    assert send(client, secret, content, Idempotency_Key="a").json()["new_batch"]
