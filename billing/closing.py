@@ -58,7 +58,7 @@ def ready_to_close(day: date, now: datetime) -> list[str]:
 
 
 def close_day(day: date, now: datetime) -> ClosedDay:
-    """Close a day, once; again, it is the same row. Raises NotOver.
+    """Close a day, once; again, it is the same row. Raises NotOver, and turns.Busy.
 
     Postings wait only while the day is sealed; its figures are counted after that, when no posting changes them.
     """

@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 
 import structlog
 
+from billing import turns
 from billing.closing import close_day, end_of, ready_to_close
 from billing.expiry import expire_grants
 from billing.models import ClosedDay
@@ -35,7 +36,11 @@ def close_days(now: datetime) -> list[ClosedDay]:
             log.info("day not closed yet", day=str(day), missing=missing)
             # The next one is later still.
             break
-        closed.append(close_day(day, now))
+        try:
+            closed.append(close_day(day, now))
+        except turns.Busy as error:
+            log.warning("day not closed yet", day=str(day), error=str(error))
+            break
         log.info("day closed", day=str(day), missing=closed[-1].missing)
     return closed
 

@@ -20,7 +20,7 @@ def supersede_prices(
     """Let these prices (meter → nano-dollars, per so many units) stand from `since` until `until`, which is over.
 
     What stood there is superseded, and what stands at `until` begins there anew. Usage that comes from then on is rated
-    by them; what was posted isn't changed. False where they stand already. Raises PriceError.
+    by them; what was posted isn't changed. False where they stand already. Raises PriceError, and turns.Busy.
     """
     validate(prices)
     if not since < until <= now:

@@ -5,10 +5,19 @@ those after it see what it changed, if they read that after `follow`. One sequen
 while it holds the lock: `rebuild` knows by it what a posting saw, whatever the clocks said.
 """
 
-from django.db import connection
+from django.db import OperationalError, connection
+from psycopg.errors import LockNotAvailable
 
 # Of this schema: a rebuild, which posts in a schema of its own, holds nobody up.
 LOCK = "hashtext(current_schema() || '.billing_turn')"
+
+
+# Postings that come while a turn waits for those at work wait behind it, so it gives up sooner than that hurts.
+PATIENCE_MS = 10_000
+
+
+class Busy(Exception):
+    """A posting takes long, of a large segment perhaps; try the turn again later."""
 
 
 def follow() -> None:
@@ -20,10 +29,17 @@ def follow() -> None:
 def take() -> int:
     """Wait for the postings at work and keep others out until the caller's transaction has ended; return its number.
 
-    Keep that transaction short: usage waits for it.
+    Keep that transaction short: usage waits for it. Raises Busy after PATIENCE_MS.
     """
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{PATIENCE_MS}ms"])
+        try:
+            cursor.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
+        except OperationalError as error:
+            if not isinstance(error.__cause__, LockNotAvailable):
+                raise
+            raise Busy("Usage is being posted that takes long, of a large segment perhaps. Try again later.") from error
+        cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
     return number()
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from accounts.models import ApiKey
-from billing import closing, nightly, posting
+from billing import closing, nightly, posting, turns
 from billing.models import Balance, ClosedDay, DailyUsage, LedgerTransaction, Segment, UsageEvent
 from billing.partitions import ensure_partitions
 from tests.cast import (
@@ -210,6 +210,30 @@ def test_closing_waits_for_a_posting_in_flight(key: ApiKey, held: tuple[Event, E
     post_it.join(30)
     close_it.join(30)
     assert (closed[0].events, UsageEvent.objects.get().kind) == (1, "usage")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_closing_gives_up_before_usage_waits_for_long(
+    key: ApiKey, held: tuple[Event, Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New postings queue behind a closing that waits for a large one."""
+    monkeypatch.setattr(turns, "PATIENCE_MS", 50)
+    rated, go_on = held
+    segment = make_segment(raw(usage_line(key, at=NOON)), now=NOON)
+
+    def post_it() -> None:
+        posting.post_segment(segment.pk, now=NOON)
+        connection.close()
+
+    worker = Thread(target=post_it)
+    worker.start()
+    assert rated.wait(30)
+    with pytest.raises(turns.Busy):
+        closing.close_day(DAY, NIGHT)
+    assert DAY not in {row.day for row in nightly.close_days(NIGHT + timedelta(days=1))}
+    go_on.set()
+    worker.join(30)
+    assert closing.close_day(DAY, NIGHT).events == 1
 
 
 def _somebody_waits_for_the_turn() -> bool:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from accounts.models import Organization, User
-from billing import correcting, correction_rules, superseding
+from billing import correcting, correction_rules, superseding, turns
 from billing.correcting import Difference, Rule
 from billing.correction_rules import CorrectionError
 from billing.models import DailyUsage, UsageEvent
@@ -62,7 +62,7 @@ class Command(BaseCommand):
             else:
                 scope, rule, what = self._period(options, actor)
             differences = self._run(scope, rule, what, actor, options)
-        except (CorrectionError, PriceError) as error:
+        except (CorrectionError, PriceError, turns.Busy) as error:
             raise CommandError(f"{error} Nothing more was posted.") from error
         self._tell(differences, posted=options["post"], json=options["json"])
 
