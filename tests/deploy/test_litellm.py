@@ -65,7 +65,33 @@ def test_an_allowed_request_is_settled_exactly(litellm: Edge, keymeter: RunningG
     assert (line["key"], line["org"]) == (keymeter.key.public_id, keymeter.organization.public_id)
     assert (line["via"], line["outcome"], line.get("stream", False)) == ("edge", "completed", stream)
     assert (line["usage"]["input_tokens"], line["usage"]["output_tokens"]) == (2, 4)
+    assert not line.get("estimated")
     assert line["charge_nanos"] == charge(line["usage"]) == keymeter.held_nanos()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_the_model_server_did_not_count_is_not_free(
+    litellm: Edge, keymeter: RunningGateway, *, stream: bool
+) -> None:
+    """Missing is not zero: it is counted, and said to be."""
+    made: Any = litellm.openai(keymeter.secret).chat.completions.create(
+        model="demo-chat", messages=[{"role": "user", "content": "!nousage !words=50"}], max_tokens=100, stream=stream
+    )
+    if stream:
+        list(made)
+    (line,) = keymeter.lines()
+    assert line["usage"]["input_tokens"] > 0
+    assert line["usage"]["output_tokens"] >= 50
+    assert line["estimated"]
+    assert line["charge_nanos"] == charge(line["usage"]) == keymeter.held_nanos()
+
+
+@pytest.mark.parametrize("text", ["!nousage hi", ["hi", "!nousage there"]])
+def test_embeddings_that_nobody_counted_are_not_free(litellm: Edge, keymeter: RunningGateway, text: Any) -> None:
+    litellm.openai(keymeter.secret).embeddings.create(model="demo-chat", input=text)
+    (line,) = keymeter.lines()
+    assert line["estimated"]
+    assert line["charge_nanos"] == charge(line["usage"]) > 0
 
 
 def test_a_client_that_goes_away_pays_for_what_was_produced(litellm: Edge, keymeter: RunningGateway) -> None:

@@ -123,16 +123,13 @@ class Settle(CustomLogger):
 
     async def async_log_success_event(self, kwargs, response_obj, start_time, end_time) -> None:
         metadata = (kwargs.get("litellm_params") or {}).get("metadata") or {}
-        usage = getattr(response_obj, "usage", None)
-        if usage is None:
-            # LiteLLM counts where the model server doesn't report. Missing is not zero.
-            log.error("no usage of %s, which stays held until its lease ends", metadata.get("user_api_key_metadata"))
-            return
+        usage, estimated = told_or_counted(kwargs, response_obj)
         _settle(
             (metadata.get("user_api_key_metadata") or {}).get("keymeter_request_id"),
             status=200,
             outcome="completed",
-            usage=meters(usage.model_dump()),
+            usage=meters(usage),
+            estimated=estimated,
             ended=end_time,
         )
 
@@ -159,6 +156,48 @@ def new_request_id() -> UUID:
     random = secrets.randbits(74)
     milliseconds = time.time_ns() // 1_000_000
     return UUID(int=milliseconds << 80 | 7 << 76 | (random >> 62) << 64 | 2 << 62 | random & (1 << 62) - 1)
+
+
+def told_or_counted(kwargs: dict, response: object) -> tuple[dict, bool]:
+    """The usage that the model server reported, or LiteLLM's count, and whether it is that. Missing is not zero.
+
+    LiteLLM makes zeros of a plain answer without usage, and puts its own count into a streamed one without saying so.
+    """
+    usage = getattr(response, "usage", None)
+    told = usage.model_dump() if usage is not None else {}
+    totals = (told.get("prompt_tokens") or 0, told.get("completion_tokens") or 0)
+    if any(totals) and not kwargs.get("stream"):
+        return told, False
+    counted = (_tokens(kwargs, kwargs.get("messages") or kwargs.get("input")), _tokens(kwargs, _produced(response)))
+    if any(totals):
+        # A model server that counts as LiteLLM does is said to be estimated; the charge is the same.
+        return told, totals == counted
+    return {"prompt_tokens": counted[0], "completion_tokens": counted[1]}, True
+
+
+def _produced(response: object) -> str:
+    """All that the model wrote."""
+    parts = []
+    for choice in getattr(response, "choices", None) or []:
+        message = getattr(choice, "message", None)
+        calls = getattr(message, "tool_calls", None) or []
+        parts += [getattr(choice, "text", None), getattr(message, "content", None)]
+        parts += [getattr(message, "reasoning_content", None), *(str(call) for call in calls)]
+    return "".join(part for part in parts if part)
+
+
+def _tokens(kwargs: dict, text: object) -> int:
+    """As LiteLLM counts; a token for every four bytes where it can't."""
+    if not text:
+        return 0
+    messages = isinstance(text, list) and isinstance(text[0], dict)
+    plain = text if isinstance(text, str) else json.dumps(text, default=str)
+    given = {"messages": text} if messages else {"text": plain, "count_response_tokens": True}
+    try:
+        return litellm.token_counter(model=kwargs.get("model") or "", **given)
+    except Exception:
+        log.exception("LiteLLM can't count")
+        return -(-len(plain.encode(errors="surrogatepass")) // 4)
 
 
 def meters(usage: dict) -> dict[str, int]:
