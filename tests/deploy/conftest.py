@@ -21,6 +21,7 @@ from openai import OpenAI
 
 from devstack.process import ending_with_parent, signal_group
 from gateway.credentials import adopt_credential
+from gateway.strangers import Strangers
 from tests.gateway.conftest import (
     CREDENTIAL,
     Answer,
@@ -127,6 +128,7 @@ def keymeter(gateway: RunningGateway) -> RunningGateway:
     adopt_credential("edge", GATEWAY_CREDENTIAL, sources=["edge-*"], now=datetime.now(UTC))
     # A test before may have shown that it wasn't known.
     gateway.application.gateway.known_gateways._cache.clear()
+    gateway.application.gateway.known_gateways._strangers = Strangers()
     return gateway
 
 
