@@ -35,7 +35,8 @@ def empty_database() -> None:
         cursor.execute("SET LOCAL keymeter.allow_truncate = 'on'")
         cursor.execute(
             "TRUNCATE accounts_organization, catalog_upstream, catalog_model, billing_usageevent, hotstate_outboxentry,"
-            " billing_segment RESTART IDENTITY CASCADE"
+            " billing_segment, billing_hourlyusage, billing_dailyusage, billing_secretuse, billing_closedday"
+            " RESTART IDENTITY CASCADE"
         )
 
 
