@@ -7,6 +7,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "deliver-outbox": {"task": "hotstate.tasks.deliver_outbox", "schedule": 5.0},
     "sweep-segments": {"task": "billing.tasks.sweep_segments", "schedule": 10.0},
     "sweep-lapsed-holds": {"task": "hotstate.tasks.sweep_lapsed_holds", "schedule": 30.0},
+    "list-organizations": {"task": "hotstate.tasks.list_organizations", "schedule": 3600.0},
     "note-sequences": {"task": "billing.tasks.note_sequences", "schedule": 10.0},
     "sweep-quarantine-runs": {"task": "billing.tasks.sweep_quarantine_runs", "schedule": 60.0},
     "watch-pipeline": {"task": "billing.tasks.watch_pipeline", "schedule": 60.0},

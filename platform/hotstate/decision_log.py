@@ -5,7 +5,7 @@ Valkey that is emptied loses it.
 """
 
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from hotstate.client import reaching_valkey
 NOBODY = "nobody"
 # The entries' times are Valkey's, a request's is its gateway's, and entries are written in batches.
 BEFORE_MS, AFTER_MS = 60_000, 600_000
+ASKED_AT_ONCE = 500
 
 
 class DecisionRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -67,13 +68,28 @@ def find(request_id: UUID, org: str | None = None) -> DecisionRecord | None:
     at_ms = request_id.int >> 80
     wanted = str(request_id)
     with reaching_valkey() as valkey:
-        streams = [stream_of(org)] if org else valkey.scan_iter(match=names.ALL_DECISIONS, count=1000)
-        for stream in streams:
-            entries: Any = valkey.xrange(stream, max(0, at_ms - BEFORE_MS), at_ms + AFTER_MS)
-            for _, fields in entries:
+        orgs = iter([org]) if org else (listed.decode() for listed in valkey.sscan_iter(names.DECIDED, count=1000))
+        while some := list(islice(orgs, ASKED_AT_ONCE)):
+            pipeline = valkey.pipeline(transaction=False)
+            for one in some:
+                pipeline.xrange(stream_of(one), max(0, at_ms - BEFORE_MS), at_ms + AFTER_MS)
+            for _, fields in chain.from_iterable(pipeline.execute()):
                 if fields[b"id"].decode() == wanted:
                     return _decoder.decode(fields[b"record"])
     return None
+
+
+def list_decided() -> None:
+    """Take from the list those of whom nothing is kept any more. Raises Unreachable."""
+    with reaching_valkey() as valkey:
+        orgs = (listed.decode() for listed in valkey.sscan_iter(names.DECIDED, count=1000))
+        while some := list(islice(orgs, ASKED_AT_ONCE)):
+            pipeline = valkey.pipeline(transaction=False)
+            for one in some:
+                pipeline.exists(stream_of(one))
+            gone = [one for one, kept in zip(some, pipeline.execute(), strict=True) if not kept]
+            if gone:
+                valkey.srem(names.DECIDED, *gone)
 
 
 def newest_refusals(org: str, count: int) -> list[DecisionRecord]:

@@ -12,6 +12,7 @@ import msgspec
 from hotstate import decision_log, eras, names, scripts, standing
 from hotstate.eras import Era
 from hotstate.errors import LostError, Unreachable
+from hotstate.listing import Listing
 from hotstate.pipelining import Connection, Pipelining, Reply, Word, packed
 from hotstate.publish import clamp, clamp_hold
 from hotstate.records import KeyRecord, Windows
@@ -51,6 +52,7 @@ class HotState:
         self._valkey = Pipelining(url)
         self._on_failure = on_failure
         self._ground: Seen | None = None
+        self._listing = Listing()
 
     async def close(self) -> None:
         await self._valkey.close()
@@ -112,6 +114,8 @@ class HotState:
         asked = (now_ms, request_id, record.version, found, hold, lease_ms, record.key, tokens)
         arguments = (*asked, *windows, mode, "1" if tell else "")
         keys = names.decision_keys(record.org, record.key)
+        if mode == "take":
+            await self._list(names.HOLDING, record.org)
         answer: Any = await self._run_in_era(_DECIDE, keys, *arguments, after_era=(holder,))
         return cast(list[Any], answer)
 
@@ -183,12 +187,19 @@ class HotState:
     ) -> None:
         """Append to an organization's decisions, of which the newest `most` are kept, and none from before."""
         stream, bound = decision_log.stream_of(org), ("MAXLEN", "~", most, "*")
+        await self._list(names.DECIDED, org)
         calls = [
             self._call("XADD", stream, *bound, "id", record.id, "record", msgspec.json.encode(record))
             for record in records
         ]
         calls += [self._call("XTRIM", stream, "MINID", "~", oldest_ms), self._call("PEXPIRE", stream, keep_ms)]
         await asyncio.gather(*calls)
+
+    async def _list(self, index: str, org: str) -> None:
+        """Before what is listed is there: a process that is killed in between leaves nothing that nobody finds."""
+        if self._listing.wants(index, org, self.era):
+            await self._call("SADD", index, org)
+            self._listing.note(index, org)
 
     async def ping(self) -> None:
         """Return where Valkey answers."""

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, NamedTuple
 
 import redis
@@ -18,6 +19,7 @@ log = structlog.get_logger(__name__)
 OPEN, SETTLED = "open", "settled"
 # Lua's unpack() and one command's size are bounded.
 REGISTERED_PER_CALL = 1_000
+ASKED_AT_ONCE = 500
 # As the script has it.
 LAPSED_PER_CALL = 1_000
 # Older events have no partition to go to.
@@ -59,13 +61,28 @@ def sweep_lapsed(now: datetime) -> int:
 
     Raises Unreachable, and the database's errors: then they stay held.
     """
-    count = 0
     with reaching_valkey() as valkey:
-        for leases in valkey.scan_iter(match=names.ALL_LEASES, count=1000):
-            count += _lapse(valkey, leases.decode().split("{")[1].split("}")[0], now)
-        if count:
-            valkey.incrby(names.LAPSED, count)
-    return count
+        listed = (org.decode() for org in valkey.sscan_iter(names.HOLDING, count=1000))
+        count = 0
+        while some := list(islice(listed, ASKED_AT_ONCE)):
+            pipeline = valkey.pipeline(transaction=False)
+            for org in some:
+                pipeline.zcount(names.decision_keys(org)[3], "-inf", int(now.timestamp() * 1000))
+            due = zip(some, pipeline.execute(), strict=True)
+            count += sum(_lapse(valkey, org, now) for org, lapsed in due if lapsed)
+        return count
+
+
+def list_holding() -> None:
+    """List who has open holds anew, by a look through all of Valkey. Raises Unreachable."""
+    with reaching_valkey() as valkey:
+        before = valkey.smembers(names.HOLDING)
+        holding = {
+            leases.split(b"{")[1].split(b"}")[0] for leases in valkey.scan_iter(match=names.ALL_LEASES, count=1000)
+        }
+        for change, orgs in ((valkey.srem, before - holding), (valkey.sadd, holding - before)):
+            if orgs:
+                change(names.HOLDING, *orgs)
 
 
 def _lapse(valkey: redis.Redis, org: str, now: datetime) -> int:
@@ -84,6 +101,8 @@ def _lapse(valkey: redis.Redis, org: str, now: datetime) -> int:
     LapsedHold.objects.bulk_create(rows.values(), ignore_conflicts=True)
     lapsed = valkey.eval(scripts.LAPSE, len(keys), *keys, now_ms)
     gone = {request_id.decode(): int(nanos) for request_id, nanos in zip(lapsed[::2], lapsed[1::2], strict=True)}
+    if gone:
+        valkey.incrby(names.LAPSED, len(gone))
     # Renewed or ended in between.
     LapsedHold.objects.filter(request_id__in=rows.keys() - gone.keys(), lapsed_at=now).delete()
     for name, nanos in gone.items():
@@ -110,6 +129,8 @@ def register(valkey: redis.Redis, holds: Iterable[Hold], until_ms: int) -> int:
     by_organization: dict[str, list[Hold]] = defaultdict(list)
     for hold in holds:
         by_organization[hold.org].append(hold)
+    if by_organization:
+        valkey.sadd(names.HOLDING, *by_organization)
     for org, told in by_organization.items():
         keys = names.decision_keys(org)
         for start in range(0, len(told), REGISTERED_PER_CALL):

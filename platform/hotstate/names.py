@@ -5,7 +5,9 @@ GATEWAYS_VERSION = "km:gateways"
 ERA = "km:era"
 ALL_LEASES = "km:{org_*}:leases"
 ALL_HOLDS = "km:{org_*}:holds"
-ALL_DECISIONS = "km:{*}:decisions"
+# Sets of organizations, so that nobody looks through all of Valkey: those with open holds, those with decisions.
+HOLDING = "km:holding"
+DECIDED = "km:decided"
 LAPSED = "km:lapsed"
 
 

@@ -1,7 +1,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from hotstate import holds, outbox, recovery
+from hotstate import decision_log, holds, outbox, recovery
 
 
 @shared_task
@@ -19,3 +19,10 @@ def sweep_lapsed_holds() -> None:
     now = timezone.now()
     holds.sweep_lapsed(now)
     holds.note_posted(now)
+
+
+@shared_task
+def list_organizations() -> None:
+    """What sweeps look at is kept by gateways as they go; this takes what is over, and finds what they never listed."""
+    holds.list_holding()
+    decision_log.list_decided()

@@ -59,6 +59,7 @@ def test_lapsed_holds_are_counted(scraper: Client, empty_valkey: Any) -> None:
     now_ms = int(NOW.timestamp() * 1000)
     asked = [now_ms, "r", 1, "", 50, 1000, "key_a", 0, *Windows.at(NOW), "take", "", ERA]
     assert empty_valkey.eval(scripts.DECIDE, 5, *names.decision_keys("org_a", "key_a"), *asked)[0] == b"allowed"
+    holds.list_holding()
     assert holds.sweep_lapsed(NOW) == 0
     assert holds.sweep_lapsed(NOW + timedelta(seconds=2)) == 1
     assert "keymeter_holds_lapsed_total 1.0" in scraper.get("/metrics").content.decode()

@@ -119,6 +119,7 @@ class TestHolds:
         later = NOW_MS + 120_000
         valkey().eval(scripts.RENEW, 5, *KEYS, later + 60_000, "renewed")
         valkey().eval(scripts.SETTLE, 5, *KEYS, "settled", 5, 0, 0, 0)
+        holds.list_holding()
         assert holds.sweep_lapsed(datetime.fromtimestamp(later / 1000, UTC)) == 1
         assert held() == 15
         assert valkey().hget(KEYS[0], "lapsed") == b"1"
@@ -149,6 +150,7 @@ class TestHolds:
             case "release":
                 valkey().eval(scripts.RELEASE, 5, *KEYS, "a")
             case "lapse":
+                holds.list_holding()
                 holds.sweep_lapsed(datetime.fromtimestamp(NOW_MS / 1000 + 90, UTC))
         load_into_era(balance(2, 100, "a"))
         assert held() == 0

@@ -11,7 +11,7 @@ from django.test import Client
 
 from accounts.models import ApiKey, Organization, User
 from catalog.models import Model
-from hotstate import decision_log
+from hotstate import decision_log, names
 from hotstate.client import valkey
 from hotstate.decision_log import DecisionRecord
 from tests.cast import DOLLAR, give_credit, request_id
@@ -34,6 +34,7 @@ def refuse(key: ApiKey, **fields: Any) -> UUID:
     )
     content = {"id": record.id, "record": msgspec.json.encode(record)}
     valkey().xadd(decision_log.stream_of(record.org), content)  # type: ignore[arg-type]
+    valkey().sadd(names.DECIDED, record.org)
     return refused
 
 
