@@ -116,5 +116,6 @@ def _spent(told: dict[str, bytes | None], now: datetime) -> dict[str, int] | Non
     if told["spent_version"] is None:
         return None
     windows = Windows.at(now)._asdict()
-    current = {name: (told[name] or b"").decode() == window for name, window in windows.items()} | {"total": True}
+    # A newer window than ours: the clock that posted is ahead.
+    current = {name: (told[name] or b"").decode() >= window for name, window in windows.items()} | {"total": True}
     return {name: int(told[f"spent_{name}"] or 0) if current[name] else 0 for name in SPENT}

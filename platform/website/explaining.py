@@ -227,7 +227,8 @@ def _budgets_reset_at(record: DecisionRecord, at: datetime) -> datetime | None:
 
 def _spent(record: DecisionRecord, window: str) -> int:
     """What was spent in the window in which the request came, nano-dollars."""
-    current = window == "total" or record.api_key.get(window) == getattr(Windows.at(moment(record.at_ms)), window)
+    # A newer window than the request's: the clock that posted was ahead.
+    current = window == "total" or record.api_key.get(window, "") >= getattr(Windows.at(moment(record.at_ms)), window)
     return int(record.api_key.get(f"spent_{window}") or 0) if current else 0
 
 

@@ -72,6 +72,8 @@ def test_what_is_spent_counts_in_its_own_window() -> None:
     found = standing(ORG, KEY, NOW)
     assert (found.spent, found.held_nanos) == ({"day": 3, "week": 4, "month": 5, "total": 6}, 2)
     assert standing(ORG, KEY, NOW + timedelta(days=60)).spent == {"day": 0, "week": 0, "month": 0, "total": 6}
+    # Who posted has a clock that is ahead of ours.
+    assert standing(ORG, KEY, NOW - timedelta(days=60)).spent == {"day": 3, "week": 4, "month": 5, "total": 6}
 
 
 def test_what_was_never_published_is_nothing_known() -> None:
