@@ -56,3 +56,8 @@ FREE_UNLESS_PRICED = frozenset({"requests"})
 
 INPUT_METERS = tuple(meter for meter in METERS[:5])
 OUTPUT_METERS = tuple(meter for meter in METERS[5:9])
+
+
+def tokens(usage: dict[str, int]) -> int:
+    """Tokens of every kind, as limits of tokens count them."""
+    return sum(units for meter, units in usage.items() if meter.endswith("_tokens"))

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from accounts.models import ApiKey
 from gateway.decision import Decider, Question, recorded
-from gateway.endpoints import FORWARDED
+from gateway.endpoints import BY_NAME
 from gateway.faces import Case, asked_of
 from gateway.journal import Journal
 from gateway.keyring import Identity, Keyring
@@ -15,8 +15,6 @@ from gateway.offer import read_offer
 from gateway.request_ids import new_request_id
 from hotstate.decision_log import DecisionRecord
 from hotstate.fast import HotState
-
-ENDPOINTS = {endpoint.name: endpoint for endpoint in FORWARDED.values()}
 
 
 def would_be(
@@ -28,11 +26,11 @@ def would_be(
     input_tokens: int | None = None,
     output_tokens: int | None = None,
 ) -> DecisionRecord:
-    """What would be decided now. `endpoint` is one of ENDPOINTS; sizes that are None are the model's most.
+    """What would be decided now. `endpoint` is one of BY_NAME; sizes that are None are the model's most.
 
     Raises Unreachable where nobody could decide.
     """
-    asked = ENDPOINTS[endpoint]
+    asked = BY_NAME[endpoint]
     case = Case(
         request_id=new_request_id(),
         scope=asked.scope,

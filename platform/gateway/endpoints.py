@@ -30,5 +30,6 @@ EMBEDDINGS = Endpoint("embeddings", "/embeddings", "embeddings", "embeddings", h
 
 # Forwarded to an upstream, by path below /v1.
 FORWARDED = {endpoint.path: endpoint for endpoint in (CHAT, COMPLETIONS, EMBEDDINGS)}
+BY_NAME = {endpoint.name: endpoint for endpoint in FORWARDED.values()}
 MODELS_PATH = "/models"
 MODELS_SCOPE = "models"

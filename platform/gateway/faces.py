@@ -82,8 +82,8 @@ class Judged(msgspec.Struct, frozen=True):
         return self.allowed and self.question.model is not None
 
 
-class Bench:
-    """Where cases are judged."""
+class Cases:
+    """What other gateways ask: judged when it comes, forgotten when it has ended."""
 
     def __init__(self, decider: Decider, watch: OfferWatch, leases: Leases, usage_log: UsageLog) -> None:
         self._decider = decider

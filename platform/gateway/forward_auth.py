@@ -12,7 +12,7 @@ from django.conf import settings
 from gateway import errors
 from gateway.endpoints import FORWARDED, MODELS_PATH, MODELS_SCOPE
 from gateway.errors import ApiError
-from gateway.faces import Bench, Case, Judged
+from gateway.faces import Case, Cases, Judged
 from gateway.incoming import Incoming
 from gateway.known_gateways import KnownGateways
 from gateway.outgoing import Outgoing
@@ -66,8 +66,8 @@ def covers(path: str) -> bool:
 
 
 class ForwardAuth:
-    def __init__(self, bench: Bench, known: KnownGateways) -> None:
-        self._bench = bench
+    def __init__(self, cases: Cases, known: KnownGateways) -> None:
+        self._cases = cases
         self._known = known
 
     async def answer(self, incoming: Incoming, outgoing: Outgoing, request_id: UUID) -> None:
@@ -120,7 +120,7 @@ class ForwardAuth:
             face="forward-auth",
             holder=str(credential.pk),
         )
-        return await self._bench.judge(case, secret, credential)
+        return await self._cases.judge(case, secret, credential)
 
 
 def identity_headers(judged: Judged) -> dict[str, str]:

@@ -11,12 +11,12 @@ from django.db import Error as DatabaseError
 from msgspec import Meta
 
 from accounts.models import ApiKey
-from billing import lines
+from billing import lines, meters
 from billing.rating import UnpricedError, outcome_charge
 from gateway import errors, metrics
 from gateway.database import in_thread
-from gateway.endpoints import FORWARDED, MODELS_SCOPE
-from gateway.faces import Bench, Case, Judged
+from gateway.endpoints import BY_NAME, MODELS_SCOPE
+from gateway.faces import Case, Cases, Judged
 from gateway.incoming import Incoming
 from gateway.models import GatewayCredential
 from gateway.offer import OfferWatch
@@ -34,7 +34,6 @@ VERIFY_PATH, SETTLE_PATH, RELEASE_PATH = "/keys/verify", "/keys/settle", "/keys/
 PATHS = (VERIFY_PATH, SETTLE_PATH, RELEASE_PATH)
 LARGEST_BODY = 64 * 1024
 BODY_SECONDS = 10.0
-BILLED = {endpoint.name: endpoint for endpoint in FORWARDED.values()}
 MODELS_NAME = "models"
 NO_SUCH_KEY = errors.bad_request("There is no such key of that organization.", param="key")
 
@@ -94,8 +93,8 @@ _release = msgspec.json.Decoder(Release)
 
 
 class JsonFace:
-    def __init__(self, bench: Bench, hotstate: HotState, watch: OfferWatch, usage_log: UsageLog) -> None:
-        self._bench = bench
+    def __init__(self, cases: Cases, hotstate: HotState, watch: OfferWatch, usage_log: UsageLog) -> None:
+        self._cases = cases
         self._hotstate = hotstate
         self._watch = watch
         self._usage_log = usage_log
@@ -115,7 +114,7 @@ class JsonFace:
             gone = False
             if credential.serves(released.org) and await self._may_end(credential, released.org, released.request_id):
                 gone = await self._hotstate.release(released.org, str(released.request_id))
-                self._bench.ended(released.org, released.request_id)
+                self._cases.ended(released.org, released.request_id)
             metrics.holds.labels("released").inc(int(gone))
             answer = {"request_id": str(released.request_id), "released": gone}
         await outgoing.whole(200, msgspec.json.encode(answer))
@@ -123,9 +122,9 @@ class JsonFace:
     async def _verified(
         self, asked: Verify, credential: GatewayCredential, minted: UUID, now_ms: int
     ) -> dict[str, Any]:
-        endpoint = BILLED.get(asked.endpoint)
+        endpoint = BY_NAME.get(asked.endpoint)
         if endpoint is None and asked.endpoint != MODELS_NAME:
-            known = ", ".join([*BILLED, MODELS_NAME])
+            known = ", ".join([*BY_NAME, MODELS_NAME])
             raise errors.bad_request(f"`endpoint` has to be one of {known}.", param="endpoint")
         if asked.request_id is not None:
             _check_version(asked.request_id)
@@ -147,7 +146,7 @@ class JsonFace:
             output_tokens=asked.max_output_tokens if endpoint and endpoint.has_output else None,
             brought=asked.request_id is not None,
         )
-        return _told(await self._bench.judge(case, asked.key, credential))
+        return _told(await self._cases.judge(case, asked.key, credential))
 
     async def _settled(self, ended: Settle, credential: GatewayCredential, now_ms: int) -> dict[str, Any]:
         """The line first, then the hold, as for our own requests. Where Unreachable is raised, nothing was written."""
@@ -181,10 +180,10 @@ class JsonFace:
             # The worker quarantines the line; until a person looks, nothing is known to charge.
             nanos = 0
         self._usage_log.append(**fields, charge_nanos=nanos)
-        self._bench.ended(ended.org, ended.request_id)
+        self._cases.ended(ended.org, ended.request_id)
         settled = False
         if record is not None and nanos is not None:
-            tokens = sum(units for meter, units in ended.usage.items() if meter.endswith("_tokens"))
+            tokens = meters.tokens(ended.usage)
             estimated = tokens if estimated_tokens is None else estimated_tokens
             elapsed_ms = now_ms - milliseconds_of(ended.request_id)
             try:

@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 import structlog
 
-from billing import conventions, estimating
+from billing import conventions, estimating, meters
 from billing.rating import Tariff, UnpricedError, outcome_charge
 from gateway import errors, metrics
 from gateway.asked import Asked
@@ -161,7 +161,7 @@ class Running:
                 # The worker quarantines the line; until a person looks, nothing is known to charge.
                 nanos = 0
             self.usage_log.append(**self._line(usage, estimated=estimated, nanos=nanos))
-            tokens = sum(units for meter, units in usage.items() if meter.endswith("_tokens"))
+            tokens = meters.tokens(usage)
             self._logged = Logged(nanos, tokens)
         return self._logged
 

@@ -1,7 +1,6 @@
 """The gateway's parts, put together: from a path to an answer."""
 
 import asyncio
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from uuid import UUID
@@ -9,42 +8,37 @@ from uuid import UUID
 import orjson
 import structlog
 from django.conf import settings
-from msgspec.structs import replace
 
-from gateway import asked, errors, forward_auth, json_face, metrics, processes
-from gateway.decision import Decider, Decision, LimitState, Question
-from gateway.endpoints import FORWARDED, MODELS_PATH, MODELS_SCOPE, Endpoint
+from gateway import errors, forward_auth, json_face, metrics, model_list, processes
+from gateway.admission import Admission, address_of
+from gateway.decision import Decider, Decision, Question
+from gateway.endpoints import FORWARDED, MODELS_SCOPE
 from gateway.era_watch import EraWatch
 from gateway.errors import ApiError, refusal
-from gateway.faces import Bench
+from gateway.faces import Cases
 from gateway.forward_auth import ForwardAuth
+from gateway.forwarding import Forwarding
 from gateway.incoming import ClientGoneError, Incoming
 from gateway.journal import Journal
 from gateway.json_face import JsonFace
 from gateway.keyring import Identity, Keyring
 from gateway.known_gateways import KnownGateways
-from gateway.leases import Held, Leases
-from gateway.matching import model_allowed
-from gateway.offer import Offer, OfferedModel, OfferWatch
+from gateway.leases import Leases
+from gateway.offer import Offer, OfferWatch
 from gateway.outgoing import Outgoing
 from gateway.own_key import KEY_PATH, describe_key
-from gateway.rate_headers import rate_headers
-from gateway.refusing import refusal_of
 from gateway.request_ids import moment_of
-from gateway.running import Running
 from gateway.shipping import Shipper
 from gateway.spool import take_abandoned, take_slot
 from gateway.unshipped import unshipped_holds
 from gateway.upstream import Upstreams
 from gateway.usage_log import UsageLog
-from gateway.verdicts import Verdict
 from hotstate.errors import Unreachable
 from hotstate.fast import HotState
 
 log = structlog.get_logger(__name__)
 
 BASE = "/v1"
-BODY_SECONDS = 60.0
 DRAIN_SECONDS = 10.0
 
 
@@ -81,9 +75,13 @@ class Gateway:
             logged=partial(unshipped_holds, self.usage_log, abandoned),
         )
         self.known_gateways = KnownGateways(self.hotstate)
-        bench = Bench(self.decider, self.watch, self.leases, self.usage_log)
-        self.json_face = JsonFace(bench, self.hotstate, self.watch, self.usage_log)
-        self.forward_auth = ForwardAuth(bench, self.known_gateways)
+        self.admission = Admission(self.decider, self.leases)
+        self.forwarding = Forwarding(
+            self.admission, self.hotstate, self.keyring, self.leases, self.usage_log, self.upstreams
+        )
+        cases = Cases(self.decider, self.watch, self.leases, self.usage_log)
+        self.json_face = JsonFace(cases, self.hotstate, self.watch, self.usage_log)
+        self.forward_auth = ForwardAuth(cases, self.known_gateways)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -154,12 +152,11 @@ class Gateway:
             await self.json_face.answer(path, credential, incoming, outgoing, request_id)
             return
         endpoint = FORWARDED.get(path)
-        is_models = path == MODELS_PATH or path.startswith(MODELS_PATH + "/")
-        if endpoint is None and not is_models and path != KEY_PATH:
+        if endpoint is None and not model_list.covers(path) and path != KEY_PATH:
             raise errors.NO_SUCH_PATH
         if incoming.method != ("POST" if endpoint else "GET"):
             raise errors.WRONG_METHOD
-        identity = await self.decider.identify(incoming.secret(), request_id, address=self._address(incoming))
+        identity = await self.decider.identify(incoming.secret(), request_id, address=address_of(incoming))
         if isinstance(identity, Decision):
             raise refusal(identity.verdict, identity.bound, wait_ms=identity.wait_ms)
         if path == KEY_PATH:
@@ -169,109 +166,23 @@ class Gateway:
         if offer is None or self.usage_log.blocked:
             raise errors.UNAVAILABLE
         if endpoint:
-            await self._forward(endpoint, identity, offer, incoming, outgoing, request_id)
+            await self.forwarding.answer(endpoint, identity, offer, incoming, outgoing, request_id)
         else:
             await self._models(path, identity, offer, incoming, outgoing, request_id)
 
-    async def _forward(
-        self,
-        endpoint: Endpoint,
-        identity: Identity,
-        offer: Offer,
-        incoming: Incoming,
-        outgoing: Outgoing,
-        request_id: UUID,
-    ) -> None:
-        admitted_at = moment_of(request_id)
-        question = Question(request_id=str(request_id), scope=endpoint.scope, address=self._address(incoming))
-        try:
-            body = await incoming.body(settings.GATEWAY_MAX_BODY_BYTES, within=BODY_SECONDS)
-            wanted = asked.read(body, endpoint)
-            model = offer.sold(wanted.model, endpoint.family)
-            tariff = offer.tariff(model, admitted_at) if model else None
-        except ApiError:
-            # What is wrong with the key is said before what is wrong with the request.
-            await self._permit(identity, question, outgoing)
-            raise
-        question = replace(question, model=wanted.model)
-        if not model or not tariff:
-            await self._permit(identity, replace(question, offered=False), outgoing)
-            raise refusal(Verdict.MODEL_NOT_FOUND, wanted.model)
-        try:
-            asked.check_limits(wanted, model)
-        except ApiError:
-            await self._permit(identity, question, outgoing)
-            raise
-        hold = wanted.hold_nanos(endpoint, model, tariff)
-        question = replace(question, hold_nanos=hold, tokens=wanted.estimated_tokens())
-        await self._permit(identity, question, outgoing)
-        running = Running(
-            request_id=request_id,
-            admitted_at=admitted_at,
-            identity=identity,
-            endpoint=endpoint,
-            asked=wanted,
-            model=model,
-            route=model.routes[0],
-            tariff=tariff,
-            incoming=incoming,
-            outgoing=outgoing,
-            hotstate=self.hotstate,
-            keyring=self.keyring,
-            usage_log=self.usage_log,
-            held=Held(identity.record.org, identity.record.key, hold),
-            covered_tokens=wanted.covered_output(endpoint, model),
-        )
-        with self.leases.kept(str(request_id), running.held):
-            await running.run(self.upstreams)
-
     async def _models(
-        self,
-        path: str,
-        identity: Identity,
-        offer: Offer,
-        incoming: Incoming,
-        outgoing: Outgoing,
-        request_id: UUID,
+        self, path: str, identity: Identity, offer: Offer, incoming: Incoming, outgoing: Outgoing, request_id: UUID
     ) -> None:
-        question = Question(
-            request_id=str(request_id),
-            scope=MODELS_SCOPE,
-            address=self._address(incoming),
-        )
-        await self._permit(identity, question, outgoing)
-        patterns = identity.record.models
-        mine = {name: model for name, model in offer.models.items() if model.routes and model_allowed(name, patterns)}
-        wanted = path.removeprefix(MODELS_PATH).removeprefix("/")
-        if not wanted:
-            listing = {"object": "list", "data": [describe(mine[name]) for name in sorted(mine)]}
-            await outgoing.whole(200, orjson.dumps(listing))
-        elif wanted in mine:
-            await outgoing.whole(200, orjson.dumps(describe(mine[wanted])))
-        else:
-            raise refusal(Verdict.MODEL_NOT_FOUND, wanted)
+        question = Question(request_id=str(request_id), scope=MODELS_SCOPE, address=address_of(incoming))
+        await self.admission.permit(identity, question, outgoing)
+        await outgoing.whole(200, model_list.listing(path, identity.record, offer))
 
     async def _key(self, identity: Identity, incoming: Incoming, outgoing: Outgoing, request_id: UUID) -> None:
         now = moment_of(request_id)
-        question = Question(request_id=str(request_id), scope=None, address=self._address(incoming))
-        limits = await self._permit(identity, question, outgoing)
+        question = Question(request_id=str(request_id), scope=None, address=address_of(incoming))
+        limits = await self.admission.permit(identity, question, outgoing)
         standing = await self.hotstate.standing(identity.record, now)
         await outgoing.whole(200, orjson.dumps(describe_key(identity, limits, standing)))
-
-    def _address(self, incoming: Incoming) -> str | None:
-        return incoming.address(settings.ALLAUTH_TRUSTED_PROXY_COUNT)
-
-    async def _permit(self, identity: Identity, question: Question, outgoing: Outgoing) -> Iterable[LimitState]:
-        """Return the limits where the verdict is `allowed`; raise the refusal otherwise."""
-        try:
-            decision = await self.decider.decide(identity, question)
-        except Unreachable:
-            self.leases.doubtful.append((identity.record.org, question.request_id))
-            raise
-        outgoing.rate_headers = rate_headers(decision.limits)
-        if decision.verdict is not Verdict.ALLOWED:
-            raise refusal_of(decision, question)
-        return decision.limits
 
 
 def _usage_log(folder: Path) -> UsageLog:
@@ -280,8 +191,3 @@ def _usage_log(folder: Path) -> UsageLog:
         largest_bytes=settings.GATEWAY_SEGMENT_BYTES,
         oldest_seconds=settings.GATEWAY_SEGMENT_SECONDS,
     )
-
-
-def describe(model: OfferedModel) -> dict[str, object]:
-    """A model as OpenAI's clients know it."""
-    return {"id": model.public_id, "object": "model", "created": model.created, "owned_by": model.owned_by}

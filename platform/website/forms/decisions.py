@@ -4,7 +4,7 @@ from uuid import UUID
 from django import forms
 
 from catalog.models import Model
-from gateway.dry_run import ENDPOINTS
+from gateway.endpoints import BY_NAME
 
 LARGEST = 10_000_000
 
@@ -29,7 +29,7 @@ class RequestIdForm(forms.Form):
 class DryRunForm(forms.Form):
     """A request that isn't made."""
 
-    endpoint = forms.ChoiceField(choices=[(name, name) for name in ENDPOINTS], label="Endpoint")
+    endpoint = forms.ChoiceField(choices=[(name, name) for name in BY_NAME], label="Endpoint")
     model = forms.ChoiceField(label="Model")
     address = forms.GenericIPAddressField(required=False, label="From the address")
     input_tokens = forms.IntegerField(required=False, min_value=0, max_value=LARGEST, label="Input tokens")

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.models import ApiKey
 from gateway import dry_run
+from gateway.endpoints import BY_NAME
 from hotstate import decision_log
 from hotstate.decision_log import DecisionRecord
 from hotstate.errors import Unreachable
@@ -23,7 +24,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("request_id", nargs="?", type=UUID, help="the x-request-id of an answer")
         parser.add_argument("--key", help="dry run: a key's id (key_…); nothing is consumed")
-        parser.add_argument("--endpoint", choices=dry_run.ENDPOINTS, default="chat.completions")
+        parser.add_argument("--endpoint", choices=BY_NAME, default="chat.completions")
         parser.add_argument("--model", default="")
         parser.add_argument("--address", help="the client's address")
         parser.add_argument("--input-tokens", type=int)

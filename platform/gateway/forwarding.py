@@ -1,0 +1,96 @@
+"""A request to a model: read, admitted with its worst case held, then run."""
+
+from uuid import UUID
+
+from django.conf import settings
+from msgspec.structs import replace
+
+from gateway import asked
+from gateway.admission import Admission, address_of
+from gateway.decision import Question
+from gateway.endpoints import Endpoint
+from gateway.errors import ApiError, refusal
+from gateway.incoming import Incoming
+from gateway.keyring import Identity, Keyring
+from gateway.leases import Held, Leases
+from gateway.offer import Offer
+from gateway.outgoing import Outgoing
+from gateway.request_ids import moment_of
+from gateway.running import Running
+from gateway.upstream import Upstreams
+from gateway.usage_log import UsageLog
+from gateway.verdicts import Verdict
+from hotstate.fast import HotState
+
+BODY_SECONDS = 60.0
+
+
+class Forwarding:
+    def __init__(
+        self,
+        admission: Admission,
+        hotstate: HotState,
+        keyring: Keyring,
+        leases: Leases,
+        usage_log: UsageLog,
+        upstreams: Upstreams,
+    ) -> None:
+        self._admission = admission
+        self._hotstate = hotstate
+        self._keyring = keyring
+        self._leases = leases
+        self._usage_log = usage_log
+        self._upstreams = upstreams
+
+    async def answer(
+        self,
+        endpoint: Endpoint,
+        identity: Identity,
+        offer: Offer,
+        incoming: Incoming,
+        outgoing: Outgoing,
+        request_id: UUID,
+    ) -> None:
+        """Read the body, decide on the worst case, and run what is allowed. Raises ApiError and Unreachable."""
+        admitted_at = moment_of(request_id)
+        question = Question(request_id=str(request_id), scope=endpoint.scope, address=address_of(incoming))
+        try:
+            body = await incoming.body(settings.GATEWAY_MAX_BODY_BYTES, within=BODY_SECONDS)
+            wanted = asked.read(body, endpoint)
+            model = offer.sold(wanted.model, endpoint.family)
+            tariff = offer.tariff(model, admitted_at) if model else None
+        except ApiError:
+            # What is wrong with the key is said before what is wrong with the request.
+            await self._admission.permit(identity, question, outgoing)
+            raise
+        question = replace(question, model=wanted.model)
+        if not model or not tariff:
+            await self._admission.permit(identity, replace(question, offered=False), outgoing)
+            raise refusal(Verdict.MODEL_NOT_FOUND, wanted.model)
+        try:
+            asked.check_limits(wanted, model)
+        except ApiError:
+            await self._admission.permit(identity, question, outgoing)
+            raise
+        hold = wanted.hold_nanos(endpoint, model, tariff)
+        question = replace(question, hold_nanos=hold, tokens=wanted.estimated_tokens())
+        await self._admission.permit(identity, question, outgoing)
+        running = Running(
+            request_id=request_id,
+            admitted_at=admitted_at,
+            identity=identity,
+            endpoint=endpoint,
+            asked=wanted,
+            model=model,
+            route=model.routes[0],
+            tariff=tariff,
+            incoming=incoming,
+            outgoing=outgoing,
+            hotstate=self._hotstate,
+            keyring=self._keyring,
+            usage_log=self._usage_log,
+            held=Held(identity.record.org, identity.record.key, hold),
+            covered_tokens=wanted.covered_output(endpoint, model),
+        )
+        with self._leases.kept(str(request_id), running.held):
+            await running.run(self._upstreams)
