@@ -59,7 +59,7 @@ def create_key(
         key = ApiKey(organization=organization, **terms.columns(), **made)
         _insert(key)
         _add_secret(key, secret, now)
-        after = _plain({name: value for name, value in terms.columns().items() if value not in (None, [])})
+        after = {name: value for name, value in terms.columns().items() if value not in (None, [])}
         audit.record("key.create", key.public_id, actor=actor, organization=organization, after=after, now=now)
         outbox.add([key.record()], now=now)
     return key, secret.text
@@ -98,7 +98,7 @@ def change_key(key: ApiKey, terms: KeyTerms, *, seen_version: int, actor: Actor,
         after = {name: columns[name] for name in changed}
         for name, value in after.items():
             setattr(locked, name, value)
-        entries = _publish(locked, changed, "key.change", actor, now, before=_plain(before), after=_plain(after))
+        entries = _publish(locked, changed, "key.change", actor, now, before=before, after=after)
     outbox.require_delivered(entries)
     return True
 
@@ -148,7 +148,7 @@ def end_overlap(key: ApiKey, *, secret: str, actor: Actor, now: datetime) -> boo
             return False
         lapsing.update(lapses_at=now - CLOCKS_APART)
         before, after = ({"secret": secret, "lapses_at": moment} for moment in (planned, now))
-        entries = _publish(locked, [], "key.end_overlap", actor, now, before=_plain(before), after=_plain(after))
+        entries = _publish(locked, [], "key.end_overlap", actor, now, before=before, after=after)
     outbox.require_delivered(entries)
     return True
 
@@ -205,7 +205,3 @@ def _add_secret(key: ApiKey, secret: secrets.NewSecret, now: datetime) -> None:
         last4=secret.last4,
         created_at=now,
     )
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}

@@ -84,8 +84,8 @@ def _change(
             organization.public_id,
             actor=actor,
             organization=locked,
-            before=_plain(before),
-            after=_plain(changes),
+            before=before,
+            after=changes,
             reason=reason,
             now=now,
         )
@@ -97,7 +97,3 @@ def _change(
 def _deliver(organization: Organization, entries: list[int]) -> None:
     outbox.require_delivered(entries)
     organization.refresh_from_db()
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}

@@ -45,7 +45,7 @@ def record(
     after: dict[str, Any] | None = None,
     reason: str = "",
 ) -> AuditEntry:
-    """Append an entry to the audit trail, in the caller's transaction. Values must be JSON; never a secret."""
+    """Append an entry to the audit trail, in the caller's transaction. Values are JSON or moments; never a secret."""
     return AuditEntry.objects.create(
         at=now,
         actor=person(actor),
@@ -54,10 +54,14 @@ def record(
         organization=organization,
         action=action,
         target=target,
-        before=before or {},
-        after=after or {},
+        before=_plain(before or {}),
+        after=_plain(after or {}),
         reason=reason,
     )
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
 
 def person(actor: Actor) -> User | None:

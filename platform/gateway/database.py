@@ -9,8 +9,9 @@ from django.db import connections
 
 T = TypeVar("T")
 
-# Of these, look-ups of secrets that nobody may have take two at most (`strangers.py`).
-_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="database")
+# Of these, look-ups of secrets that nobody may have take two at most, and those of gateways' credentials two more
+# (`strangers.py`): two are left for what is known.
+_threads = ThreadPoolExecutor(max_workers=6, thread_name_prefix="database")
 
 
 async def in_thread(work: Callable[[], T]) -> T:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 UNKNOWN_FOR_SECONDS = 5.0
 MOST_REMEMBERED = 20_000
 MOST_ADDRESSES = 20_000
-# Of the four threads that talk to PostgreSQL: the others are for known keys.
+# Of the threads that talk to PostgreSQL (`database.py`): the others are for who is known.
 LOOK_UPS_AT_ONCE = 2
 WAIT_SECONDS = 0.5
 # An address may show so many unknown secrets at once, and one more each second.
