@@ -28,6 +28,8 @@ ENDPOINTS = {
     "moderation": "moderations",
     "anthropic_messages": "messages",
 }
+# What can be counted from the texts that LiteLLM logs.
+COUNTABLE = ("chat.completions", "completions", "embeddings")
 REDACTED = "redacted-by-litellm"
 
 
@@ -108,9 +110,10 @@ def _usage(record: Record, metadata: Record, endpoint: str) -> tuple[dict[str, i
     if endpoint == "audio.speech" and not _tokens(told):
         return {"requests": 1, "characters": len(_own_text(record))}, True
     found = conventions.meters(told, endpoint=endpoint, convention=convention)
-    if found is not None:
+    # Of an answer without usage LiteLLM makes one of zeros: here they say that nothing was reported.
+    if found is not None and (sum(found.values()) > 1 or endpoint not in COUNTABLE):
         return found, False
-    if endpoint not in ("chat.completions", "completions", "embeddings"):
+    if endpoint not in COUNTABLE:
         raise UnreadableError("it doesn't say what was used")
     asked = msgspec.json.encode(_own_text(record))
     answered = output_bytes(response) if isinstance(response, Mapping) else 0

@@ -278,10 +278,10 @@ class TestLiteLLM:
         asked = len(msgspec.json.encode([{"role": "user", "content": SECRET_WORDS}]))
         assert found.usage == {"requests": 1, "input_tokens": -(-asked // 4), "output_tokens": 3}
 
-    def test_an_explicit_zero_stays_zero(self) -> None:
-        """LiteLLM 37992."""
+    def test_its_zeros_are_what_nobody_reported(self) -> None:
         found = line("litellm", with_usage({"prompt_tokens": 0, "completion_tokens": 0}))
-        assert (found.estimated, found.usage["input_tokens"], found.usage["output_tokens"]) == (False, 0, 0)
+        assert (found.estimated, found.usage["output_tokens"]) == (True, 3)
+        assert not line("litellm", with_usage({"prompt_tokens": 1, "completion_tokens": 0})).estimated
 
     @pytest.mark.parametrize("messages", [None, [{"role": "user", "content": "redacted-by-litellm"}]])
     def test_what_is_missing_and_can_not_be_counted_waits(self, messages: Any) -> None:
@@ -338,6 +338,12 @@ class TestEnvoyAI:
             "reasoning_tokens": 3,
         }
         assert found.ended == STARTED + timedelta(milliseconds=1526)
+
+    def test_an_explicit_zero_stays_zero(self) -> None:
+        """LiteLLM 37992."""
+        zeros = {"gen_ai.usage.input_tokens": 0, "gen_ai.usage.output_tokens": "0"}
+        found = line("envoy-ai", envoy_ai(**zeros))
+        assert found.usage == {"requests": 1, "input_tokens": 0, "output_tokens": 0}
 
     def test_without_counts_a_good_answer_waits(self) -> None:
         for missing in (None, "-", ""):
