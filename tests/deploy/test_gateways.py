@@ -18,7 +18,7 @@ from hotstate.errors import Unreachable
 from tests.cast import DOLLAR, make_key
 from tests.deploy.conftest import GATEWAY_CREDENTIAL, Edge, Upstream, running
 from tests.gateway.conftest import CREDENTIAL, RunningGateway, free_port
-from tests.gateway.test_faces import refused
+from tests.gateway.other_gateway import refused
 from tests.gateway.test_limits import change_key, limit_key
 
 UNAVAILABLE = (503, "server_error", "service_unavailable")

@@ -15,7 +15,7 @@ from gateway.models import GatewayCredential
 from gateway.verdicts import Verdict
 from tests.deploy.conftest import GATEWAY_CREDENTIAL, GATEWAYS, Edge, Upstream, started
 from tests.gateway.conftest import CREDENTIAL, RunningGateway, free_port
-from tests.gateway.test_faces import refused
+from tests.gateway.other_gateway import refused
 
 pytestmark = pytest.mark.extended
 

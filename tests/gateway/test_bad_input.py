@@ -14,7 +14,7 @@ from gateway.keyring import Keyring
 from gateway.request_ids import new_request_id
 from tests.cast import make_key
 from tests.gateway.conftest import Answer, RunningGateway
-from tests.gateway.test_faces import CHAT_PATH, OtherGateway, other
+from tests.gateway.other_gateway import CHAT_PATH, OtherGateway, other
 
 __all__ = ["other"]
 

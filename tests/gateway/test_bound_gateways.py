@@ -15,7 +15,7 @@ from hotstate import names
 from hotstate.client import valkey
 from tests.cast import DOLLAR, give_credit, make_key, make_organization
 from tests.gateway.conftest import POLL_SECONDS, RunningGateway
-from tests.gateway.test_faces import CHAT_PATH, NO_GATEWAY, NOW, OtherGateway
+from tests.gateway.other_gateway import CHAT_PATH, NO_GATEWAY, NOW, OtherGateway
 
 
 def bound_to(gateway: RunningGateway, *organizations: str) -> OtherGateway:

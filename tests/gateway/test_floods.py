@@ -18,7 +18,7 @@ from hotstate import names
 from hotstate.client import valkey
 from tests.cast import make_key, make_organization
 from tests.gateway.conftest import Answer, RunningGateway
-from tests.gateway.test_faces import OtherGateway
+from tests.gateway.other_gateway import OtherGateway
 
 UNKNOWN = (401, "invalid_request_error", "invalid_api_key")
 LIMITED = (429, "requests", "rate_limit_exceeded")

@@ -8,8 +8,8 @@ from billing.posting import post_segment
 from hotstate import holds
 from tests.cast import DOLLAR, give_credit, make_key, make_organization, make_segment
 from tests.gateway.conftest import Says
+from tests.gateway.other_gateway import OtherGateway, other, spend_nanos
 from tests.gateway.scripted import whole
-from tests.gateway.test_faces import OtherGateway, other, spend_nanos
 
 __all__ = ["other"]
 

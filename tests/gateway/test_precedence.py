@@ -14,7 +14,7 @@ from accounts.secrets import generate
 from gateway.errors import refusal
 from gateway.verdicts import Verdict
 from tests.cast import DOLLAR, give_credit, make_key, make_organization
-from tests.gateway.test_faces import OtherGateway, other, spend_nanos
+from tests.gateway.other_gateway import OtherGateway, other, spend_nanos
 from tests.gateway.test_limits import change_key
 
 __all__ = ["other"]
