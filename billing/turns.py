@@ -29,17 +29,21 @@ def follow() -> None:
 def take() -> int:
     """Wait for the postings at work and keep others out until the caller's transaction has ended; return its number.
 
-    Keep that transaction short: usage waits for it. Raises Busy after PATIENCE_MS.
+    Keep that transaction short: usage waits for it. Raises Busy after PATIENCE_MS, or what the caller's own
+    `lock_timeout` raises.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{PATIENCE_MS}ms"])
+        cursor.execute("SELECT current_setting('lock_timeout')")
+        own = cursor.fetchone()[0]
+        if own == "0":
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{PATIENCE_MS}ms"])
         try:
             cursor.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
         except OperationalError as error:
-            if not isinstance(error.__cause__, LockNotAvailable):
+            if own != "0" or not isinstance(error.__cause__, LockNotAvailable):
                 raise
             raise Busy("Usage is being posted that takes long, of a large segment perhaps. Try again later.") from error
-        cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [own])
     return number()
 
 
