@@ -161,6 +161,8 @@ def posting(population: Population) -> Iterator[None]:
 def _post(organizations: list[str], ending: Event) -> None:
     """Take holds away as the posting of usage does: per organization the balance and the requests that it has."""
     os.sched_setaffinity(0, {servers.OTHER_CORE})
+    # Workers have cores of their own: here they give way to Valkey and to whoever waits for answers.
+    os.nice(19)
     client = redis.Redis.from_url(settings.VALKEY_URL)
     version = time.time_ns() // 1000
     while True:
