@@ -46,7 +46,9 @@ def publish_prices(
     with transaction.atomic():
         lock(model)
         before = prices_of(PriceVersion.objects.in_force(now).filter(model=model).first())
-        PriceVersion.objects.standing().filter(model=model, effective_from=starts).update(superseded_at=now)
+        PriceVersion.objects.standing().of_list(None).filter(model=model, effective_from=starts).update(
+            superseded_at=now
+        )
         version = PriceVersion.objects.create(
             model=model, effective_from=starts, created_at=now, created_by=actor, reason=reason
         )
@@ -110,7 +112,7 @@ class RateCard:
 
 def rate_card(model_ids: Iterable[int] | None = None) -> RateCard:
     """Read the standing versions of these models, or of all."""
-    versions = PriceVersion.objects.standing().prefetch_related("prices").order_by("effective_from")
+    versions = PriceVersion.objects.standing().of_list(None).prefetch_related("prices").order_by("effective_from")
     if model_ids is not None:
         versions = versions.filter(model_id__in=list(model_ids))
     starts: dict[int, list[datetime]] = defaultdict(list)

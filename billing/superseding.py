@@ -29,7 +29,7 @@ def supersede_prices(
         # No posting straddles this: those after it read the new versions.
         number = turns.take()
         lock(model)
-        standing = PriceVersion.objects.standing().filter(model=model)
+        standing = PriceVersion.objects.standing().of_list(None).filter(model=model)
         within = list(standing.filter(effective_from__gte=since, effective_from__lt=until).prefetch_related("prices"))
         if [(version.effective_from, _plain(version)) for version in within] == [(since, prices)] and _ends(
             model, until, prices

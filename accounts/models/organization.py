@@ -1,10 +1,11 @@
 from typing import TYPE_CHECKING, Self
 
+import msgspec
 from django.db import models
 
 from accounts.identifiers import organization_id
 from accounts.models.limits import Limited, at_least_one
-from hotstate.records import OrganizationRecord
+from hotstate.records import OrganizationRecord, Terms
 
 if TYPE_CHECKING:
     from accounts.models.user import User
@@ -35,6 +36,8 @@ class Organization(Limited):
     )
     overdraft_nanos = models.BigIntegerField("overdraft allowance, nano-dollars", default=0)
     suspended_at = models.DateTimeField(null=True, blank=True)
+    # What it buys at, as `hotstate.records.Terms`: those in force and those to come. billing.terms keeps them.
+    terms = models.JSONField(default=list, editable=False)
     # Grows with every change that the inference path must see; Valkey refuses an older one.
     version = models.BigIntegerField(default=1, editable=False)
     # The newest version that Valkey is known to have, and by its clock when it had it.
@@ -74,6 +77,7 @@ class Organization(Limited):
             suspended=self.suspended_at is not None,
             overdraft_nanos=self.overdraft_nanos,
             limits=self.limits,
+            terms=msgspec.convert(self.terms, tuple[Terms, ...]),
         )
 
 

@@ -2,13 +2,14 @@ from billing.models.closed_day import ClosedDay
 from billing.models.correction import Correction, EventCorrection
 from billing.models.grant import CreditGrant, GrantBurn
 from billing.models.ledger import Account, Balance, LedgerEntry, LedgerTransaction, TransactionKind
-from billing.models.price import Price, PriceVersion
+from billing.models.price import Price, PriceList, PriceVersion
 from billing.models.proof import ProofResult, ProofRun
 from billing.models.quarantine_run import QuarantineRun
 from billing.models.rollup import DailyUsage, HourlyUsage, RollupKind
 from billing.models.secret_use import SecretUse
 from billing.models.segment import QuarantinedLine, QuarantineReason, Segment
 from billing.models.source import SequenceGap, UsageSource
+from billing.models.terms import OrganizationTerms
 from billing.models.usage_event import Outcome, UsageEvent
 
 __all__ = [
@@ -23,8 +24,10 @@ __all__ = [
     "HourlyUsage",
     "LedgerEntry",
     "LedgerTransaction",
+    "OrganizationTerms",
     "Outcome",
     "Price",
+    "PriceList",
     "PriceVersion",
     "ProofResult",
     "ProofRun",

@@ -1,3 +1,4 @@
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
@@ -30,6 +31,8 @@ class EventCorrection(models.Model):
     event_day = models.DateField()
     usage = models.JSONField()
     price_version = models.ForeignKey(PriceVersion, null=True, on_delete=models.PROTECT, related_name="+")
+    # Null where they are the event's own.
+    multipliers = ArrayField(models.IntegerField(), null=True)
     old_charge_nanos = models.BigIntegerField()
     new_charge_nanos = models.BigIntegerField()
     # Null where the charges of what is corrected together came to the same.

@@ -45,14 +45,29 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     budgets: Budgets = Budgets()
 
 
+class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an organization buys at from a moment (Unix milliseconds). Price lists are numbers; None is public.
+
+    Discounts are basis points off the public list; its own, else the plan's. No models means every model.
+    """
+
+    effective_ms: int
+    own_list: int | None = None
+    own_discount_bp: int | None = None
+    plan_list: int | None = None
+    plan_discount_bp: int | None = None
+    models: frozenset[str] = frozenset()
+
+
 class OrganizationRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An organization; amounts in nano-dollars."""
+    """An organization; amounts in nano-dollars. `terms` are in the order of their starts."""
 
     org: str
     version: int
     suspended: bool
     overdraft_nanos: int
     limits: Limits = Limits()
+    terms: tuple[Terms, ...] = ()
 
 
 class Windows(NamedTuple):

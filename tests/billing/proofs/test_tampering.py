@@ -242,8 +242,8 @@ def test_prices(key: ApiKey, tamper: Tamper) -> None:
     with connection.cursor() as cursor:
         cursor.execute("DROP INDEX price_versions_do_not_overlap")
     tamper(
-        "INSERT INTO billing_priceversion (model_id, effective_from, created_at, reason)"
-        " SELECT model_id, effective_from, created_at, '' FROM billing_priceversion WHERE id = %s",
+        "INSERT INTO billing_priceversion (model_id, effective_from, created_at, reason, off_peak)"
+        " SELECT model_id, effective_from, created_at, '', off_peak FROM billing_priceversion WHERE id = %s",
         version.pk,
     )
     assert f"model {version.model_id}:" in offender("prices")
