@@ -103,6 +103,10 @@ class ModelForm(ModelFormBase):
             "max_output_tokens",
             "hides_reasoning",
             "enabled",
+            "visibility",
+            "deprecated_at",
+            "shut_down_at",
+            "successor",
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -134,12 +138,22 @@ class ModelAdmin(CatalogAdmin):
         "max_output_tokens",
         "hides_reasoning",
         "enabled",
+        "visibility",
+        "deprecated_at",
+        "shut_down_at",
+        "successor",
     )
     fields = audited_fields
-    list_display = ("public_id", "name", "enabled", "context_window")
-    list_filter = ("enabled",)
+    list_display = ("public_id", "name", "enabled", "visibility", "deprecated_at", "shut_down_at", "context_window")
+    list_filter = ("enabled", "visibility")
+    autocomplete_fields = ("successor",)
     search_fields = ("public_id", "name")
     inlines = (RouteInline,)
+
+    def audited(self, obj: Model) -> dict[str, Any]:
+        kept = super().audited(obj)
+        moments = {name: at.isoformat() for name in ("deprecated_at", "shut_down_at") if (at := kept[name])}
+        return {**kept, **moments, "successor": obj.successor.public_id if obj.successor else None}
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Keys, prices and customers' code name a model by its id: it stays."""

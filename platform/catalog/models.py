@@ -1,7 +1,11 @@
+from datetime import datetime
+
 from django.core.validators import RegexValidator, URLValidator
 from django.db import models
+from django.db.models import F, Q
 
 from accounts.encryption import decrypt, encrypt
+from accounts.models import ApiKey
 
 # Ids contain "/" and ":", never white space.
 model_id_validator = RegexValidator(
@@ -53,6 +57,34 @@ class Upstream(models.Model):
         self.credential_encrypted = encrypt(plain) if plain else ""
 
 
+class Visibility(models.TextChoices):
+    PUBLIC = "public", "Public: shown to everybody"
+    HIDDEN = "hidden", "Hidden: works, and is listed only to keys that name it"
+
+
+class LifeState(models.TextChoices):
+    """Of a model at a moment, the last that applies."""
+
+    ACTIVE = "active", "Active"
+    DEPRECATED = "deprecated", "Deprecated"
+    SHUT_DOWN = "shut_down", "Shut down"
+    DISABLED = "disabled", "Disabled"
+
+
+class ModelQuerySet(models.QuerySet["Model"]):
+    def on_sale(self, now: datetime) -> "ModelQuerySet":
+        """Enabled, and not shut down."""
+        return self.filter(Q(shut_down_at=None) | Q(shut_down_at__gt=now), enabled=True)
+
+    def listed(self, now: datetime) -> "ModelQuerySet":
+        """Those of them that everybody sees."""
+        return self.on_sale(now).filter(visibility=Visibility.PUBLIC)
+
+    def shown_to(self, key: ApiKey, now: datetime) -> "ModelQuerySet":
+        """Those of them that a key's people see: hidden ones where the key names them."""
+        return self.on_sale(now).filter(Q(visibility=Visibility.PUBLIC) | Q(public_id__in=key.allowed_models))
+
+
 class Model(models.Model):
     """What customers ask for by its public id."""
 
@@ -70,13 +102,56 @@ class Model(models.Model):
         help_text="It charges for reasoning that it doesn't stream. Streams then hold their worst case from the start.",
     )
     enabled = models.BooleanField(default=True)
+    visibility = models.CharField(max_length=8, choices=Visibility.choices, default=Visibility.PUBLIC)
+    deprecated_at = models.DateTimeField(
+        "deprecated from", null=True, blank=True, help_text="From then on it is shown as deprecated. It still works."
+    )
+    shut_down_at = models.DateTimeField(
+        "shut down from",
+        null=True,
+        blank=True,
+        help_text="From that moment on it isn't sold. Nothing has to be done then.",
+    )
+    successor = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="predecessors",
+        help_text="What to use instead.",
+    )
     created_at = models.DateTimeField()
+
+    objects = ModelQuerySet.as_manager()
 
     class Meta:
         ordering = ["public_id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(visibility__in=Visibility.values), name="model_visibility_known"),
+            models.CheckConstraint(
+                condition=Q(deprecated_at=None) | Q(shut_down_at=None) | Q(shut_down_at__gte=F("deprecated_at")),
+                name="model_deprecated_before_shut_down",
+                violation_error_message="A model is deprecated before it is shut down.",
+            ),
+            models.CheckConstraint(
+                condition=Q(successor=None) | ~Q(successor=F("id")),
+                name="model_succeeded_by_another",
+                violation_error_message="A model can't be its own successor.",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.public_id
+
+    def state(self, now: datetime) -> LifeState:
+        """Where it is in its life at this moment."""
+        if not self.enabled:
+            return LifeState.DISABLED
+        if self.shut_down_at is not None and self.shut_down_at <= now:
+            return LifeState.SHUT_DOWN
+        if self.deprecated_at is not None and self.deprecated_at <= now:
+            return LifeState.DEPRECATED
+        return LifeState.ACTIVE
 
 
 class Route(models.Model):

@@ -128,7 +128,8 @@ def asked_of(case: Case, offer: Offer) -> tuple[OfferedModel | None, Question]:
     at = moment_of(case.request_id)
     model, hold, offered = None, None, True
     if case.model is not None:
-        model = offer.sold(case.model, case.endpoint.family) if case.endpoint else offer.models.get(case.model)
+        family = case.endpoint.family if case.endpoint else None
+        model = offer.sold(case.model, family, at) if family else offer.available(case.model, at)
         offered = model is not None and bool(model.routes)
     if case.endpoint:
         tariff = offer.tariff(model, at) if model else None

@@ -57,7 +57,7 @@ class Forwarding:
         try:
             body = await incoming.body(settings.GATEWAY_MAX_BODY_BYTES, within=BODY_SECONDS)
             wanted = asked.read(body, endpoint)
-            model = offer.sold(wanted.model, endpoint.family)
+            model = offer.sold(wanted.model, endpoint.family, admitted_at)
             tariff = offer.tariff(model, admitted_at) if model else None
         except ApiError:
             # What is wrong with the key is said before what is wrong with the request.

@@ -9,7 +9,7 @@ import structlog
 from billing import conventions
 from billing.prices import RateCard, rate_card
 from billing.rating import Tariff
-from catalog.models import Model, Route
+from catalog.models import Model, Route, Visibility
 from gateway.database import in_thread
 from hotstate.errors import Unreachable
 from hotstate.fast import HotState
@@ -46,6 +46,12 @@ class OfferedModel:
     max_output_tokens: int
     hides_reasoning: bool
     routes: tuple[OfferedRoute, ...]
+    # Listed only to keys that name it.
+    hidden: bool = False
+    deprecated_at: datetime | None = None
+    shut_down_at: datetime | None = None
+    # The public id of what to use instead.
+    successor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,14 @@ class Offer:
     models: dict[str, OfferedModel]
     prices: RateCard
 
-    def sold(self, model_id: str, family: str) -> OfferedModel | None:
-        """The model, if it has a route and serves that family."""
+    def available(self, model_id: str, at: datetime) -> OfferedModel | None:
+        """The model, if it isn't shut down at that moment: nobody has to tell the gateways then."""
         model = self.models.get(model_id)
+        return model if model and (model.shut_down_at is None or at < model.shut_down_at) else None
+
+    def sold(self, model_id: str, family: str, at: datetime) -> OfferedModel | None:
+        """The model, if it is available then, has a route and serves that family."""
+        model = self.available(model_id, at)
         return model if model and model.routes and family in model.families else None
 
     def tariff(self, model: OfferedModel, at: datetime) -> Tariff | None:
@@ -88,8 +99,12 @@ def read_offer() -> Offer:
             max_output_tokens=model.max_output_tokens,
             hides_reasoning=model.hides_reasoning,
             routes=tuple(by_model.get(model.pk, ())),
+            hidden=model.visibility == Visibility.HIDDEN,
+            deprecated_at=model.deprecated_at,
+            shut_down_at=model.shut_down_at,
+            successor=model.successor.public_id if model.successor else None,
         )
-        for model in Model.objects.filter(enabled=True)
+        for model in Model.objects.filter(enabled=True).select_related("successor")
     }
     return Offer(models, rate_card())
 

@@ -175,7 +175,7 @@ class Gateway:
     ) -> None:
         question = Question(request_id=str(request_id), scope=MODELS_SCOPE, address=address_of(incoming))
         await self.admission.permit(identity, question, outgoing)
-        await outgoing.whole(200, model_list.listing(path, identity.record, offer))
+        await outgoing.whole(200, model_list.listing(path, identity.record, offer, moment_of(request_id)))
 
     async def _key(self, identity: Identity, incoming: Incoming, outgoing: Outgoing, request_id: UUID) -> None:
         now = moment_of(request_id)

@@ -29,16 +29,16 @@ class Offer:
 
 def offers(now: datetime) -> list[Offer]:
     """Enabled models that have a price, in the order of their ids."""
-    versions = PriceVersion.objects.in_force(now).filter(model__enabled=True).prefetch_related("prices")
+    versions = PriceVersion.objects.in_force(now).filter(model__in=Model.objects.listed(now)).prefetch_related("prices")
     prices = {version.model_id: in_order(list(version.prices.all())) for version in versions}
-    return [Offer(model, prices[model.pk]) for model in Model.objects.filter(enabled=True) if model.pk in prices]
+    return [Offer(model, prices[model.pk]) for model in Model.objects.listed(now) if model.pk in prices]
 
 
 def in_order(prices: list[Price]) -> list[Price]:
     return sorted(prices, key=lambda price: METERS.index(price.meter))
 
 
-def example_model() -> str:
+def example_model(now: datetime) -> str:
     """The id that snippets name: the first model that chats."""
-    chatting = Model.objects.filter(enabled=True, families__contains="chat").values_list("public_id", flat=True)
+    chatting = Model.objects.listed(now).filter(families__contains="chat").values_list("public_id", flat=True)
     return chatting.first() or "your-model"

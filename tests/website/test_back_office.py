@@ -84,6 +84,7 @@ class TestModels:
             "context_window": "8192",
             "max_output_tokens": "4096",
             "enabled": "on",
+            "visibility": "public",
             "routes-TOTAL_FORMS": "1",
             "routes-INITIAL_FORMS": "0",
             "routes-0-upstream": str(upstream.pk),

@@ -1,8 +1,10 @@
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django import forms
 
+from accounts.models import ApiKey
 from catalog.models import Model
 from gateway.endpoints import BY_NAME
 
@@ -41,9 +43,9 @@ class DryRunForm(forms.Form):
         help_text="Empty: the model's most.",
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, key: ApiKey, now: datetime, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        models = Model.objects.filter(enabled=True).values_list("public_id", flat=True)
+        models = Model.objects.shown_to(key, now).values_list("public_id", flat=True)
         self.fields["model"].choices = [(model, model) for model in models]  # type: ignore[attr-defined]
 
     def asked(self) -> dict[str, Any]:

@@ -117,7 +117,7 @@ class KeyTermsForm(LimitFields):
         super().__init__(*args, **kwargs)
         self.now = now
         self.fields["scopes"].initial = list(SCOPES)
-        self.sold = list(Model.objects.filter(enabled=True).values_list("public_id", flat=True))
+        self.sold = list(Model.objects.listed(now).values_list("public_id", flat=True))
         self.fields["models"].choices = [(model, model) for model in self.sold]  # type: ignore[attr-defined]
         self.order_fields(["name", "scopes", "models_allowed", "models", "patterns", "expiry", "expiry_date"])
 

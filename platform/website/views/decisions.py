@@ -4,6 +4,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.models import Membership
@@ -58,7 +59,7 @@ def try_key(request: HttpRequest, member: Membership, key: str) -> HttpResponse:
     """A dry run: nothing is consumed, so it is a GET that can be sent around."""
     mine = member.organization.api_keys.select_related("organization").prefetch_related("secrets")
     api_key = get_object_or_404(mine, public_id=key)
-    form = DryRunForm(request.GET if "model" in request.GET else None)
+    form = DryRunForm(request.GET if "model" in request.GET else None, key=api_key, now=timezone.now())
     context = {"member": member, "key": api_key, "form": form}
     if form.is_bound and form.is_valid():
         try:

@@ -11,8 +11,9 @@ from website.access import signed_in
 @require_safe
 def landing(request: HttpRequest) -> HttpResponse:
     """What this API is, for who doesn't know it yet."""
-    offers = ratecard.offers(timezone.now())
-    return render(request, "public/landing.html", {"offers": offers, "model": ratecard.example_model()})
+    now = timezone.now()
+    context = {"offers": ratecard.offers(now), "model": ratecard.example_model(now)}
+    return render(request, "public/landing.html", context)
 
 
 @require_safe

@@ -1,6 +1,7 @@
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 
 from accounts.models import ApiKey, Membership
 from website import ratecard
@@ -11,7 +12,7 @@ def show_once(request: HttpRequest, member: Membership, key: ApiKey, secret: str
 
     `told` is False where the gateways don't know yet that it ends another one.
     """
-    model = key.allowed_models[0] if key.allowed_models else ratecard.example_model()
+    model = key.allowed_models[0] if key.allowed_models else ratecard.example_model(timezone.now())
     context = {"member": member, "key": key, "secret": secret, "model": model, "told": told}
     response = render(request, "console/key_shown_once.html", context)
     response["Cache-Control"] = "no-store"
