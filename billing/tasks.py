@@ -9,8 +9,9 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from accounts.models import alarm
-from billing import nightly, partitions, posting, secret_use, sequences
+from billing import partitions, posting, sequences
 from billing.models import QuarantineRun, Segment
+from billing.nightly import running
 from billing.proofs import runs
 from config import enqueue
 
@@ -57,13 +58,6 @@ def detach_partitions() -> None:
 
 
 @shared_task
-def forget_secret_use() -> None:
-    """Counts of which hours had which secrets; the last 24 hours are always kept, because pages show them."""
-    if settings.SECRET_USE_DAYS:
-        secret_use.forget_before(timezone.now() - max(timedelta(days=settings.SECRET_USE_DAYS), 2 * secret_use.RECENT))
-
-
-@shared_task
 def watch_pipeline() -> None:
     """An alarm where a segment has waited for over a minute, or numbered lines are missing."""
     now = timezone.now()
@@ -75,8 +69,15 @@ def watch_pipeline() -> None:
 
 
 @shared_task
-def keep_books() -> None:
-    nightly.keep_books(timezone.now)
+def nightly() -> None:
+    running.go_on(timezone.now)
+
+
+@shared_task
+def sweep_proof_runs() -> None:
+    """Carry out what somebody asked for and whose message was lost, or whose worker was killed."""
+    for pk in runs.waiting(timezone.now()):
+        enqueue.now(prove_books, pk)
 
 
 @shared_task

@@ -2,6 +2,7 @@ from billing.models.closed_day import ClosedDay
 from billing.models.correction import Correction, EventCorrection
 from billing.models.grant import CreditGrant, GrantBurn
 from billing.models.ledger import Account, Balance, LedgerEntry, LedgerTransaction, TransactionKind
+from billing.models.nightly import NightlyRun, NightlyStep
 from billing.models.price import Price, PriceList, PriceVersion
 from billing.models.proof import ProofResult, ProofRun
 from billing.models.quarantine_run import QuarantineRun
@@ -24,6 +25,8 @@ __all__ = [
     "HourlyUsage",
     "LedgerEntry",
     "LedgerTransaction",
+    "NightlyRun",
+    "NightlyStep",
     "OrganizationTerms",
     "Outcome",
     "Price",

@@ -1,14 +1,14 @@
 """Runs of the proofs: a row each, with what they found, and an alarm for each proof that is red."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from django.core.cache import cache
 from django.db import transaction
 from django.db.models import F, Q
 
 from accounts.models import alarm
-from billing.models import ClosedDay, ProofResult, ProofRun
+from billing.models import ProofResult, ProofRun
 from billing.proofs import PROOFS
 from billing.proofs.proving import Result, prove
 from billing.proofs.shape import Proof
@@ -27,8 +27,33 @@ def carry_out(run_id: int, clock: Callable[[], datetime]) -> ProofRun | None:
     free = ProofRun.objects.filter(Q(started_at=None) | Q(started_at__lt=now - STALE), pk=run_id, finished_at=None)
     if not free.update(started_at=now):
         return None
-    run = ProofRun.objects.get(pk=run_id)
-    results = prove(now, day=run.day, told=lambda proof: _note(run, proof))
+    return _carry_out(ProofRun.objects.get(pk=run_id), clock)
+
+
+def by_night(
+    night: date, clock: Callable[[], datetime], *, told: Callable[[int, int], None] = lambda _done, _total: None
+) -> ProofRun:
+    """Prove everything for a night; again where that was done already. The caller has the nights to itself.
+
+    A night that is over by now takes what a later one found, where that was green.
+    """
+    later = ProofRun.objects.filter(night__gt=night, ok=True).order_by("-night").first()
+    if later is not None:
+        return later
+    run, _ = ProofRun.objects.get_or_create(night=night, defaults={"asked_at": clock()})
+    run.started_at, run.finished_at, run.ok = clock(), None, None
+    run.save()
+    return _carry_out(run, clock, told)
+
+
+def _carry_out(
+    run: ProofRun, clock: Callable[[], datetime], told: Callable[[int, int], None] = lambda _done, _total: None
+) -> ProofRun:
+    def note(proof: Proof) -> None:
+        _note(run, proof)
+        told(PROOFS.index(proof), len(PROOFS))
+
+    results = prove(clock(), day=run.day, told=note)
     with transaction.atomic():
         run.results.all().delete()
         ProofResult.objects.bulk_create(
@@ -43,17 +68,10 @@ def carry_out(run_id: int, clock: Callable[[], datetime]) -> ProofRun | None:
 
 
 def waiting(now: datetime) -> list[int]:
-    """Runs that nobody carries out, though somebody should."""
+    """Runs that somebody asked for and nobody carries out; those of nights are found by the nights."""
     lost = Q(started_at=None, asked_at__lt=now - FORGOTTEN) | Q(started_at__lt=now - STALE)
-    return list(ProofRun.objects.filter(lost, finished_at=None).order_by("id").values_list("pk", flat=True))
-
-
-def nightly(now: datetime) -> ProofRun | None:
-    """The run of this night, once the day before is closed. None where it isn't, or the run is done."""
-    if not ClosedDay.objects.filter(day=now.date() - timedelta(days=1)).exclude(closed_at=None).exists():
-        return None
-    run, _ = ProofRun.objects.get_or_create(night=now.date(), defaults={"asked_at": now})
-    return None if run.finished_at else run
+    asked = ProofRun.objects.filter(lost, finished_at=None, night=None)
+    return list(asked.order_by("id").values_list("pk", flat=True))
 
 
 def newest() -> ProofRun | None:

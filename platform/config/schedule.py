@@ -13,6 +13,6 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "watch-pipeline": {"task": "billing.tasks.watch_pipeline", "schedule": 60.0},
     "make-partitions": {"task": "billing.tasks.make_partitions", "schedule": 3600.0},
     "detach-partitions": {"task": "billing.tasks.detach_partitions", "schedule": 3600.0},
-    "forget-secret-use": {"task": "billing.tasks.forget_secret_use", "schedule": 3600.0},
-    "keep-books": {"task": "billing.tasks.keep_books", "schedule": 900.0},
+    "sweep-proof-runs": {"task": "billing.tasks.sweep_proof_runs", "schedule": 60.0},
+    "nightly": {"task": "billing.tasks.nightly", "schedule": 300.0},
 }

@@ -8,8 +8,10 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from accounts.models import ApiKey
-from billing import closing, nightly, posting, turns
+from billing import closing, posting, turns
 from billing.models import Balance, ClosedDay, DailyUsage, LedgerTransaction, Segment, UsageEvent
+from billing.nightly import closing_days
+from billing.nightly.shape import Night, NotReadyError
 from billing.partitions import ensure_partitions
 from tests.cast import (
     DOLLAR,
@@ -153,19 +155,27 @@ class TestReadiness:
 @pytest.mark.django_db
 class TestByNight:
     END = closing.end_of(DAY)
+    NEXT = DAY + timedelta(days=1)
 
     def test_days_that_are_over_are_closed_the_oldest_first(self, key: ApiKey) -> None:
         ensure_partitions(DAY, behind=1, ahead=1)
-        closed = nightly.close_days(self.END + timedelta(hours=1))
-        assert [row.day for row in closed][-2:] == [DAY - timedelta(days=1), DAY]
-        assert nightly.close_days(self.END + timedelta(hours=2)) == []
+        night = Night(self.NEXT, lambda: self.END + timedelta(hours=1))
+        assert closing_days.close(night)["days closed"][-2:] == [str(DAY - timedelta(days=1)), str(DAY)]
+        assert closing_days.close(night)["days closed"] == []
 
     def test_a_day_is_closed_when_it_is_overdue_whatever_is_missing(self, key: ApiKey) -> None:
-        nightly.close_days(self.END - timedelta(hours=1))
+        closing_days.close(Night(DAY, lambda: self.END - timedelta(hours=1)))
         make_segment(b"", now=NOON)
-        assert nightly.close_days(self.END + timedelta(hours=5)) == []
-        (closed,) = nightly.close_days(self.END + timedelta(hours=6))
-        assert (closed.day, len(closed.missing)) == (DAY, 2)
+        with pytest.raises(NotReadyError, match="1 segments wait"):
+            closing_days.close(Night(self.NEXT, lambda: self.END + timedelta(hours=5)))
+        closed = closing_days.close(Night(self.NEXT, lambda: self.END + timedelta(hours=6)))
+        assert closed == {"days closed": [str(DAY)], "missing": 2}
+
+    def test_a_night_closes_no_day_that_comes_after_it(self, key: ApiKey) -> None:
+        """Nights that are caught up on do what was theirs."""
+        ensure_partitions(DAY, behind=0, ahead=2)
+        closing_days.close(Night(self.NEXT, lambda: self.END + timedelta(days=5)))
+        assert ClosedDay.objects.latest("day").day == DAY
 
 
 @pytest.fixture
@@ -230,7 +240,8 @@ def test_closing_gives_up_before_usage_waits_for_long(
     assert rated.wait(30)
     with pytest.raises(turns.Busy):
         closing.close_day(DAY, NIGHT)
-    assert DAY not in {row.day for row in nightly.close_days(NIGHT + timedelta(days=1))}
+    with pytest.raises(NotReadyError, match="Usage is being posted"):
+        closing_days.close_if_ready(DAY, NIGHT + timedelta(days=1))
     go_on.set()
     worker.join(30)
     assert closing.close_day(DAY, NIGHT).events == 1

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from accounts.models import ApiKey
-from billing import ledger, nightly
+from billing import ledger
 from billing.correcting import correct
 from billing.correction_rules import one_event, void
 from billing.models import (
@@ -24,6 +24,7 @@ from billing.models import (
     TransactionKind,
     UsageEvent,
 )
+from billing.nightly import running
 from billing.partitions import ensure_partitions
 from billing.posting import post_segment
 from billing.proofs.proving import prove
@@ -134,7 +135,7 @@ def test_two_schedulers_do_the_nights_work_once(key: ApiKey) -> None:
     """Polar 11065: two schedulers renewed one plan."""
     give_credit(key.organization, DOLLAR, expires_at=NOON, now=NOON - timedelta(hours=1))
     night = NOON + timedelta(days=1)
-    at_once(lambda _: nightly.keep_books(lambda: night))
+    at_once(lambda _: running.go_on(lambda: night))
     assert LedgerTransaction.objects.filter(kind="expiry").count() == 1
     assert Balance.objects.get(organization=key.organization).nanos == 0
     assert ProofRun.objects.count() == 1

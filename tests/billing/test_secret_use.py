@@ -9,10 +9,10 @@ from accounts.keys import rotate_key
 from accounts.models import ApiKey
 from billing import secret_use
 from billing.models import SecretUse, Segment
+from billing.nightly.clearing import forget_secret_use
 from billing.partitions import ensure_partitions
 from billing.posting import post_segment
 from billing.secret_use import Use
-from billing.tasks import forget_secret_use
 from tests.cast import make_key, make_model, make_organization, make_segment, raw, usage_line
 
 pytestmark = pytest.mark.django_db
@@ -108,5 +108,5 @@ class TestForgetting:
     ) -> None:
         settings.SECRET_USE_DAYS = days
         self.used(key, key.secrets.get().pk, 2, 30, 24 * 80)
-        forget_secret_use()
+        forget_secret_use(NOW)
         assert SecretUse.objects.count() == left

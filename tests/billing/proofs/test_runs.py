@@ -8,8 +8,9 @@ import pytest
 from time_machine import travel
 
 from accounts.models import Alarm, ApiKey
-from billing import closing, nightly
-from billing.models import ClosedDay, ProofRun
+from billing import closing
+from billing.closing import close_day
+from billing.models import ProofRun
 from billing.proofs import PROOFS, asking, runs
 from hotstate.errors import Unreachable
 from tests.billing.proofs.conftest import DAY, NEXT_NOON
@@ -81,25 +82,34 @@ def test_somebody_who_asks_twice_gets_one_run(key: ApiKey) -> None:
     assert asking.ask(NEXT_NOON, day=None, actor=person) != first
 
 
-def test_by_night_days_are_closed_and_then_proved_once(key: ApiKey, empty_valkey: Any) -> None:
-    nightly.keep_books(clock)
-    assert ClosedDay.objects.filter(day=DAY + timedelta(days=1)).exists()
-    run = ProofRun.objects.get()
-    assert (run.night, run.ok) == (THAT_NIGHT.date(), True)
-    nightly.keep_books(clock)
+def test_the_task_looks_at_the_clock(asked: ProofRun) -> None:
+    from billing.tasks import prove_books
+
+    with travel(THAT_NIGHT.astimezone(UTC), tick=False):
+        prove_books(asked.pk)
+    assert ProofRun.objects.get().finished_at == THAT_NIGHT
+
+
+def test_a_sweep_finds_what_was_asked_for_and_forgotten(asked: ProofRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    from billing.tasks import sweep_proof_runs
+
+    told: list[int] = []
+    monkeypatch.setattr("billing.tasks.enqueue.now", lambda _task, pk: told.append(pk))
+    sweep_proof_runs()
+    assert told == [asked.pk]
+
+
+def test_a_night_proves_again_what_was_red(key: ApiKey, empty_valkey: Any, tamper: Callable[..., None]) -> None:
+    night = THAT_NIGHT.date()
+    close_day(night - timedelta(days=1), THAT_NIGHT)
+    tamper("UPDATE billing_dailyusage SET events = events + 1 WHERE day = %s", NEXT_NOON.date())
+    assert runs.by_night(night, clock).ok is False
+    tamper("UPDATE billing_dailyusage SET events = events - 1 WHERE day = %s", NEXT_NOON.date())
+    assert runs.by_night(night, clock).ok is True
     assert ProofRun.objects.count() == 1
 
 
-def test_nothing_is_proved_before_the_day_before_is_closed(key: ApiKey) -> None:
-    early = closing.end_of(DAY + timedelta(days=1)) + timedelta(minutes=5)
-    nightly.keep_books(lambda: early)
-    assert not ProofRun.objects.exists()
-
-
-def test_the_task_looks_at_the_clock(key: ApiKey, empty_valkey: Any) -> None:
-    from billing.tasks import keep_books, prove_books
-
-    with travel(THAT_NIGHT.astimezone(UTC), tick=False):
-        keep_books()
-        prove_books(ProofRun.objects.get().pk)
-    assert ProofRun.objects.get().finished_at == THAT_NIGHT
+def test_a_night_that_is_over_takes_what_a_later_one_found(key: ApiKey, empty_valkey: Any) -> None:
+    night = THAT_NIGHT.date()
+    later = runs.by_night(night, clock)
+    assert runs.by_night(night - timedelta(days=1), clock) == later

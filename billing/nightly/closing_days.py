@@ -1,0 +1,44 @@
+"""Closing the days before a night's date, each once it is ready, or overdue."""
+
+from datetime import date, datetime, timedelta
+
+import structlog
+
+from billing import turns
+from billing.closing import close_day, end_of, ready_to_close
+from billing.models import ClosedDay
+from billing.nightly.shape import Night, NotReadyError, Result
+from billing.partitions import partition_days
+
+log = structlog.get_logger(__name__)
+
+# So long after its end a day is closed whatever is missing; the row says what was.
+OVERDUE = timedelta(hours=6)
+
+
+def close(night: Night) -> Result:
+    """Close the days before the night's date, the oldest first. Raises NotReadyError where one isn't ready yet."""
+    closed, missing = [], 0
+    for day in open_days(night.date):
+        row = close_if_ready(day, night.clock())
+        closed.append(row)
+        missing += len(row.missing)
+        log.info("day closed", day=str(day), missing=row.missing)
+    return {"days closed": [str(row.day) for row in closed], "missing": missing}
+
+
+def close_if_ready(day: date, now: datetime) -> ClosedDay:
+    """Close a day. Raises NotReadyError with what is missing, unless it is overdue."""
+    missing = ready_to_close(day, now)
+    if missing and now < end_of(day) + OVERDUE:
+        raise NotReadyError(f"{day} isn't closed yet. {' '.join(missing)}")
+    try:
+        return close_day(day, now)
+    except turns.Busy as error:
+        raise NotReadyError(f"{day} isn't closed yet. {error}") from error
+
+
+def open_days(before: date) -> list[date]:
+    """The days before that date which aren't closed, of those that have a partition."""
+    done = set(ClosedDay.objects.exclude(closed_at=None).values_list("day", flat=True))
+    return sorted(day for day in partition_days() - done if day < before)
