@@ -1,5 +1,7 @@
 from billing.models.closed_day import ClosedDay
 from billing.models.correction import Correction, EventCorrection
+from billing.models.draft import DraftLine, PriceDraft
+from billing.models.forecast import Forecast, ForecastSum
 from billing.models.grant import CreditGrant, GrantBurn
 from billing.models.ledger import Account, Balance, LedgerEntry, LedgerTransaction, TransactionKind
 from billing.models.nightly import NightlyRun, NightlyStep
@@ -7,6 +9,7 @@ from billing.models.price import Price, PriceList, PriceVersion
 from billing.models.proof import ProofResult, ProofRun
 from billing.models.quarantine_run import QuarantineRun
 from billing.models.rollup import DailyUsage, HourlyUsage, RollupKind
+from billing.models.route_cost import RouteCost, RouteCostLine
 from billing.models.secret_use import SecretUse
 from billing.models.segment import QuarantinedLine, QuarantineReason, Segment
 from billing.models.source import SequenceGap, UsageSource
@@ -20,7 +23,10 @@ __all__ = [
     "Correction",
     "CreditGrant",
     "DailyUsage",
+    "DraftLine",
     "EventCorrection",
+    "Forecast",
+    "ForecastSum",
     "GrantBurn",
     "HourlyUsage",
     "LedgerEntry",
@@ -30,6 +36,7 @@ __all__ = [
     "OrganizationTerms",
     "Outcome",
     "Price",
+    "PriceDraft",
     "PriceList",
     "PriceVersion",
     "ProofResult",
@@ -38,6 +45,8 @@ __all__ = [
     "QuarantineRun",
     "QuarantinedLine",
     "RollupKind",
+    "RouteCost",
+    "RouteCostLine",
     "SecretUse",
     "Segment",
     "SequenceGap",
