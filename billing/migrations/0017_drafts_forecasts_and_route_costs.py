@@ -4,7 +4,6 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-
 KEPT = """
 CREATE FUNCTION billing_route_cost_stands() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -36,7 +35,7 @@ DROP FUNCTION billing_route_cost_stands();
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0011_prices_and_terms"),
-        ("billing", "0015_prices_and_terms"),
+        ("billing", "0016_nightly"),
         ("catalog", "0004_model_life_cycle"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
