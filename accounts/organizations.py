@@ -54,11 +54,38 @@ def reinstate(organization: Organization, *, actor: User | None, reason: str, no
 
 
 def set_limits(
-    organization: Organization, limits: Limits, *, overdraft_nanos: int, actor: User, reason: str, now: datetime
+    organization: Organization, limits: Limits, *, overdraft_nanos: int | None, actor: User, reason: str, now: datetime
 ) -> None:
-    """How much at once, and how far below zero, in nano-dollars. Returns once Valkey has it, as `suspend` does."""
+    """How much at once, and how far below zero, in nano-dollars; null is what its plan says.
+
+    Returns once Valkey has it, as `suspend` does.
+    """
     changes = {**asdict(limits), "overdraft_nanos": overdraft_nanos}
     entries = _change(organization, "organization.limits", changes, actor=actor, reason=reason, now=now)
+    _deliver(organization, entries)
+
+
+def set_plan(
+    organization: Organization,
+    *,
+    plan: str,
+    limits: Limits,
+    overdraft_nanos: int,
+    actor: User | None,
+    reason: str,
+    now: datetime,
+) -> list[int]:
+    """What its plan (by slug, empty for none) allows where nothing was set for the organization itself.
+
+    In the caller's transaction. The caller gives the result to `require_in_force` after its commit.
+    """
+    given = {name: most for name, most in asdict(limits).items() if most is not None}
+    changes = {"plan": plan, "plan_limits": given, "plan_overdraft_nanos": overdraft_nanos}
+    return _change(organization, "organization.plan", changes, actor=actor, reason=reason, now=now)
+
+
+def require_in_force(organization: Organization, entries: list[int]) -> None:
+    """Return once Valkey has a change that was committed. Raises hotstate.errors.Unreachable: it will have it later."""
     _deliver(organization, entries)
 
 

@@ -1,11 +1,12 @@
 from typing import TYPE_CHECKING, Self
 
-import msgspec
 from django.db import models
+from msgspec import convert
+from msgspec.structs import asdict, replace
 
 from accounts.identifiers import organization_id
 from accounts.models.limits import Limited, at_least_one
-from hotstate.records import OrganizationRecord, Terms
+from hotstate.records import Limits, OrganizationRecord, Terms
 
 if TYPE_CHECKING:
     from accounts.models.user import User
@@ -34,7 +35,12 @@ class Organization(Limited):
     signup_user = models.OneToOneField(
         "accounts.User", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", editable=False
     )
-    overdraft_nanos = models.BigIntegerField("overdraft allowance, nano-dollars", default=0)
+    # Its own limits bind where it has any, else its plan's; null is what the plan says. `plan_…` is written by
+    # `organizations.set_plan` alone: what a plan gives is known in the room above.
+    overdraft_nanos = models.BigIntegerField("overdraft allowance, nano-dollars", null=True, blank=True)
+    plan = models.CharField(max_length=40, blank=True, editable=False)
+    plan_limits = models.JSONField(default=dict, editable=False)
+    plan_overdraft_nanos = models.BigIntegerField(default=0, editable=False)
     suspended_at = models.DateTimeField(null=True, blank=True)
     # What it buys at, as `hotstate.records.Terms`: those in force and those to come. billing.terms keeps them.
     terms = models.JSONField(default=list, editable=False)
@@ -52,7 +58,11 @@ class Organization(Limited):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(overdraft_nanos__gte=0), name="organization_overdraft_not_negative"
+                condition=models.Q(overdraft_nanos__gte=0) | models.Q(overdraft_nanos=None),
+                name="organization_overdraft_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(plan_overdraft_nanos__gte=0), name="organization_plan_overdraft_not_negative"
             ),
             models.CheckConstraint(condition=~models.Q(name=""), name="organization_has_a_name"),
             *at_least_one("organization"),
@@ -69,15 +79,27 @@ class Organization(Limited):
         """Whether every gateway decides by what is stored here."""
         return self.published_version >= self.version
 
+    @property
+    def limits_in_force(self) -> Limits:
+        """What binds: each limit its own, else its plan's."""
+        given = convert(self.plan_limits, Limits)
+        own = {name: most for name, most in asdict(self.limits).items() if most is not None}
+        return replace(given, **own)
+
+    @property
+    def overdraft_in_force_nanos(self) -> int:
+        """How far below zero it may spend: as much as was set for it, else as its plan allows."""
+        return self.plan_overdraft_nanos if self.overdraft_nanos is None else self.overdraft_nanos
+
     def record(self) -> OrganizationRecord:
         """As the inference path sees it."""
         return OrganizationRecord(
             org=self.public_id,
             version=self.version,
             suspended=self.suspended_at is not None,
-            overdraft_nanos=self.overdraft_nanos,
-            limits=self.limits,
-            terms=msgspec.convert(self.terms, tuple[Terms, ...]),
+            overdraft_nanos=self.overdraft_in_force_nanos,
+            limits=self.limits_in_force,
+            terms=convert(self.terms, tuple[Terms, ...]),
         )
 
 

@@ -5,6 +5,7 @@ from billing.models.forecast import Forecast, ForecastSum
 from billing.models.grant import CreditGrant, GrantBurn
 from billing.models.ledger import Account, Balance, LedgerEntry, LedgerTransaction, TransactionKind
 from billing.models.nightly import NightlyRun, NightlyStep
+from billing.models.plan import Plan, PlanVersion, Subscription, SubscriptionEvent, SubscriptionPeriod
 from billing.models.price import Price, PriceList, PriceVersion
 from billing.models.proof import ProofResult, ProofRun
 from billing.models.quarantine_run import QuarantineRun
@@ -35,6 +36,8 @@ __all__ = [
     "NightlyStep",
     "OrganizationTerms",
     "Outcome",
+    "Plan",
+    "PlanVersion",
     "Price",
     "PriceDraft",
     "PriceList",
@@ -50,6 +53,9 @@ __all__ = [
     "SecretUse",
     "Segment",
     "SequenceGap",
+    "Subscription",
+    "SubscriptionEvent",
+    "SubscriptionPeriod",
     "TransactionKind",
     "UsageEvent",
     "UsageSource",

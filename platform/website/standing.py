@@ -74,7 +74,7 @@ def shown(key: ApiKey, now: datetime) -> Shown:
     known = found is not None
     return Shown(
         rows=[*_own_budgets(key, found, now), *_rates(key.limits, mine, now, known=known)],
-        everyones=_rates(key.organization.limits, everyones, now, known=known),
+        everyones=_rates(key.organization.limits_in_force, everyones, now, known=known),
         known=known,
     )
 

@@ -33,9 +33,13 @@ class AdjustForm(forms.Form):
 
 
 class LimitsForm(LimitFields):
-    """What an organization may do at once, and how far below zero it may spend. Empty is no limit."""
+    """What an organization may do at once, and how far below zero it may spend. Empty is what its plan says."""
 
-    overdraft = DollarField(label="Overdraft allowance, dollars", help_text="How far below zero the balance may go.")
+    overdraft = DollarField(
+        required=False,
+        label="Overdraft allowance, dollars",
+        help_text="How far below zero the balance may go. Empty is what its plan allows, without a plan nothing.",
+    )
     reason = forms.CharField(max_length=300, help_text="The audit trail keeps it.")
 
 

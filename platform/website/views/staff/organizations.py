@@ -87,7 +87,9 @@ def adjust(request: HttpRequest, org: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def limits(request: HttpRequest, org: str) -> HttpResponse:
     organization = _organization(org)
-    now_set = {**asdict(organization.limits), "overdraft": money.trimmed(organization.overdraft_nanos).lstrip("$")}
+    own = organization.overdraft_nanos
+    overdraft = "" if own is None else money.trimmed(own).lstrip("$")
+    now_set = {**asdict(organization.limits), "overdraft": overdraft}
     form = LimitsForm(request.POST or None, initial=now_set)
     if request.method == "POST" and form.is_valid():
         with suppress(Unreachable):
