@@ -14,6 +14,7 @@ from billing.models.route_cost import RouteCost, RouteCostLine
 from billing.models.secret_use import SecretUse
 from billing.models.segment import QuarantinedLine, QuarantineReason, Segment
 from billing.models.source import SequenceGap, UsageSource
+from billing.models.statement import Section, Statement, StatementLine
 from billing.models.terms import OrganizationTerms
 from billing.models.usage_event import Outcome, UsageEvent
 
@@ -51,8 +52,11 @@ __all__ = [
     "RouteCost",
     "RouteCostLine",
     "SecretUse",
+    "Section",
     "Segment",
     "SequenceGap",
+    "Statement",
+    "StatementLine",
     "Subscription",
     "SubscriptionEvent",
     "SubscriptionPeriod",

@@ -1,6 +1,6 @@
 """What the books must prove, every night and on demand: money.md's list, one proof for each claim."""
 
-from billing.proofs import closed, corrections, grants, ledger, lines, prices, rerating, usage, waiting
+from billing.proofs import closed, corrections, grants, ledger, lines, prices, rerating, statements, usage, waiting
 from billing.proofs.shape import Proof
 
 PROOFS: list[Proof] = [
@@ -9,6 +9,7 @@ PROOFS: list[Proof] = [
     *usage.PROOFS,
     *corrections.PROOFS,
     *closed.PROOFS,
+    *statements.PROOFS,
     *lines.PROOFS,
     *rerating.PROOFS,
     *prices.PROOFS,

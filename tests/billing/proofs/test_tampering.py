@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from django.db import connection
 
 from accounts.models import ApiKey
 from billing import proofs
@@ -21,10 +22,12 @@ from billing.models import (
     QuarantinedLine,
     Segment,
     SequenceGap,
+    Statement,
     UsageEvent,
 )
 from billing.proofs.proving import prove
 from billing.sequences import explain_gap, note_sequences
+from billing.statements.drawing import draw
 from tests.billing.proofs.conftest import DAY, NEXT_NOON, post, red
 from tests.cast import make_user
 
@@ -47,7 +50,16 @@ def event(seq: int) -> UsageEvent:
     return UsageEvent.objects.get(seq=seq)
 
 
-def test_every_proof_has_looked_at_something(key: ApiKey) -> None:
+@pytest.fixture
+def statement(key: ApiKey) -> Statement:
+    """Of the closed day, with a line for each: credit, usage, late usage, a correction."""
+    drawn = draw(key.organization, DAY, now=NEXT_NOON)
+    connection.check_constraints()
+    assert red() == {}
+    return drawn
+
+
+def test_every_proof_has_looked_at_something(statement: Statement) -> None:
     idle = {result.name for result in prove(NEXT_NOON) if not result.checked}
     assert idle == {"nothing_stuck"}
 
@@ -163,8 +175,6 @@ def test_the_sums_of_a_closed_day(key: ApiKey, tamper: Tamper) -> None:
 
 def test_the_ledger_of_a_closed_day_whose_events_are_detached(key: ApiKey, tamper: Tamper) -> None:
     """Money that moved between two segments of a day: no sum of the day shows it, the hash does."""
-    from django.db import connection
-
     from billing.partitions import partition_name
 
     with connection.cursor() as cursor:
@@ -235,9 +245,40 @@ def test_a_price_that_was_edited(key: ApiKey, tamper: Tamper) -> None:
     assert str(first) in offender("rerating")
 
 
-def test_prices(key: ApiKey, tamper: Tamper) -> None:
-    from django.db import connection
+def test_statements(statement: Statement, tamper: Tamper) -> None:
+    tamper("UPDATE billing_statement SET closing_nanos = closing_nanos + 1 WHERE id = %s", statement.pk)
+    assert f"statement 1 of organization {statement.organization_id}: opens" in offender("statements")
 
+
+def test_a_statement_of_which_a_line_is_gone(statement: Statement, tamper: Tamper) -> None:
+    tamper("DELETE FROM billing_statementline WHERE statement_id = %s AND section = 'usage'", statement.pk)
+    assert f"{statement.line_count - 1} of {statement.line_count} lines" in offender("statements")
+
+
+def test_a_statement_with_money_under_another_heading(statement: Statement, tamper: Tamper) -> None:
+    """Its sum is right."""
+    tamper("UPDATE billing_statementline SET section = 'refund' WHERE section = 'grant'")
+    assert "grant come to 0" in offender("statements")
+
+
+def test_a_statement_with_usage_of_another_key(key: ApiKey, statement: Statement, tamper: Tamper) -> None:
+    tamper("UPDATE billing_statementline SET api_key = 'key_zzz' WHERE section = 'usage'")
+    assert f"key {key.public_id}, model demo-chat: 0 requests" in offender("statements")
+
+
+def test_a_statement_whose_transaction_is_another(statement: Statement, tamper: Tamper) -> None:
+    """Money that the ledger has and the statement hasn't: not even the sum of its own lines shows it."""
+    late = LedgerTransaction.objects.get(kind="grant", operation_key__endswith=":large")
+    tamper("UPDATE billing_ledgertransaction SET event_day = %s WHERE id = %s", DAY, late.pk)
+    assert "grant come to" in offender("statements")
+
+
+def test_a_statement_that_is_missing_in_its_chain(statement: Statement, tamper: Tamper) -> None:
+    tamper("UPDATE billing_statement SET number = 2 WHERE id = %s", statement.pk)
+    assert "statement 2 of organization" in offender("statements")
+
+
+def test_prices(key: ApiKey, tamper: Tamper) -> None:
     version = PriceVersion.objects.get()
     with connection.cursor() as cursor:
         cursor.execute("DROP INDEX price_versions_do_not_overlap")

@@ -1,0 +1,1 @@
+"""Statements: what an organization had, got and used in a period. docs/statements.md says what they contain."""
