@@ -35,6 +35,7 @@ ERRORS = (
     (404, "unknown_url", "There is nothing at this address. Look at the base URL."),
     (405, "method_not_allowed", "The address exists, but doesn't answer to this method."),
     (408, "request_timeout", "The body didn't arrive in time. Try again."),
+    (409, "request_id_used", "A gateway brought the id of another request. It has to bring a new one for each."),
     (413, "request_too_large", "The body is larger than allowed. Send less at once."),
     (431, "headers_too_large", "The URL and the headers are larger than allowed. Send less in them."),
     (403, "address_not_allowed", "The key may only be used from certain networks, and the request came from another."),

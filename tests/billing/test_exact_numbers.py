@@ -53,7 +53,9 @@ def test_ten_thousand_small_charges_of_a_large_balance_do_not_drift(key: ApiKey)
     """otari 691: floats drifted. 2^53 + 1 is no double, and 0.1 + 0.2 isn't 0.3."""
     make_model(prices={"input_tokens": (1, 1), "output_tokens": (2, 10)})
     give_credit(key.organization, 2**53 + 1, now=NOW)
-    lines = [usage_line(key, seq=seq, usage={"input_tokens": 1, "output_tokens": 10}) for seq in range(1, 10_001)]
+    lines = [
+        usage_line(key, at=NOW, seq=seq, usage={"input_tokens": 1, "output_tokens": 10}) for seq in range(1, 10_001)
+    ]
     assert post_segment(make_segment(raw(*lines)).pk, now=NOW + timedelta(seconds=5))
     assert balance(key) == 2**53 + 1 - 30_000
     told = b"".join(bytes(entry.record) for entry in OutboxEntry.objects.all())
@@ -63,8 +65,8 @@ def test_ten_thousand_small_charges_of_a_large_balance_do_not_drift(key: ApiKey)
 def test_a_charge_is_rounded_once_and_every_sum_is_of_what_was_charged(key: ApiKey) -> None:
     """Lago 4641: two precisions drifted apart. Three times a third of a nano-dollar is nothing, everywhere."""
     make_model(prices={"input_tokens": (1, 3)})
-    thirds = [usage_line(key, seq=seq, usage={"input_tokens": 1}) for seq in range(1, 4)]
-    halves = [usage_line(key, seq=seq, usage={"input_tokens": 5}) for seq in range(4, 7)]
+    thirds = [usage_line(key, at=NOW, seq=seq, usage={"input_tokens": 1}) for seq in range(1, 4)]
+    halves = [usage_line(key, at=NOW, seq=seq, usage={"input_tokens": 5}) for seq in range(4, 7)]
     assert post_segment(make_segment(raw(*thirds, *halves)).pk, now=NOW + timedelta(seconds=5))
     sums = {
         "events": UsageEvent.objects.aggregate(sum=Sum("charge_nanos"))["sum"],

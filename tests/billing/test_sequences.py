@@ -37,7 +37,7 @@ class TestGaps:
         return make_key(make_organization())[0]
 
     def come(self, key: ApiKey, *seqs: int, source: str = "gw-test", more: bytes = b"") -> None:
-        lines = [usage_line(key, seq=seq, source=source) for seq in seqs]
+        lines = [usage_line(key, at=NOW, seq=seq, source=source) for seq in seqs]
         segment = make_segment(raw(*lines) + more, source=source, now=NOW)
         post_segment(segment.pk, now=NOW)
 

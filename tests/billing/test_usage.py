@@ -87,7 +87,7 @@ def test_an_organization_without_usage_has_zeros() -> None:
 
 
 def test_another_organizations_request_does_not_exist(organization: Organization, key: ApiKey) -> None:
-    post(usage_line(key))
+    post(usage_line(key, at=NOW))
     event = UsageEvent.objects.get()
     assert usage.request(organization, event.pk) == event
     stranger = make_organization("Stranger")

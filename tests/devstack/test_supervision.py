@@ -131,7 +131,7 @@ def test_nothing_is_lost_by_it(restarted: Stack, stack: Stack) -> None:
 def test_a_closed_terminal_stops_everything(restarted: Stack) -> None:
     os.kill(restarted.pids["supervisor"], signal.SIGHUP)
     wait_for(lambda: not marked(restarted.var), 40, "all processes to end")
-    assert "stopped; everything is kept" in restarted.output.read_text()
+    wait_for(lambda: "stopped; everything is kept" in restarted.output.read_text(), 10, "the last word")
 
 
 def test_without_a_running_stack_commands_say_how_to_start_it(folder: Path) -> None:

@@ -25,19 +25,23 @@ from hotstate.models import LapsedHold
 from tests.cast import make_key, make_model, make_organization, make_segment, raw, usage_line
 
 pytestmark = pytest.mark.django_db
-NOW = datetime.now(UTC)
 QUARANTINE = "/staff/usage/quarantine/"
+
+
+def now() -> datetime:
+    """Of this moment: lines are made in it, and would be ahead of when this file was read."""
+    return datetime.now(UTC)
 
 
 def post(content: bytes, **fields: Any) -> Segment:
     segment = make_segment(content, **fields)
-    assert post_segment(segment.pk, now=NOW)
+    assert post_segment(segment.pk, now=now())
     return segment
 
 
 def post_waiting() -> None:
     for segment in Segment.objects.unposted():
-        post_segment(segment.pk, now=NOW)
+        post_segment(segment.pk, now=now())
 
 
 def shown(browser: Client, address: str) -> str:
@@ -68,7 +72,7 @@ class TestSources:
         self, staff_browser: Client, staff: User, key: ApiKey, model: Model
     ) -> None:
         post(raw(*[usage_line(key, model.public_id, seq=seq) for seq in (1, 4)]))
-        note_sequences(NOW + timedelta(minutes=1))
+        note_sequences(now() + timedelta(minutes=1))
         page = shown(staff_browser, "/staff/usage/")
         assert "gw-test" in page
         assert "2 to 3" in page
@@ -83,7 +87,7 @@ class TestSources:
 
     def test_a_lapsed_hold_is_shown_and_explained(self, staff_browser: Client, key: ApiKey) -> None:
         hold = LapsedHold.objects.create(
-            organization=key.organization.public_id, request_id="r-1", key=key.public_id, nanos=5, lapsed_at=NOW
+            organization=key.organization.public_id, request_id="r-1", key=key.public_id, nanos=5, lapsed_at=now()
         )
         assert "r-1" in shown(staff_browser, "/staff/usage/")
         address = f"/staff/usage/lapsed/{hold.pk}/"
@@ -238,7 +242,7 @@ class TestForeignLines:
 class TestAllOfAKind:
     def run(self, run: QuarantineRun | None) -> QuarantineRun:
         assert run
-        while go_on(run.pk, NOW):
+        while go_on(run.pk, now()):
             pass
         run.refresh_from_db()
         return run
@@ -264,17 +268,17 @@ class TestAllOfAKind:
     def test_what_waits_again_is_not_replayed_for_ever(self, staff: User, key: ApiKey) -> None:
         of_unknown_model(key, 3)
         kind = Kind("unknown_model")
-        run = self.run(start_run(kind, QuarantineRun.Action.REPLAY, actor=staff, now=NOW))
+        run = self.run(start_run(kind, QuarantineRun.Action.REPLAY, actor=staff, now=now()))
         post_waiting()
-        assert (run.done, QuarantinedLine.objects.open().count(), go_on(run.pk, NOW)) == (3, 3, False)
+        assert (run.done, QuarantinedLine.objects.open().count(), go_on(run.pk, now())) == (3, 3, False)
 
     def test_one_kind_of_a_reason_leaves_the_others(self, staff: User, key: ApiKey) -> None:
         of_unknown_model(key, 2)
         post(raw({**usage_line(key), "model": "other"}))
         kind = Kind("unknown_model", "other")
-        run = self.run(start_run(kind, QuarantineRun.Action.DISCARD, actor=staff, now=NOW, note="Tests"))
+        run = self.run(start_run(kind, QuarantineRun.Action.DISCARD, actor=staff, now=now(), note="Tests"))
         assert (run.done, QuarantinedLine.objects.open().count()) == (1, 2)
-        assert start_run(kind, QuarantineRun.Action.DISCARD, actor=staff, now=NOW) is None
+        assert start_run(kind, QuarantineRun.Action.DISCARD, actor=staff, now=now()) is None
 
     def test_discarding_all_needs_a_reason(self, staff_browser: Client, key: ApiKey) -> None:
         of_unknown_model(key, 2)
@@ -287,8 +291,8 @@ class TestAllOfAKind:
     def test_a_killed_run_goes_on_where_it_was(self, staff: User, key: ApiKey, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(quarantine, "PORTION_LINES", 2)
         of_unknown_model(key, 5)
-        run = start_run(Kind("unknown_model"), QuarantineRun.Action.DISCARD, actor=staff, now=NOW, note="x")
-        assert run and go_on(run.pk, NOW)
+        run = start_run(Kind("unknown_model"), QuarantineRun.Action.DISCARD, actor=staff, now=now(), note="x")
+        assert run and go_on(run.pk, now())
         sent: list[int] = []
         monkeypatch.setattr("billing.tasks.enqueue.now", lambda _task, pk: sent.append(pk))
         from billing.tasks import sweep_quarantine_runs
