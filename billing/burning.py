@@ -31,6 +31,7 @@ class Pool:
 
     rank: Rank
     remaining_nanos: int
+    source: str
 
 
 class Burn(NamedTuple):
@@ -47,7 +48,8 @@ WITH family AS (
     SELECT id AS root, id FROM unnest(%(roots)s::bigint[]) AS root (id)
     UNION ALL SELECT corrects_id, id FROM billing_ledgertransaction WHERE corrects_id = ANY(%(roots)s::bigint[])
 )
-SELECT root, sum(burn.amount_nanos)::bigint, credit.priority, credit.expires_at, credit.id, credit.remaining_nanos
+SELECT root, sum(burn.amount_nanos)::bigint, credit.priority, credit.expires_at, credit.id, credit.remaining_nanos,
+    credit.source
 FROM family JOIN billing_grantburn AS burn ON burn.transaction_id = family.id
     JOIN billing_creditgrant AS credit ON credit.id = burn.grant_id
 WHERE (credit.expires_at IS NULL OR credit.expires_at > %(now)s) AND NOT EXISTS (
@@ -76,39 +78,44 @@ class Pools:
         """Read what can burn of these organizations, and what these transactions (by pk) have burned."""
         pools = cls(now)
         found = CreditGrant.objects.filter(organization_id__in=organization_ids, remaining_nanos__gt=0)
-        columns = ("organization_id", "priority", "expires_at", "id", "remaining_nanos")
-        for organization_id, priority, expires_at, grant_id, remaining in found.exclude(
+        columns = ("organization_id", "priority", "expires_at", "id", "remaining_nanos", "source")
+        for organization_id, priority, expires_at, grant_id, remaining, source in found.exclude(
             expires_at__lte=now
         ).values_list(*columns):
-            pool = pools._know(Rank(priority, expires_at or NEVER, grant_id), remaining)
+            pool = pools._know(Rank(priority, expires_at or NEVER, grant_id), remaining, source)
             pools.queues[organization_id].append(pool)
         for queue in pools.queues.values():
             queue.sort(key=_rank)
-        for root, burned, priority, expires_at, grant_id, remaining in _unwindable(list(unwinding), now):
-            pool = pools._know(Rank(priority, expires_at or NEVER, grant_id), remaining)
+        for root, burned, priority, expires_at, grant_id, remaining, source in _unwindable(list(unwinding), now):
+            pool = pools._know(Rank(priority, expires_at or NEVER, grant_id), remaining, source)
             pools.unwindable[root].append((pool, burned))
         return pools
 
-    def _know(self, rank: Rank, remaining: int) -> Pool:
-        return self.known.setdefault(rank.grant_id, Pool(rank, remaining))
+    def _know(self, rank: Rank, remaining: int, source: str) -> Pool:
+        return self.known.setdefault(rank.grant_id, Pool(rank, remaining, source))
 
-    def burn(self, organization_id: int, wanted: int, transaction_id: int) -> int:
-        """Take up to `wanted` nano-dollars and return how much there was."""
-        left = wanted
+    def burn(self, organization_id: int, wanted: int, transaction_id: int, *, sparing: str | None = None) -> int:
+        """Take up to `wanted` nano-dollars, none of grants of the source to spare, and return how much there was."""
+        left, place = wanted, 0
         queue = self.queues[organization_id]
-        while left and queue:
-            pool = queue[0]
-            taken = min(left, pool.remaining_nanos)
-            left -= taken
-            self._record(pool, taken, transaction_id)
+        while left and place < len(queue):
+            pool = queue[place]
+            if pool.source == sparing:
+                place += 1
+                continue
+            if taken := min(left, pool.remaining_nanos):
+                left -= taken
+                self._record(pool, taken, transaction_id)
             if not pool.remaining_nanos:
-                queue.pop(0)
+                queue.pop(place)
         return wanted - left
 
     def empty(self, grant_id: int, wanted: int, transaction_id: int) -> int:
         """Take `wanted` nano-dollars, which it has, from this grant, wherever it is in the order."""
         grant = CreditGrant.objects.get(pk=grant_id)
-        pool = self._know(Rank(grant.priority, grant.expires_at or NEVER, grant_id), grant.remaining_nanos)
+        pool = self._know(
+            Rank(grant.priority, grant.expires_at or NEVER, grant_id), grant.remaining_nanos, grant.source
+        )
         self._record(pool, wanted, transaction_id)
         return wanted
 
@@ -136,7 +143,7 @@ class Pools:
             expires_at=terms.expires_at,
             transaction_id=transaction_id,
         )
-        pool = self._know(Rank(terms.priority, terms.expires_at or NEVER, grant.pk), nanos - paid_debt)
+        pool = self._know(Rank(terms.priority, terms.expires_at or NEVER, grant.pk), nanos - paid_debt, terms.source)
         if paid_debt:
             self.burns.append(Burn(grant.pk, transaction_id, paid_debt))
         if pool.remaining_nanos and pool.rank.expires_at > self.now:
@@ -168,7 +175,7 @@ def _rank(pool: Pool) -> Rank:
     return pool.rank
 
 
-def _unwindable(roots: list[int], now: datetime) -> Iterator[tuple[int, int, int, datetime | None, int, int]]:
+def _unwindable(roots: list[int], now: datetime) -> Iterator[tuple[int, int, int, datetime | None, int, int, str]]:
     if roots:
         with connection.cursor() as cursor:
             cursor.execute(UNWINDABLE, {"roots": roots, "now": now})

@@ -10,9 +10,14 @@ from billing.models import Account, CreditGrant, TransactionKind
 BATCH = 500
 
 
-def expire_grants(now: datetime) -> int:
-    """Take what is left of grants that have expired; return of how many. Again, it does nothing twice."""
+def expire_grants(now: datetime, *, organization_id: int | None = None) -> int:
+    """Take what is left of grants (or one organization's) that have expired; return of how many.
+
+    Again, it does nothing twice.
+    """
     expired = CreditGrant.objects.filter(expires_at__lte=now, remaining_nanos__gt=0)
+    if organization_id is not None:
+        expired = expired.filter(organization_id=organization_id)
     done = last = 0
     while batch := list(expired.filter(pk__gt=last).order_by("id").values_list("pk", "organization_id")[:BATCH]):
         with transaction.atomic():

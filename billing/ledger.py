@@ -42,7 +42,8 @@ class Movement:
 
     `nanos` is seen from the organization: positive is credit (with the terms of its grant), negative a charge.
     Credit that corrects a transaction goes back to the grants which that one burned; only the rest becomes a grant.
-    A charge with `from_grant_id` takes from that grant alone, which has enough: the caller holds `lock`.
+    A charge with `from_grant_id` takes from that grant alone, which has enough: the caller holds `lock`. One with
+    `sparing` burns no grants of that source.
     """
 
     operation_key: str
@@ -56,6 +57,7 @@ class Movement:
     actor_id: int | None = None
     corrects_id: int | None = None
     from_grant_id: int | None = None
+    sparing: CreditGrant.Source | None = None
 
 
 def usage_operation(segment_id: int, organization_id: int, day: date) -> str:
@@ -160,7 +162,7 @@ def _charge(movement: Movement, balance: _Held, transaction_id: int, pools: burn
     if movement.from_grant_id is not None:
         burned = pools.empty(movement.from_grant_id, wanted, transaction_id)
     else:
-        burned = pools.burn(movement.organization_id, wanted, transaction_id)
+        burned = pools.burn(movement.organization_id, wanted, transaction_id, sparing=movement.sparing)
     balance.credit_nanos -= burned
     balance.debt_nanos += wanted - burned
     return {Account.CUSTOMER_CREDIT: -burned, Account.RECEIVABLE: burned - wanted}

@@ -13,7 +13,8 @@ from accounts.keys import create_key
 from accounts.models import ApiKey, Organization, User
 from accounts.organizations import open_organization
 from billing import ledger
-from billing.models import Account, CreditGrant, Price, PriceVersion, Segment, TransactionKind
+from billing.models import Account, CreditGrant, PlanVersion, Price, PriceVersion, Segment, TransactionKind
+from billing.plans.offering import Offer, create_plan
 from catalog.models import Model, Route, Upstream
 from hotstate import eras, names, publish, scripts
 from hotstate.client import valkey
@@ -173,3 +174,14 @@ def load_into_era(record: publish.Record) -> None:
     publish.put(valkey(), record, era=ERA, token="token")
     if isinstance(record, OrganizationRecord):
         valkey().eval(scripts.CONFIRM, 1, names.decision_keys(record.org)[0], ERA, "token")
+
+
+def make_plan(slug: str = "pro", *, public: bool = True, now: datetime = LONG_AGO, **offered: Any) -> PlanVersion:
+    """A plan's first version: monthly, for $20, with $10 of credit that expires, unless it is said otherwise."""
+    terms: dict[str, Any] = {
+        "period": PlanVersion.Period.MONTH,
+        "fee_nanos": 20 * DOLLAR,
+        "included_credit_nanos": 10 * DOLLAR,
+    }
+    offer = Offer(**{**terms, **offered})
+    return create_plan(slug, slug.title(), offer, public=public, actor=None, reason="", now=now)

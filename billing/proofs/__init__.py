@@ -1,6 +1,18 @@
 """What the books must prove, every night and on demand: money.md's list, one proof for each claim."""
 
-from billing.proofs import closed, corrections, grants, ledger, lines, prices, rerating, statements, usage, waiting
+from billing.proofs import (
+    closed,
+    corrections,
+    grants,
+    ledger,
+    lines,
+    plans,
+    prices,
+    rerating,
+    statements,
+    usage,
+    waiting,
+)
 from billing.proofs.shape import Proof
 
 PROOFS: list[Proof] = [
@@ -13,5 +25,6 @@ PROOFS: list[Proof] = [
     *lines.PROOFS,
     *rerating.PROOFS,
     *prices.PROOFS,
+    *plans.PROOFS,
     *waiting.PROOFS,
 ]

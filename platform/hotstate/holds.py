@@ -17,6 +17,8 @@ from hotstate.records import BalanceRecord
 log = structlog.get_logger(__name__)
 
 OPEN, SETTLED = "open", "settled"
+# Set aside for a posting (`aside`): nobody's request.
+ASIDE = "aside"
 # Lua's unpack() and one command's size are bounded.
 REGISTERED_PER_CALL = 1_000
 ASKED_AT_ONCE = 500
@@ -95,7 +97,9 @@ def _lapse(valkey: redis.Redis, org: str, now: datetime) -> int:
     held: Any = valkey.hmget(keys[2], due)
     for request_id, told in zip(due, held, strict=True):
         if told is not None:
-            _, nanos, key = told.decode().split(":", 2)
+            state, nanos, key = told.decode().split(":", 2)
+            if state == ASIDE:
+                continue
             name = request_id.decode()
             rows[name] = LapsedHold(organization=org, request_id=name, key=key, nanos=int(nanos), lapsed_at=now)
     LapsedHold.objects.bulk_create(rows.values(), ignore_conflicts=True)

@@ -1,7 +1,7 @@
 -- Put before every script about holds.
 -- KEYS  1 organization, 2 API key, 3 holds, 4 leases, 5 counters (one hash tag: the organization)
 -- A hold is '<open|settled>:<nano-dollars>:<API key's id>', then ':' and who holds, where that is known. What is held is
--- summed up for the organization and the key.
+-- summed up for the organization and the key. One that is 'aside' (set_aside.lua) is nobody's request.
 local function parse(hold) return string.match(hold, '^(%a+):(%d+):([^:]+)(.*)$') end
 
 local function held(key, sign, amount)
@@ -27,7 +27,7 @@ local function gone(id, hold)
     local state, amount, key = parse(hold)
     held(key, '-', amount)
     redis.call('HDEL', KEYS[3], id)
-    if state == 'open' then closed(id, key) end
+    if state == 'open' then closed(id, key) elseif state == 'aside' then redis.call('ZREM', KEYS[4], id) end
     return amount
 end
 

@@ -13,9 +13,20 @@ from billing.correcting import correct
 from billing.correction_rules import one_event, other_usage
 from billing.models import UsageEvent
 from billing.partitions import ensure_partitions
+from billing.plans.choosing import choose
 from billing.posting import post_segment
 from billing.proofs.proving import Result, prove
-from tests.cast import DOLLAR, give_credit, make_key, make_model, make_organization, make_segment, raw, usage_line
+from tests.cast import (
+    DOLLAR,
+    give_credit,
+    make_key,
+    make_model,
+    make_organization,
+    make_plan,
+    make_segment,
+    raw,
+    usage_line,
+)
 
 DAY = date(2026, 3, 10)
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -29,9 +40,15 @@ def post(key: ApiKey, *seqs: int, at: datetime = NOON, extra: bytes = b"") -> No
 
 @pytest.fixture
 def key(db: None) -> ApiKey:
-    """Of an organization with grants, a debt in between, usage on a closed and on an open day, and corrections."""
+    """Of an organization with grants, a debt in between, usage on a closed and on an open day, and corrections.
+
+    Another one has a plan.
+    """
     ensure_partitions(DAY, behind=0, ahead=1)
     make_model()
+    subscribed = make_organization("Subscribed")
+    give_credit(subscribed, DOLLAR, now=NOON)
+    choose(subscribed, make_plan(fee_nanos=1000, included_credit_nanos=2000), actor=None, now=NOON)
     organization = make_organization()
     give_credit(organization, 10_000_000, key="small", expires_at=NOON + timedelta(hours=1), now=NOON)
     key, _ = make_key(organization)

@@ -23,12 +23,15 @@ from billing.models import (
     Segment,
     SequenceGap,
     Statement,
+    Subscription,
+    SubscriptionPeriod,
     UsageEvent,
 )
+from billing.plans.choosing import choose
 from billing.proofs.proving import prove
 from billing.sequences import explain_gap, note_sequences
 from billing.statements.drawing import draw
-from tests.billing.proofs.conftest import DAY, NEXT_NOON, post, red
+from tests.billing.proofs.conftest import DAY, NEXT_NOON, forget_outbox, post, red
 from tests.cast import make_user
 
 Tamper = Callable[..., None]
@@ -288,6 +291,33 @@ def test_prices(key: ApiKey, tamper: Tamper) -> None:
         version.pk,
     )
     assert f"model {version.model_id}:" in offender("prices")
+
+
+def test_plans_due(key: ApiKey, tamper: Tamper) -> None:
+    overdue = Subscription.objects.get()
+    tamper("UPDATE billing_subscription SET due_at = %s WHERE id = %s", NEXT_NOON - timedelta(hours=2), overdue.pk)
+    assert f"subscription {overdue.pk} " in offender("plans_due")
+
+
+def test_plan_periods(key: ApiKey, tamper: Tamper) -> None:
+    paid = SubscriptionPeriod.objects.get()
+    tamper("UPDATE billing_subscriptionperiod SET fee_id = NULL WHERE id = %s", paid.pk)
+    assert f"period 1 of subscription {paid.subscription_id}:" in offender("plan_periods")
+
+
+def test_a_period_that_is_missing(key: ApiKey, tamper: Tamper) -> None:
+    paid = SubscriptionPeriod.objects.get()
+    tamper("DELETE FROM billing_subscriptionperiod WHERE id = %s", paid.pk)
+    assert f"subscription {paid.subscription_id}: " in offender("plan_periods")
+
+
+def test_a_period_that_overlaps_the_next(key: ApiKey, tamper: Tamper) -> None:
+    subscription = Subscription.objects.get()
+    choose(subscription.organization, subscription.version, actor=None, now=NEXT_NOON)
+    forget_outbox()
+    first = SubscriptionPeriod.objects.get(number=1)
+    tamper("UPDATE billing_subscriptionperiod SET cut_at = NULL WHERE id = %s", first.pk)
+    assert f"period 2 of subscription {subscription.pk} begins" in offender("plan_periods")
 
 
 def test_nothing_stuck(key: ApiKey, tamper: Tamper) -> None:

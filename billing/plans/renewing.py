@@ -1,0 +1,119 @@
+"""Renewing plans when they are due: each period once and in order, also after a standstill, by however many at once."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+from django.conf import settings
+
+from accounts.models import Organization
+from billing import ledger
+from billing.expiry import expire_grants
+from billing.models import Subscription
+from billing.plans.beginning import begin_due
+from billing.plans.errors import NotEnoughError, PutOffError
+from billing.plans.finishing import finish
+from billing.plans.giving import give
+from billing.plans.noting import Cause, Kind, note
+from billing.plans.paying import Till, carry_out
+
+log = structlog.get_logger(__name__)
+
+# Asked, outside of any transaction, for nano-dollars that a renewal lacks: True where they have come to the balance.
+Payer = Callable[[Organization, int, datetime], bool]
+payers: list[Payer] = []
+
+
+def renew_due(now: datetime) -> dict[str, int]:
+    """Renew, or end, what is due; return how many periods began, failed, and so on. Again, it does nothing twice.
+
+    Each period is a transaction. What Valkey's absence puts off stays due.
+    """
+    counts = {"renewed": 0, "failed": 0, "ended": 0, "put off": 0}
+    due = Subscription.objects.current().filter(due_at__lte=now).order_by("pk")
+    last = 0
+    while found := list(due.filter(pk__gt=last).values_list("pk", flat=True)[:500]):
+        for pk in found:
+            for outcome in renew(pk, now):
+                counts[outcome] += 1
+        last = found[-1]
+    return counts
+
+
+def renew(subscription_id: int, now: datetime) -> list[str]:
+    """Do all that is due of one subscription, period by period; what came of each."""
+    outcomes: list[str] = []
+    while outcome := _renew_once(subscription_id, now):
+        outcomes.append(outcome)
+        if outcome == "put off":
+            break
+    return outcomes
+
+
+def _renew_once(subscription_id: int, now: datetime) -> str:
+    organization_id = Subscription.objects.values_list("organization_id", flat=True).get(pk=subscription_id)
+    # No credit of the period that is over pays for the next.
+    expire_grants(now, organization_id=organization_id)
+    try:
+        try:
+            return carry_out(organization_id, lambda till: _follow(till, subscription_id, now))
+        except NotEnoughError as error:
+            missing = error.missing_nanos
+        organization = Organization.objects.get(pk=organization_id)
+        if any(pay(organization, missing, now) for pay in payers):
+            return carry_out(organization_id, lambda till: _follow(till, subscription_id, now))
+        return carry_out(organization_id, lambda till: _fail(till, subscription_id, now))
+    except NotEnoughError:
+        return carry_out(organization_id, lambda till: _fail(till, subscription_id, now))
+    except PutOffError as error:
+        log.warning("renewal put off", subscription=subscription_id, error=str(error))
+        return "put off"
+
+
+def _follow(till: Till, subscription_id: int, now: datetime) -> str:
+    """Begin the next period, or end with the last one; nothing if somebody else did."""
+    subscription = _due(subscription_id, now)
+    if subscription is None:
+        return ""
+    subscription.organization = till.organization
+    if subscription.cancels_at_end:
+        finish(subscription, subscription.period_ends_at, now=now)
+        return "ended"
+    ledger.lock([subscription.organization_id])
+    before, version = subscription.version, subscription.next_version or subscription.version
+    begin_due(subscription, version, till=till, now=now)
+    changed = before != version
+    kind = Kind.CHANGED if changed else Kind.RENEWED
+    note(subscription, kind, at=subscription.period_starts_at, now=now, nanos=version.fee_nanos)
+    if changed:
+        give(subscription.organization, version, actor=None, reason="The period ended", now=now)
+    return "renewed"
+
+
+def _fail(till: Till, subscription_id: int, now: datetime) -> str:
+    """Past due: tried again each night for the time of grace, then it ends. Meanwhile it gives what it gave."""
+    subscription = _due(subscription_id, now)
+    if subscription is None:
+        return ""
+    subscription.organization = till.organization
+    if subscription.past_due_since is None:
+        subscription.past_due_since = now
+        version = subscription.next_version or subscription.version
+        note(subscription, Kind.PAST_DUE, at=now, now=now, version=version, nanos=version.fee_nanos)
+    # Since the first attempt, not since it was due: nobody loses a plan because renewals stood still.
+    if now >= subscription.past_due_since + timedelta(days=settings.PLAN_GRACE_DAYS):
+        finish(subscription, now, now=now, cause=Cause.UNPAID)
+        return "ended"
+    subscription.due_at = next_night(now)
+    subscription.save(update_fields=["past_due_since", "due_at"])
+    return "failed"
+
+
+def next_night(now: datetime) -> datetime:
+    return (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _due(subscription_id: int, now: datetime) -> Subscription | None:
+    due = Subscription.objects.current().filter(pk=subscription_id, due_at__lte=now)
+    found = due.select_related("version__plan", "next_version__plan").select_for_update(of=["self"])
+    return found.first()
