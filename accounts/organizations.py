@@ -89,6 +89,13 @@ def require_in_force(organization: Organization, entries: list[int]) -> None:
     _deliver(organization, entries)
 
 
+def set_terms(
+    organization: Organization, terms: list[Any], *, actor: User | None, reason: str, now: datetime
+) -> list[int]:
+    """What it buys at, as the inference path reads it; `billing.terms` alone calls this. Otherwise as `set_plan`."""
+    return _change(organization, "organization.terms", {"terms": terms}, actor=actor, reason=reason, now=now)
+
+
 def _change(
     organization: Organization,
     action: str,

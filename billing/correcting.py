@@ -31,10 +31,11 @@ LOCK = 0x636F7272
 
 
 class Charged(NamedTuple):
-    """What an event should be charged: nano-dollars for this usage by this price version (by pk)."""
+    """What an event should be charged: nano-dollars for this usage by this price version (by pk), multiplied."""
 
     usage: dict[str, int]
     price_version_id: int | None
+    multipliers: list[int]
     nanos: int
 
 
@@ -129,6 +130,7 @@ def _post(correction: Correction, changes: list[_Change], now: datetime) -> None
             event_day=change.event.day,
             usage=change.charged.usage,
             price_version_id=change.charged.price_version_id,
+            multipliers=change.charged.multipliers,
             old_charge_nanos=change.event.charge_nanos,
             new_charge_nanos=change.charged.nanos,
             transaction_id=posted.transactions[movement.operation_key] if movement.nanos else None,

@@ -4,10 +4,11 @@ from uuid import UUID
 
 from billing.correcting import Charged, Rule
 from billing.meters import METERS, MOST_UNITS, ZEROS
-from billing.prices import RateCard, tariffs
+from billing.rate_card import Priced, RateCard, tariffs
 from billing.rated import MOST_PER_REQUEST
-from billing.rating import Tariff, UnpricedError, outcome_charge
+from billing.rating import UnpricedError, outcome_charge
 from billing.standing import Scope, Standing
+from billing.terms import histories, in_force
 
 
 class CorrectionError(ValueError):
@@ -16,7 +17,7 @@ class CorrectionError(ValueError):
 
 def void(event: Standing) -> Charged:
     """Nothing was used."""
-    return Charged({}, event.price_version_id, 0)
+    return Charged({}, event.price_version_id, event.multipliers, 0)
 
 
 def other_usage(usage: dict[str, int]) -> Rule:
@@ -31,42 +32,47 @@ def other_usage(usage: dict[str, int]) -> Rule:
     def rule(event: Standing) -> Charged:
         if event.price_version_id is None:
             raise CorrectionError(f"{event.id} has no price version.")
-        return charged(event, counted, tariffs([event.price_version_id])[event.price_version_id])
+        tariff = tariffs([event.price_version_id])[event.price_version_id]
+        return charged(event, counted, Priced(tariff, event.multipliers))
 
     return rule
 
 
 def by_rate_card(card: RateCard) -> Rule:
-    """What stands in the rate card for the moment of the event."""
+    """What stands in the rate card for the moment of the event, on the terms that its organization had then.
+
+    What comes to the same charge stays as it is, its price version too.
+    """
+    terms = histories()
 
     def rule(event: Standing) -> Charged:
-        tariff = card.tariff(event.model_id, event.time)
-        if tariff is None:
+        of_then = in_force(terms.get(event.organization_id, ()), event.id.int >> 80)
+        priced = card.tariff(event.model_id, event.time, of_then)
+        if priced is None:
             raise CorrectionError(f"There is no price for {event.time.isoformat()} any more, when {event.id} was made.")
-        return by_tariff(tariff)(event)
+        found = charged(event, event.usage, priced)
+        if found.nanos != event.charge_nanos:
+            return found
+        return Charged(event.usage, event.price_version_id, event.multipliers, found.nanos)
 
     return rule
 
 
-def by_tariff(tariff: Tariff) -> Rule:
-    """These prices, whatever the moment. What comes to the same charge stays as it is, its price version too."""
-
-    def rule(event: Standing) -> Charged:
-        found = charged(event, event.usage, tariff)
-        return found if found.nanos != event.charge_nanos else Charged(event.usage, event.price_version_id, found.nanos)
-
-    return rule
-
-
-def charged(event: Standing, usage: dict[str, int], tariff: Tariff) -> Charged:
+def charged(event: Standing, usage: dict[str, int], priced: Priced) -> Charged:
     """What this usage costs at these prices, given how the request ended. Raises CorrectionError.
 
     Nothing used costs nothing: a void event stays void whatever the prices.
     """
     counted = ZEROS | usage
+    tariff, multipliers = priced
     try:
         nanos, _ = outcome_charge(
-            event.outcome, counted, tariff, estimated=event.estimated, multipliers=event.multipliers
+            event.outcome,
+            counted,
+            tariff,
+            estimated=event.estimated,
+            multipliers=multipliers,
+            variant=event.variant,
         )
     except UnpricedError as error:
         raise CorrectionError(f"{event.id} has units of {error}, which these prices don't name.") from error
@@ -74,7 +80,7 @@ def charged(event: Standing, usage: dict[str, int], tariff: Tariff) -> Charged:
         raise CorrectionError(f"{event.id}: {error}.") from error
     if nanos > MOST_PER_REQUEST:
         raise CorrectionError(f"{event.id} would cost {nanos} nano-dollars, more than a request can.")
-    return Charged(usage, tariff.version, nanos)
+    return Charged(usage, tariff.version, multipliers, nanos)
 
 
 def one_event(request_id: UUID) -> Scope:

@@ -1,4 +1,4 @@
-"""What the lines of a segment name (keys, secrets, models, routes, prices), looked up portion by portion."""
+"""What the lines of a segment name (keys, terms, secrets, models, routes, prices), looked up portion by portion."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 from django.db import connection
 
+from billing import terms
 from billing.lines import UsageLine
-from billing.prices import RateCard, rate_card
+from billing.rate_card import RateCard, rate_card
 from catalog.models import Model, Route
+from hotstate.records import Terms
 
 
 class Key(NamedTuple):
@@ -35,7 +37,9 @@ class Known:
     secrets: dict[str, int] = field(default_factory=dict)
     models: dict[str, int] = field(default_factory=dict)
     routes: dict[str, int] = field(default_factory=dict)
-    rate_card: RateCard = field(default_factory=lambda: RateCard({}, {}))
+    # By organization; who never had any has none.
+    terms: dict[int, tuple[Terms, ...]] = field(default_factory=dict)
+    rate_card: RateCard = field(default_factory=RateCard)
 
     def learn(self, lines: Iterable[UsageLine]) -> None:
         """Look up what these lines name."""
@@ -48,18 +52,22 @@ class Known:
         with connection.cursor() as cursor:
             if unknown := keys - self.keys.keys():
                 cursor.execute(KEYS, [list(unknown)])
-                self.keys.update((public_id, Key(*row)) for public_id, *row in cursor.fetchall())
+                found = {public_id: Key(*row) for public_id, *row in cursor.fetchall()}
+                self.keys.update(found)
+                self._learn_terms({key.organization_id for key in found.values()} - self.terms.keys())
             if unknown := secrets - self.secrets.keys():
                 cursor.execute(SECRETS, [list(unknown)])
                 self.secrets.update(cursor.fetchall())
         if unknown := models - self.models.keys():
             self._learn_models(unknown)
 
+    def _learn_terms(self, organization_ids: set[int]) -> None:
+        if organization_ids:
+            self.terms.update(dict.fromkeys(organization_ids, ()) | terms.histories(organization_ids))
+
     def _learn_models(self, names: set[str]) -> None:
         found = dict(Model.objects.filter(public_id__in=names).values_list("public_id", "pk"))
         self.models.update(found)
         routes = Route.objects.filter(model_id__in=found.values()).values_list("pk", flat=True)
         self.routes.update((str(pk), pk) for pk in routes)
-        new = rate_card(found.values())
-        self.rate_card.starts.update(new.starts)
-        self.rate_card.tariffs.update(new.tariffs)
+        self.rate_card.timelines.update(rate_card(found.values()).timelines)

@@ -11,13 +11,14 @@ from billing.known import Key, Known
 from billing.lines import LONGEST_LINE, LineError, UsageLine, number_of, parse
 from billing.models import QuarantineReason, RollupKind, Segment
 from billing.partitions import partition_days
-from billing.rating import Tariff, UnpricedError, outcome_charge
+from billing.rate_card import Priced
+from billing.rating import UnpricedError, outcome_charge
+from billing.terms import NO_TERMS, in_force
 
 AHEAD = timedelta(minutes=5)
 LONGEST = timedelta(days=1)
 EPOCH = date(1970, 1, 1)
 DAY_MS = 86_400_000
-NO_MULTIPLIERS: list[int] = []
 # $10,000. No request costs that, and the charges of a segment must fit a BIGINT: 64 MiB hold fewer than
 # 920,000 lines of at least 73 bytes, and 920,000 × 10**13 nano-dollars < 2**63. At $1,000,000 they would not.
 MOST_PER_REQUEST = 10_000 * 10**9
@@ -122,10 +123,11 @@ class Rater:
         model_id = self.known.models.get(line.model)
         if model_id is None:
             raise _Refused(QuarantineReason.UNKNOWN_MODEL, line.model)
-        tariff = self.known.rate_card.tariff(model_id, time)
-        if tariff is None:
+        history = self.known.terms.get(key.organization_id)
+        priced = self.known.rate_card.tariff(model_id, time, in_force(history, ms) if history else NO_TERMS)
+        if priced is None:
             raise _Refused(QuarantineReason.UNPRICED, f"{line.model} had no price at {time.isoformat()}")
-        nanos, reason = _charge(line, tariff)
+        nanos, reason = _charge(line, priced)
         usage: dict[str, int] = line.usage
         return RatedEvent(
             line.id,
@@ -150,8 +152,8 @@ class Rater:
             line.attempts,
             line.upstream_request_id,
             usage if all(usage.values()) else {meter: units for meter, units in usage.items() if units},
-            tariff.version,
-            NO_MULTIPLIERS,
+            priced.tariff.version,
+            priced.multipliers,
             nanos,
             reason,
             kind,
@@ -181,9 +183,17 @@ class Rater:
         return key
 
 
-def _charge(line: UsageLine, tariff: Tariff) -> tuple[int, str]:
+def _charge(line: UsageLine, priced: Priced) -> tuple[int, str]:
+    tariff, multipliers = priced
     try:
-        nanos, reason = outcome_charge(line.outcome, line.usage, tariff, estimated=line.estimated)
+        nanos, reason = outcome_charge(
+            line.outcome,
+            line.usage,
+            tariff,
+            estimated=line.estimated,
+            multipliers=multipliers,
+            variant=line.variant,
+        )
     except UnpricedError as error:
         raise _Refused(QuarantineReason.UNPRICED, f"{line.model}: {error}") from error
     except OverflowError as error:

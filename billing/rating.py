@@ -6,12 +6,9 @@ Amounts are integers of nano-dollars. The sum is exact, over the version's commo
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from math import lcm
 
-from billing.meters import FALLBACK, FREE_UNLESS_PRICED, INPUT_METERS, METERS, OUTPUT_METERS
+from billing.tariff import BASIS_POINTS, Tariff
 
-BASIS_POINTS = 10_000
 LARGEST_CHARGE = 2**63 - 1
 
 
@@ -19,37 +16,12 @@ class UnpricedError(ValueError):
     """Units of a meter for which the version has no price."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tariff:
-    """The unit prices of one price version: meter → (nano-dollars, per so many units)."""
-
-    version: int
-    prices: Mapping[str, tuple[int, int]]
-    denominator: int = field(init=False)
-    weights: Mapping[str, int] = field(init=False)
-    # Meters that cost nothing because no price names them.
-    free: frozenset[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        denominator = lcm(*(per for _, per in self.prices.values())) if self.prices else 1
-        weights = {meter: amount * (denominator // per) for meter, (amount, per) in self.prices.items()}
-        for meter in METERS:
-            coarser = FALLBACK.get(meter)
-            if meter not in weights and coarser in weights:
-                weights[meter] = weights[coarser]
-        free = FREE_UNLESS_PRICED - weights.keys()
-        weights.update(dict.fromkeys(free, 0))
-        object.__setattr__(self, "free", free)
-        object.__setattr__(self, "denominator", denominator)
-        object.__setattr__(self, "weights", weights)
-
-
-def charge(usage: Mapping[str, int], tariff: Tariff, multipliers: Iterable[int] = ()) -> int:
+def charge(usage: Mapping[str, int], tariff: Tariff, multipliers: Iterable[int] = (), variant: str = "") -> int:
     """Return the charge in nano-dollars of `usage` (disjoint meter → units). Multipliers are basis points.
 
     Raises UnpricedError where units of a meter have no price, and OverflowError above 2^63 - 1.
     """
-    weights = tariff.weights
+    weights = (tariff.rates if tariff.plain else tariff.rates_of(usage, variant)).weights
     numerator = 0
     for meter, units in usage.items():
         if units:
@@ -88,6 +60,7 @@ def outcome_charge(
     *,
     estimated: bool,
     multipliers: Iterable[int] = (),
+    variant: str = "",
 ) -> tuple[int, str]:
     """Return (nano-dollars, reason) of a request that ended so.
 
@@ -96,16 +69,23 @@ def outcome_charge(
     """
     if outcome in NOT_CHARGED:
         return 0, NOT_CHARGED[outcome]
-    if outcome == "completed" and len(usage) < 2 and usage.keys() <= tariff.free:
+    if outcome == "completed" and len(usage) < 2 and usage.keys() <= tariff.rates_of(usage, variant).free:
         raise UnpricedError("nothing was counted that has a price")
     reason = "as_estimated" if estimated and outcome == "completed" else CHARGED[outcome]
-    return charge(usage, tariff, multipliers), reason
+    return charge(usage, tariff, multipliers, variant), reason
 
 
-def worst_case(input_units: int, output_units: int, tariff: Tariff) -> int:
-    """The most that so many tokens in and out can cost, whichever finer meters they turn out to be; nano-dollars."""
-    weights = tariff.weights
-    dearest_input = max((weights.get(meter, 0) for meter in INPUT_METERS), default=0)
-    dearest_output = max((weights.get(meter, 0) for meter in OUTPUT_METERS), default=0)
-    numerator = input_units * dearest_input + output_units * dearest_output + weights.get("requests", 0)
-    return -(-numerator // tariff.denominator)
+def worst_case(input_units: int, output_units: int, tariff: Tariff, multipliers: Iterable[int] = ()) -> int:
+    """The most that so many tokens in and out can cost, nano-dollars: whichever finer meters and variant they turn out
+    to be, in the dearest tier that so much input can reach. Multipliers follow from the moment of the admission."""
+    numerator = 0
+    for first, last, dearest_input, dearest_output, request in tariff.ceilings:
+        if first > input_units:
+            break
+        most_input = input_units if last is None or input_units < last else last
+        numerator = max(numerator, most_input * dearest_input + output_units * dearest_output + request)
+    denominator = tariff.denominator
+    for multiplier in multipliers:
+        numerator *= multiplier
+        denominator *= BASIS_POINTS
+    return -(-numerator // denominator)

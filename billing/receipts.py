@@ -1,23 +1,29 @@
 """One request as the books have it: meters × prices × multipliers are lines that add up exactly to its charge."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from fractions import Fraction
+from typing import NamedTuple
 from uuid import UUID
 
 from accounts.models import Organization
 from billing import ledger, usage
-from billing.meters import FALLBACK, METERS
-from billing.models import EventCorrection, LedgerTransaction, Price, PriceVersion, UsageEvent
-from billing.rating import BASIS_POINTS, NOT_CHARGED
+from billing.meters import METERS
+from billing.models import EventCorrection, LedgerTransaction, PriceVersion, UsageEvent
+from billing.rate_card import discount_of, tariff_of
+from billing.rating import NOT_CHARGED
+from billing.tariff import BASIS_POINTS, Rates, UnitPrice
+from billing.terms import histories, in_force, milliseconds
 
 
 @dataclass(frozen=True)
 class Line:
-    """Units of one meter and the price that they are charged by; None is a meter without a price."""
+    """Units of one meter and the price that they are charged by, of the request's tier and variant; None is a meter
+    without a price."""
 
     meter: str
     units: int
-    price: Price | None
+    price: UnitPrice | None
 
     @property
     def falls_back(self) -> bool:
@@ -30,6 +36,19 @@ class Line:
         return self.units * Fraction(self.price.amount_nanos, self.price.per_units) if self.price else Fraction(0)
 
 
+class Reason(StrEnum):
+    """Why there is a multiplier."""
+
+    DISCOUNT = "discount"
+    OFF_PEAK = "off_peak"
+    OTHER = "other"
+
+
+class Multiplier(NamedTuple):
+    reason: Reason
+    basis_points: int
+
+
 @dataclass(frozen=True)
 class Receipt:
     """`event` is never edited; `version` has the unit prices it was charged by; `corrections` are in their order."""
@@ -39,6 +58,8 @@ class Receipt:
     lines: list[Line]
     transaction: LedgerTransaction | None
     corrections: list[EventCorrection]
+    # The event's, in its order.
+    multipliers: list[Multiplier] = field(default_factory=list)
 
     @property
     def priced(self) -> bool:
@@ -80,15 +101,31 @@ def receipt(organization: Organization, request_id: UUID) -> Receipt:
     transaction = posted.first() if event.charge_nanos else None
     corrections = EventCorrection.objects.filter(event_id=request_id, organization=organization)
     corrected = list(corrections.select_related("correction", "transaction").order_by("number"))
-    return Receipt(event, version, _lines(event, version), transaction, corrected)
+    rates = tariff_of(version).rates_of(event.usage, event.variant) if version else None
+    return Receipt(event, version, _lines(event, rates), transaction, corrected, _multipliers(event, version))
 
 
-def _lines(event: UsageEvent, version: PriceVersion | None) -> list[Line]:
-    prices = {price.meter: price for price in version.prices.all()} if version else {}
+def _multipliers(event: UsageEvent, version: PriceVersion | None) -> list[Multiplier]:
+    """Each with what it came from: the terms and the off-peak times of the event's moment, which nobody edits."""
+    found: list[Multiplier] = []
+    if event.multipliers and version:
+        history = histories([event.organization_id]).get(event.organization_id, ())
+        discount = discount_of(in_force(history, milliseconds(event.time)))
+        if discount and version.price_list_id is None:
+            found.append(Multiplier(Reason.DISCOUNT, BASIS_POINTS - discount))
+        off_peak = tariff_of(version).multiplier_at(event.time)
+        if off_peak is not None:
+            found.append(Multiplier(Reason.OFF_PEAK, off_peak))
+    if [multiplier.basis_points for multiplier in found] == event.multipliers:
+        return found
+    return [Multiplier(Reason.OTHER, points) for points in event.multipliers]
+
+
+def _lines(event: UsageEvent, rates: Rates | None) -> list[Line]:
     lines = []
     for meter in METERS:
         units = event.usage.get(meter, 0)
-        price = prices.get(meter) or prices.get(FALLBACK.get(meter, ""))
+        price = rates.prices.get(meter) if rates else None
         # Requests are counted for everyone, and are a line only where they have a price.
         if units and (price or meter != "requests"):
             lines.append(Line(meter, units, price))

@@ -13,7 +13,7 @@ BATCH = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An event with the usage, price version and charge (nano-dollars) that hold now."""
+    """An event with the usage, price version, multipliers and charge (nano-dollars) that hold now."""
 
     id: UUID
     time: datetime
@@ -23,6 +23,7 @@ class Standing:
     route_id: int | None
     segment_id: int
     outcome: str
+    variant: str
     estimated: bool
     multipliers: list[int]
     usage: dict[str, int]
@@ -47,7 +48,8 @@ class Scope:
 
 SELECT = """
 SELECT event.id, event.time, event.organization_id, event.api_key_id, event.model_id, event.route_id, event.segment_id,
-    event.outcome, event.estimated, event.multipliers, coalesce(latest.usage, event.usage)::text,
+    event.outcome, event.variant, event.estimated, coalesce(latest.multipliers, event.multipliers),
+    coalesce(latest.usage, event.usage)::text,
     CASE WHEN latest.number IS NULL THEN event.price_version_id ELSE latest.price_version_id END,
     coalesce(latest.new_charge_nanos, event.charge_nanos), coalesce(latest.number, 0), earliest.transaction_id
 FROM billing_usageevent AS event
@@ -84,5 +86,5 @@ def _read(first: UUID, scope: Scope) -> list[Standing]:
 
 def _standing(*row: object) -> Standing:
     values = list(row)
-    values[10] = msgspec.json.decode(str(values[10]), type=dict[str, int])
+    values[11] = msgspec.json.decode(str(values[11]), type=dict[str, int])
     return Standing(*values)  # type: ignore[arg-type]

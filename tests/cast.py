@@ -13,8 +13,19 @@ from accounts.keys import create_key
 from accounts.models import ApiKey, Organization, User
 from accounts.organizations import open_organization
 from billing import ledger
-from billing.models import Account, CreditGrant, PlanVersion, Price, PriceVersion, Segment, TransactionKind
+from billing.models import (
+    Account,
+    CreditGrant,
+    OrganizationTerms,
+    PlanVersion,
+    PriceList,
+    PriceVersion,
+    Segment,
+    TransactionKind,
+)
 from billing.plans.offering import Offer, create_plan
+from billing.prices import write
+from billing.tariff import Prices, unit_prices
 from catalog.models import Model, Route, Upstream
 from hotstate import eras, names, publish, scripts
 from hotstate.client import valkey
@@ -54,7 +65,7 @@ def make_key(organization: Organization, **fields: Any) -> tuple[ApiKey, str]:
 def make_model(
     public_id: str = "demo-chat",
     *,
-    prices: dict[str, tuple[int, int]] | None = None,
+    prices: Prices | None = None,
     upstream_url: str = "http://127.0.0.1:9/v1",
     **fields: Any,
 ) -> Model:
@@ -72,14 +83,33 @@ def make_model(
 
 
 def set_prices(
-    model: Model, prices: dict[str, tuple[int, int]], *, effective_from: datetime = LONG_AGO
+    model: Model,
+    prices: Prices,
+    *,
+    effective_from: datetime = LONG_AGO,
+    price_list: PriceList | None = None,
+    off_peak: Sequence[Any] = (),
 ) -> PriceVersion:
-    version = PriceVersion.objects.create(model=model, effective_from=effective_from, created_at=effective_from)
-    Price.objects.bulk_create(
-        Price(version=version, meter=meter, amount_nanos=amount, per_units=per)
-        for meter, (amount, per) in prices.items()
+    version = PriceVersion(
+        model=model,
+        price_list=price_list,
+        off_peak=list(off_peak),
+        effective_from=effective_from,
+        created_at=effective_from,
     )
+    write(version, unit_prices(prices))
     return version
+
+
+def make_price_list(name: str = "Enterprise") -> PriceList:
+    return PriceList.objects.create(name=name, created_at=LONG_AGO)
+
+
+def set_terms(organization: Organization, *, effective_from: datetime = LONG_AGO, **fields: Any) -> OrganizationTerms:
+    """Terms in the books; gateways aren't told."""
+    return OrganizationTerms.objects.create(
+        organization=organization, effective_from=effective_from, created_at=effective_from, **fields
+    )
 
 
 def give_credit(

@@ -7,9 +7,10 @@ from django.db.models import Sum
 
 from billing.meters import ZEROS
 from billing.models import DailyUsage, EventCorrection, UsageEvent
-from billing.prices import tariffs
 from billing.proofs.shape import Extent, Finding, Proof, together
-from billing.rating import Tariff, UnpricedError, outcome_charge
+from billing.rate_card import tariffs
+from billing.rating import UnpricedError, outcome_charge
+from billing.tariff import Tariff
 
 # Of each day so many events, drawn anew each day that one asks. All corrections are rated again.
 SAMPLE = 20_000
@@ -41,18 +42,25 @@ def _sample(day: date, extent: Extent) -> Iterator[UsageEvent]:
 
 
 def _rerate(event: UsageEvent, known: _Tariffs) -> Finding:
-    found = _rated(event, event.usage, event.price_version_id, known)
+    found = _rated(event, event.usage, event.price_version_id, event.multipliers, known)
     stored = (event.charge_nanos, event.reason)
     return Finding(1) if found == stored else Finding(1, 1, f"event {event.id} has {stored}, and rates at {found}")
 
 
 def _rated(
-    event: UsageEvent, usage: dict[str, int], version: int | None, known: _Tariffs
+    event: UsageEvent, usage: dict[str, int], version: int | None, multipliers: list[int], known: _Tariffs
 ) -> tuple[int, str] | Exception:
     """Nano-dollars and the reason, or why it can't be rated."""
     try:
         tariff, counted = known[version or 0], ZEROS | usage
-        return outcome_charge(event.outcome, counted, tariff, estimated=event.estimated, multipliers=event.multipliers)
+        return outcome_charge(
+            event.outcome,
+            counted,
+            tariff,
+            estimated=event.estimated,
+            multipliers=multipliers,
+            variant=event.variant,
+        )
     except (UnpricedError, KeyError, OverflowError) as error:
         return error
 
@@ -77,7 +85,8 @@ def _with_events(made: list[EventCorrection]) -> Iterator[tuple[EventCorrection,
 
 def _rerate_correction(pair: tuple[EventCorrection, UsageEvent], known: _Tariffs) -> Finding:
     made, event = pair
-    found = _rated(event, made.usage, made.price_version_id, known)
+    multipliers = event.multipliers if made.multipliers is None else made.multipliers
+    found = _rated(event, made.usage, made.price_version_id, multipliers, known)
     if isinstance(found, tuple) and found[0] == made.new_charge_nanos:
         return Finding(1)
     told = f"correction {made.number} of event {event.id} has {made.new_charge_nanos}, and rates at {found}"

@@ -47,8 +47,9 @@ def _described(found: Receipt) -> dict[str, Any]:
         "ttft_ms": event.ttft_ms,
         "attempts": event.attempts,
         "usage": event.usage,
+        "variant": event.variant,
         "lines": [_line(line) for line in found.lines],
-        "multipliers": event.multipliers,
+        "multipliers": [{"reason": reason, "basis_points": points} for reason, points in found.multipliers],
         "exact_nanos": str(found.exact_nanos),
         "rounding_nanos": str(found.rounding_nanos),
         "charge_nanos": event.charge_nanos,
@@ -89,5 +90,7 @@ def _line(line: Line) -> dict[str, Any]:
         "priced_as": price and price.meter,
         "unit_price": price and dollars(price.amount_nanos),
         "per_units": price and price.per_units,
+        "from_input_tokens": price and price.from_input_tokens,
+        "variant": price and price.variant,
         "exact_nanos": str(line.nanos),
     }

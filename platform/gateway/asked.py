@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from billing import estimating
-from billing.rating import Tariff, worst_case
+from billing.rating import worst_case
+from billing.tariff import Tariff
 from gateway import errors
 from gateway.endpoints import CHAT, Endpoint
 from gateway.offer import OfferedModel

@@ -7,7 +7,8 @@ import msgspec
 from django.conf import settings
 
 from billing import estimating
-from billing.rating import Tariff, worst_case
+from billing.rating import worst_case
+from billing.tariff import Tariff
 from gateway import errors
 from gateway.asked import TEMPLATE_TOKENS
 from gateway.decision import OURSELVES, Decider, Decision, Question

@@ -7,8 +7,8 @@ from datetime import datetime
 import structlog
 
 from billing import conventions
-from billing.prices import RateCard, rate_card
-from billing.rating import Tariff
+from billing.rate_card import RateCard, rate_card
+from billing.tariff import Tariff
 from catalog.models import Model, Route, Visibility
 from gateway.database import in_thread
 from hotstate.errors import Unreachable
@@ -72,7 +72,8 @@ class Offer:
         return model if model and model.routes and family in model.families else None
 
     def tariff(self, model: OfferedModel, at: datetime) -> Tariff | None:
-        return self.prices.tariff(model.pk, at)
+        priced = self.prices.tariff(model.pk, at)
+        return priced.tariff if priced else None
 
 
 def read_offer() -> Offer:

@@ -11,7 +11,8 @@ import msgspec
 import structlog
 
 from billing import conventions, estimating, meters
-from billing.rating import Tariff, UnpricedError, outcome_charge
+from billing.rating import UnpricedError, outcome_charge
+from billing.tariff import Tariff
 from gateway import errors, metrics
 from gateway.asked import Asked
 from gateway.endpoints import Endpoint

@@ -6,6 +6,7 @@ from typing import Any
 
 from billing.meters import LABELS
 from billing.receipts import Receipt
+from billing.tariff import UnitPrice
 from website import money, wording
 
 
@@ -15,7 +16,7 @@ class ShownLine:
 
     label: str
     units: int
-    price: Any
+    price: UnitPrice | None
     falls_back: bool
     amount: str
 
@@ -57,8 +58,9 @@ class Shown:
         return wording.REASONS.get(self.event.reason, str(self.event.reason))
 
     @property
-    def multipliers(self) -> list[str]:
-        """Each in percent: `80%`, `97.5%`."""
+    def multipliers(self) -> list[tuple[str, str]]:
+        """Why, and how many percent: `80%`, `97.5%`."""
         return [
-            f"{points // 100}.{points % 100:02d}".rstrip("0").rstrip(".") + "%" for points in self.event.multipliers
+            (wording.MULTIPLIERS[reason], f"{points // 100}.{points % 100:02d}".rstrip("0").rstrip(".") + "%")
+            for reason, points in self.receipt.multipliers
         ]

@@ -17,6 +17,7 @@ REASONS = {
     "timed_out": "Not charged: a request that timed out costs nothing.",
     "upstream_refused": "Not charged: a refused request costs nothing.",
 }
+MULTIPLIERS = {"discount": "Discount", "off_peak": "Off-peak", "other": "Multiplier"}
 # (status, code, what it means and what to do); an empty code is one that OpenAI leaves null.
 ERRORS = (
     (400, "", "The request can't be understood. The message says why, and names the field where it can."),

@@ -35,11 +35,12 @@ from billing.models import (
 )
 from billing.partitions import ensure_partitions, first_id
 from billing.posting import post_segment
-from billing.prices import rate_card
 from billing.proofs.proving import prove
-from billing.rating import Tariff, charge
+from billing.rate_card import rate_card
+from billing.rating import charge
 from billing.standing import Scope
 from billing.superseding import supersede_prices
+from billing.tariff import Tariff
 from hotstate.models import OutboxEntry
 from tests.cast import PRICES, give_credit, make_key, make_model, make_organization, make_segment, raw, usage_line
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.conventions import ANTHROPIC, CONVENTIONS, OPENAI, meters, usage_of, whole_seconds
-from billing.rating import Tariff, outcome_charge
+from billing.rating import outcome_charge
+from billing.tariff import Tariff
 
 counts = st.integers(0, 10**6)
 

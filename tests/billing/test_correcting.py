@@ -12,8 +12,8 @@ from django.db import IntegrityError, connection
 
 from accounts.models import ApiKey, AuditEntry
 from billing import correcting, standing
-from billing.correcting import correct, preview
-from billing.correction_rules import CorrectionError, by_tariff, one_event, other_usage, void
+from billing.correcting import Rule, correct, preview
+from billing.correction_rules import CorrectionError, by_rate_card, one_event, other_usage, void
 from billing.models import (
     Balance,
     Correction,
@@ -29,9 +29,21 @@ from billing.models import (
 )
 from billing.partitions import ensure_partitions, first_id
 from billing.posting import post_segment
-from billing.rating import Tariff
+from billing.rate_card import rate_card
 from billing.standing import Scope
-from tests.cast import DOLLAR, give_credit, make_key, make_model, make_organization, make_segment, raw, usage_line
+from billing.tariff import Tariff
+from catalog.models import Model
+from tests.cast import (
+    DOLLAR,
+    LONG_AGO,
+    give_credit,
+    make_key,
+    make_model,
+    make_organization,
+    make_segment,
+    raw,
+    usage_line,
+)
 
 pytestmark = pytest.mark.django_db
 DAY = date(2026, 3, 10)
@@ -39,6 +51,10 @@ NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 CHARGE = 1000 * 3_000 + 100 * 15_000
 WHOLE_DAY = Scope(first_id(DAY), first_id(DAY + timedelta(days=1)))
 DEARER = Tariff(0, {"input_tokens": (6_000, 1), "output_tokens": (15_000, 1)})
+
+
+def by_prices(tariff: Tariff) -> Rule:
+    return by_rate_card(rate_card().superseded(Model.objects.get().pk, tariff, LONG_AGO))
 
 
 @pytest.fixture
@@ -164,14 +180,14 @@ class TestManyEvents:
     def test_a_dry_run_says_what_posting_then_does(self, key: ApiKey) -> None:
         other = make_key(make_organization("Other"))[0]
         post(*(usage_line(owner, at=NOON, seq=seq) for seq in range(1, 6) for owner in (key, other)))
-        expected = preview(WHOLE_DAY, by_tariff(DEARER))
+        expected = preview(WHOLE_DAY, by_prices(DEARER))
         assert {pk: (it.events, it.nanos) for pk, it in expected.items()} == {
             key.organization_id: (5, 5 * 3_000_000),
             other.organization_id: (5, 5 * 3_000_000),
         }
         assert not EventCorrection.objects.exists()
-        assert run(WHOLE_DAY, by_tariff(Tariff(PriceVersion.objects.get().pk, DEARER.prices))) == expected
-        assert preview(WHOLE_DAY, by_tariff(DEARER)) == {}
+        assert run(WHOLE_DAY, by_prices(Tariff(PriceVersion.objects.get().pk, DEARER.unit_prices))) == expected
+        assert preview(WHOLE_DAY, by_prices(DEARER)) == {}
         assert set(books().values()) == {10 * (CHARGE + 3_000_000)}
 
     def test_a_correction_that_was_killed_is_run_again_and_goes_on(self, key: ApiKey) -> None:
@@ -212,7 +228,7 @@ class TestManyEvents:
     def test_events_whose_corrections_cancel_out_move_no_money(self, key: ApiKey) -> None:
         post(usage_line(key, at=NOON, usage={"input_tokens": 1}), usage_line(key, at=NOON, usage={"output_tokens": 3}))
         swapped = Tariff(PriceVersion.objects.get().pk, {"input_tokens": (18_000, 1), "output_tokens": (10_000, 1)})
-        run(WHOLE_DAY, by_tariff(swapped))
+        run(WHOLE_DAY, by_prices(swapped))
         assert list(EventCorrection.objects.values_list("transaction", flat=True)) == [None, None]
         assert set(books().values()) == {48_000}
 
@@ -271,7 +287,6 @@ class TestTheCommand:
         assert (again["events"], PriceVersion.objects.count()) == (0, 3)
 
     def test_versions_within_the_period_are_superseded(self, key: ApiKey) -> None:
-        from catalog.models import Model
         from tests.cast import set_prices
 
         model = Model.objects.get()

@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 
 from billing.models import OrganizationTerms, Price, PriceList, PriceVersion
 from catalog.models import Model
-from tests.cast import LONG_AGO, make_model, make_organization
+from tests.cast import LONG_AGO, make_model, make_organization, make_price_list
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +19,7 @@ def model() -> Model:
 
 @pytest.fixture
 def enterprise() -> PriceList:
-    return PriceList.objects.create(name="Enterprise", created_at=LONG_AGO)
+    return make_price_list()
 
 
 def begin(model: Model, price_list: PriceList | None) -> PriceVersion:

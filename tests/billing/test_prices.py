@@ -8,10 +8,14 @@ from django.db import connection, transaction
 
 from accounts.models import AuditEntry, User
 from billing.models import Price, PriceVersion
-from billing.prices import LARGEST_AMOUNT, NOTICE, PriceError, publish_prices, rate_card
+from billing.price_rules import LARGEST_AMOUNT, PriceError
+from billing.prices import NOTICE, publish_prices, unit_prices_of
+from billing.rate_card import rate_card, tariffs
+from billing.tariff import UnitPrice
 from catalog.models import Model
 from hotstate.models import OutboxEntry
-from tests.cast import LONG_AGO, PRICES, make_model, make_user
+from tests.billing.off_peak_times import MONDAY, NIGHTS
+from tests.cast import LONG_AGO, PRICES, make_model, make_price_list, make_user
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -36,9 +40,9 @@ def publish(
 
 
 def amount_at(model: Model, at: datetime) -> int:
-    tariff = rate_card([model.pk]).tariff(model.pk, at)
-    assert tariff
-    return tariff.prices["input_tokens"][0]
+    priced = rate_card([model.pk]).tariff(model.pk, at)
+    assert priced
+    return priced.tariff.rates.prices["input_tokens"].amount_nanos
 
 
 def test_without_a_start_it_begins_as_soon_as_gateways_can_know(model: Model) -> None:
@@ -102,6 +106,74 @@ def test_wrong_prices_are_refused(model: Model, prices: dict[str, tuple[int, int
         publish_prices(model, prices, effective_from=None, actor=None, reason="", now=NOW)
     assert PriceVersion.objects.count() == before
     assert not AuditEntry.objects.filter(action="prices.publish").exists()
+
+
+def unit(meter: str = "input_tokens", amount: int = 1, per: int = 1, tier: int = 0, variant: str = "") -> UnitPrice:
+    return UnitPrice(meter, amount, per, tier, variant)
+
+
+def test_a_version_has_tiers_variants_and_off_peak_times(model: Model, staff: User) -> None:
+    prices = [unit(), unit(amount=2, tier=200_000), unit("images", 9, variant="1024x1024-hd")]
+    version = publish_prices(
+        model, prices, effective_from=None, actor=staff, reason="", now=NOW, off_peak=[NIGHTS], price_list=None
+    )
+    assert unit_prices_of(PriceVersion.objects.get(pk=version.pk)) == tuple(prices)
+    tariff = tariffs([version.pk])[version.pk]
+    assert (tariff.unit_prices, tariff.multiplier_at(MONDAY)) == (tuple(prices), 5000)
+    assert AuditEntry.objects.get(action="prices.publish").after == {
+        "input_tokens": [1, 1],
+        "input_tokens from 200,000 input tokens": [2, 1],
+        "images of variant 1024x1024-hd": [9, 1],
+        "off_peak": [NIGHTS],
+        "effective_from": (NOW + NOTICE).isoformat(),
+    }
+
+
+def test_a_price_list_has_versions_of_its_own(model: Model) -> None:
+    enterprise = make_price_list()
+    publish(model, 7, at=NOW + HOUR)
+    for amounts in ({"input_tokens": (5, 1)}, {}):
+        publish_prices(model, amounts, effective_from=NOW + HOUR, actor=None, reason="", now=NOW, price_list=enterprise)
+    assert amount_at(model, NOW + HOUR) == 7
+    stood = PriceVersion.objects.of_list(enterprise).order_by("pk")
+    assert [(version.superseded_at is None, version.prices.count()) for version in stood] == [(False, 1), (True, 0)]
+    assert [version.pk for version in PriceVersion.objects.in_force(NOW + HOUR, enterprise)] == [stood[1].pk]
+
+
+@pytest.mark.parametrize(
+    ("prices", "words"),
+    [
+        ([unit(), unit(amount=2)], "input_tokens has 2 prices"),
+        ([unit(tier=5), unit(), unit(tier=5)], "input_tokens from 5 input tokens has 2 prices"),
+        (
+            [unit(), unit("output_tokens", tier=5)],
+            "output_tokens from 5 input tokens has a price, and",
+        ),
+        ([unit("images", variant="sd"), unit("images", variant="hd", tier=5)], "variant hd has a price, and"),
+        ([unit(), unit(tier=-1)], "out of bounds"),
+        ([unit(), unit(tier=10**12 + 1)], "out of bounds"),
+        ([unit(), unit(variant="no spaces")], "no variant"),
+        ([unit(), unit(variant="v" * 61)], "no variant"),
+        ([unit(), unit(amount=0.5)], "nine decimals"),  # type: ignore[arg-type]
+        ([unit(), *(unit(tier=tier) for tier in range(1, 10))], "at most 8 tiers"),
+        ([unit("images", variant=f"v{number}") for number in range(51)], "at most 50 variants"),
+    ],
+)
+def test_wrong_tiers_and_variants_are_refused(model: Model, prices: list[UnitPrice], words: str) -> None:
+    before = PriceVersion.objects.count()
+    with pytest.raises(PriceError, match=words):
+        publish_prices(model, prices, effective_from=None, actor=None, reason="", now=NOW)
+    assert PriceVersion.objects.count() == before
+
+
+def test_wrong_off_peak_times_are_refused(model: Model) -> None:
+    with pytest.raises(PriceError, match="overlap on Monday"):
+        publish_prices(model, [unit()], effective_from=None, actor=None, reason="", now=NOW, off_peak=[NIGHTS, NIGHTS])
+
+
+def test_a_tier_may_name_the_finer_meter_first(model: Model) -> None:
+    prices = [unit(), unit("cached_input_tokens", tier=5), unit("requests", tier=5)]
+    assert publish_prices(model, prices, effective_from=None, actor=None, reason="", now=NOW).prices.count() == 3
 
 
 @pytest.mark.parametrize("ahead", [-HOUR, timedelta(0), NOTICE - timedelta(microseconds=1)])

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.meters import FALLBACK, METERS
-from billing.rating import Tariff, UnpricedError, charge, outcome_charge, round_half_up
+from billing.rating import UnpricedError, charge, outcome_charge, round_half_up
+from billing.tariff import Tariff
 
 units = st.integers(0, 10**12)
 prices = st.tuples(st.integers(0, 10**12), st.sampled_from([1, 60, 1000, 10**6, 7]))

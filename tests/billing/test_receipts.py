@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from accounts.models import ApiKey, Organization
 from billing import posting
 from billing.meters import METERS
-from billing.models import LedgerTransaction, Outcome, Price, UsageEvent
+from billing.models import LedgerTransaction, Outcome, UsageEvent
 from billing.partitions import ensure_partitions
-from billing.rating import NOT_CHARGED, Tariff, charge
+from billing.rating import NOT_CHARGED, charge
 from billing.receipts import Line, Receipt, receipt
+from billing.tariff import Tariff, UnitPrice
 from catalog.models import Model
 from tests.cast import make_key, make_model, make_organization, make_segment, raw, usage_line
 
@@ -106,9 +107,6 @@ def test_lines_and_multipliers_give_the_charge_that_rating_gives(
     usage = dict.fromkeys(priced, units)
     event = UsageEvent(outcome="completed", multipliers=multipliers, usage=usage)
     event.charge_nanos = charge(usage, Tariff(1, priced), multipliers)
-    lines = [
-        Line(meter, units, Price(meter=meter, amount_nanos=amount, per_units=per))
-        for meter, (amount, per) in priced.items()
-    ]
+    lines = [Line(meter, units, UnitPrice(meter, amount, per)) for meter, (amount, per) in priced.items()]
     found = Receipt(event, None, lines, None, [])
     assert -Fraction(1, 2) < found.rounding_nanos <= Fraction(1, 2)

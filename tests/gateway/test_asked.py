@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.rating import Tariff, charge
+from billing.rating import charge
+from billing.tariff import Tariff
 from gateway.asked import Asked, read
 from gateway.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, Endpoint
 from gateway.offer import OfferedModel

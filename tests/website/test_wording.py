@@ -1,6 +1,6 @@
 """Whatever can happen to a request has words for customers."""
 
-from billing import rating
+from billing import rating, receipts
 from billing.models import Outcome
 from gateway import errors
 from gateway.verdicts import Verdict
@@ -14,6 +14,10 @@ def test_every_outcome_has_words() -> None:
 def test_every_reason_of_a_charge_has_words() -> None:
     given = {*rating.CHARGED.values(), *rating.NOT_CHARGED.values(), "as_estimated"}
     assert set(wording.REASONS) == given
+
+
+def test_every_multiplier_has_words() -> None:
+    assert set(wording.MULTIPLIERS) == set(receipts.Reason)
 
 
 def test_every_error_of_the_gateway_is_on_the_page() -> None:

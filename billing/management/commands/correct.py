@@ -14,11 +14,12 @@ from accounts.models import Organization, User
 from billing import correcting, correction_rules, superseding, turns
 from billing.correcting import Difference, Rule
 from billing.correction_rules import CorrectionError
-from billing.models import DailyUsage, UsageEvent
+from billing.models import DailyUsage, PriceList, UsageEvent
 from billing.partitions import first_id
-from billing.prices import PriceError, rate_card, validate
-from billing.rating import Tariff
+from billing.price_rules import PriceError, validate
+from billing.rate_card import rate_card
 from billing.standing import Scope
+from billing.tariff import UnitPrice
 from catalog.models import Model
 from config.progress import Progress
 
@@ -39,12 +40,14 @@ class Command(BaseCommand):
         prices.add_argument("--model", required=True, help="its public id")
         prices.add_argument("--from", dest="since", required=True, type=_moment, help="2026-11-20T00:00:00Z")
         prices.add_argument("--to", dest="until", required=True, type=_moment, help="the end, not included; it is over")
+        prices.add_argument("--price-list", metavar="NAME", help="the list of a plan or an organization; else public")
         prices.add_argument(
             "--price",
             nargs="+",
             default=[],
-            metavar="METER=DOLLARS/UNITS",
-            help="what supersedes the prices of that time: input_tokens=3.00/1000000; left out: the prices that stand",
+            metavar="METER[@TIER][:VARIANT]=DOLLARS/UNITS",
+            help="what supersedes the prices of that time: input_tokens=3.00/1000000 input_tokens@200000=6.00/1000000"
+            " images:1024x1024-hd=0.08/1; left out: the prices that stand",
         )
         for kind in (event, prices):
             kind.add_argument("--post", action="store_true", help="do it, rather than say what it would change")
@@ -70,16 +73,26 @@ class Command(BaseCommand):
         model = Model.objects.filter(public_id=options["model"]).first()
         if model is None:
             raise CommandError(f"There is no model {options['model']}.")
-        since, until, prices = options["since"], options["until"], _prices(options["price"])
+        since, until, prices = options["since"], options["until"], [_price(word) for word in options["price"]]
+        price_list = _price_list(options["price_list"])
         scope = Scope(_first_at(since), _first_at(until), model.pk)
         what = f"prices of {model} from {since:%Y-%m-%d %H:%M:%S} to {until:%Y-%m-%d %H:%M:%S} UTC"
         if prices:
             validate(prices)
         if prices and not options["post"]:
-            return scope, correction_rules.by_tariff(Tariff(0, prices)), what
+            card = superseding.as_if(model, prices, since, until, price_list=price_list)
+            return scope, correction_rules.by_rate_card(card), what
         if prices:
-            now = timezone.now()
-            superseding.supersede_prices(model, prices, since, until, actor=actor, reason=options["reason"], now=now)
+            superseding.supersede_prices(
+                model,
+                prices,
+                since,
+                until,
+                actor=actor,
+                reason=options["reason"],
+                now=timezone.now(),
+                price_list=price_list,
+            )
         return scope, correction_rules.by_rate_card(rate_card([model.pk])), what
 
     def _run(
@@ -143,19 +156,25 @@ def _usage(words: list[str]) -> dict[str, int]:
     return usage
 
 
-def _prices(words: list[str]) -> dict[str, tuple[int, int]]:
-    prices = {}
-    for word in words:
-        meter, _, price = word.partition("=")
-        dollars, _, units = price.partition("/")
-        try:
-            nanos = Decimal(dollars) * NANOS
-        except InvalidOperation:
-            nanos = Decimal("NaN")
-        if not nanos.is_finite() or nanos != int(nanos) or not units.isdecimal():
-            raise CommandError(f"{word}: write it as input_tokens=3.00/1000000, with up to nine decimals.")
-        prices[meter] = (int(nanos), int(units))
-    return prices
+def _price(word: str) -> UnitPrice:
+    place, _, price = word.rpartition("=")
+    before, _, variant = place.partition(":")
+    meter, _, tier = before.partition("@")
+    dollars, _, units = price.partition("/")
+    try:
+        nanos = Decimal(dollars) * NANOS
+    except InvalidOperation:
+        nanos = Decimal("NaN")
+    if not nanos.is_finite() or nanos != int(nanos) or not units.isdecimal() or not (tier or "0").isdecimal():
+        raise CommandError(f"{word}: write it as input_tokens=3.00/1000000, with up to nine decimals.")
+    return UnitPrice(meter, int(nanos), int(units), int(tier or 0), variant)
+
+
+def _price_list(name: str | None) -> PriceList | None:
+    found = PriceList.objects.filter(name=name).first() if name else None
+    if name and found is None:
+        raise CommandError(f"There is no price list {name}.")
+    return found
 
 
 def _moment(text: str) -> datetime:

@@ -7,6 +7,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from billing import prices
 from billing.models import PriceVersion
+from billing.price_rules import PriceError
 from catalog.models import Model
 from website.access import signed_in
 from website.forms.prices import PriceForm
@@ -41,7 +42,7 @@ def price_edit(request: HttpRequest, model: int) -> HttpResponse:
                 reason=form.cleaned_data["reason"],
                 now=now,
             )
-        except prices.PriceError as error:
+        except PriceError as error:
             form.add_error(None, str(error))
         else:
             messages.success(request, f"Published: {priced} from {version.effective_from:%Y-%m-%d %H:%M:%S} UTC.")
