@@ -15,7 +15,7 @@ from billing.models import LedgerTransaction
 from gateway.request_ids import new_request_id
 from hotstate import holds
 from tests.api.program import Program, code_of
-from tests.cast import make_key, make_model
+from tests.cast import make_key, make_model, set_terms
 from tests.website.browsing import use
 
 pytestmark = pytest.mark.django_db
@@ -40,6 +40,8 @@ def test_a_request_s_lines_lead_to_its_charge_and_to_the_ledger(acting: Acting) 
             "priced_as": "input_tokens",
             "unit_price": "0.000000001",
             "per_units": 3,
+            "from_input_tokens": 0,
+            "variant": "",
             "exact_nanos": "2/3",
         },
         {
@@ -48,6 +50,8 @@ def test_a_request_s_lines_lead_to_its_charge_and_to_the_ledger(acting: Acting) 
             "priced_as": "output_tokens",
             "unit_price": "2.000000000",
             "per_units": 10**6,
+            "from_input_tokens": 0,
+            "variant": "",
             "exact_nanos": "10000",
         },
     ]
@@ -63,6 +67,15 @@ def test_a_request_s_lines_lead_to_its_charge_and_to_the_ledger(acting: Acting) 
     assert told["ledger_transaction"]["id"] == LedgerTransaction.objects.get().pk
     assert told["price_version"]["id"] == event.price_version_id
     assert (told["key"], told["model"]) == (acting[0].public_id, model.public_id)
+
+
+def test_each_multiplier_has_its_reason(acting: Acting) -> None:
+    model = make_model()
+    set_terms(acting[0].organization, own_discount_bp=2500)
+    event = use(acting[0], model)[0]
+    told = acting[1].get(f"requests/{event.id}")[1]
+    assert told["multipliers"] == [{"reason": "discount", "basis_points": 7500}]
+    assert (told["charge_nanos"], event.multipliers) == ((1000 * 3_000 + 100 * 15_000) * 3 // 4, [7500])
 
 
 def test_what_costs_nothing_says_why(acting: Acting) -> None:

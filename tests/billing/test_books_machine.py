@@ -97,7 +97,7 @@ class Books(RuleBasedStateMachine):
     def _tariff(self, at: datetime) -> Tariff:
         found = rate_card([self.model.pk]).tariff(self.model.pk, at)
         assert found
-        return found
+        return found.tariff
 
     def _post(self, content: bytes) -> None:
         assert post_segment(make_segment(content, now=self.now).pk, now=self.now)

@@ -62,8 +62,13 @@ def test_a_room_knows_only_those_below_it(room: str) -> None:
 
 def test_rating_is_pure() -> None:
     """No ORM, no clock, no I/O: gateway and worker compute the same charge."""
-    assert imported(ROOT / "billing" / "rating.py") == {"billing", "collections", "dataclasses", "math"}
-    assert imported(ROOT / "billing" / "meters.py") == set()
+    plain = {"bisect", "collections", "dataclasses", "datetime", "itertools", "math", "typing"}
+    pure = ("rating", "tariff", "off_peak", "meters")
+    for name in pure:
+        path = ROOT / "billing" / f"{name}.py"
+        assert imported(path) <= {"billing", *plain}
+        own = {word for line in path.read_text().splitlines() for word in line.split()[1:2] if "billing." in word}
+        assert own <= {f"billing.{one}" for one in pure}
 
 
 def test_platform_is_a_folder_and_not_a_package() -> None:
