@@ -12,6 +12,7 @@ from accounts.models import alarm
 from billing import partitions, posting, sequences
 from billing.models import QuarantineRun, Segment
 from billing.nightly import running
+from billing.notices import balances, budgets, mailing, plans
 from billing.proofs import runs
 from config import enqueue
 
@@ -71,6 +72,22 @@ def watch_pipeline() -> None:
 @shared_task
 def nightly() -> None:
     running.go_on(timezone.now)
+
+
+@shared_task
+def watch_for_notices() -> None:
+    """What can't wait for the night: low balances, key budgets, plans. And mails that weren't sent."""
+    now = timezone.now()
+    balances.watch(now)
+    budgets.watch(now)
+    plans.tell(now)
+    for pk in mailing.unsent(now):
+        enqueue.now(mail_notice, pk)
+
+
+@shared_task
+def mail_notice(mail_id: int) -> None:
+    mailing.send(mail_id, timezone.now())
 
 
 @shared_task

@@ -5,6 +5,7 @@ from billing.models.forecast import Forecast, ForecastSum
 from billing.models.grant import CreditGrant, GrantBurn
 from billing.models.ledger import Account, Balance, LedgerEntry, LedgerTransaction, TransactionKind
 from billing.models.nightly import NightlyRun, NightlyStep
+from billing.models.notice import BalanceThreshold, Notice, NoticeChoice, NoticeKind, NoticeMail, NoticeWatch
 from billing.models.plan import Plan, PlanVersion, Subscription, SubscriptionEvent, SubscriptionPeriod
 from billing.models.price import Price, PriceList, PriceVersion
 from billing.models.proof import ProofResult, ProofRun
@@ -21,6 +22,7 @@ from billing.models.usage_event import Outcome, UsageEvent
 __all__ = [
     "Account",
     "Balance",
+    "BalanceThreshold",
     "ClosedDay",
     "Correction",
     "CreditGrant",
@@ -35,6 +37,11 @@ __all__ = [
     "LedgerTransaction",
     "NightlyRun",
     "NightlyStep",
+    "Notice",
+    "NoticeChoice",
+    "NoticeKind",
+    "NoticeMail",
+    "NoticeWatch",
     "OrganizationTerms",
     "Outcome",
     "Plan",

@@ -1,6 +1,6 @@
 """The steps of a night, in their order."""
 
-from billing.nightly import clearing, closing_days, expiring, proving, stating
+from billing.nightly import clearing, closing_days, expiring, proving, stating, telling
 from billing.nightly.shape import Step
 
 STEPS: list[Step] = [
@@ -8,6 +8,7 @@ STEPS: list[Step] = [
     Step("close_day", "The day before is closed: what comes later is an adjustment.", closing_days.close),
     Step("prove", "Everything is proved, and every proof is green.", proving.prove, needs=("close_day",)),
     Step("draw_statements", "The month before is stated, on green proofs.", stating.draw, needs=("prove",)),
+    Step("notify", "Members are told what they want to know: each once.", telling.tell),
     Step("purge", "What was only to be kept for a time is deleted.", clearing.clear),
 ]
 NAMES = [step.name for step in STEPS]

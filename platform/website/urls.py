@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from website.views import decisions, keys, landing, overview, settings, usage, welcome
+from website.views import decisions, keys, landing, notices, overview, settings, usage, welcome
 from website.views.staff import audit, books, gateways, organizations, prices, quarantine, today
 from website.views.staff import decisions as staff_decisions
 from website.views.staff import usage as usage_in
@@ -26,6 +26,9 @@ of_organization = [
     path("requests/<uuid:request_id>/decision/", decisions.decision, name="decision"),
     path("requests/<uuid:request_id>/", usage.request_receipt, name="request"),
     path("settings/", settings.settings, name="settings"),
+    path("settings/notices/", notices.notices, name="notices"),
+    path("settings/notices/kinds/", notices.notice_choices, name="notice_choices"),
+    path("settings/notices/amounts/", notices.notice_amounts, name="notice_amounts"),
 ]
 of_staff = [
     path("", today.today, name="staff_today"),
@@ -64,6 +67,7 @@ urlpatterns = [
     path("", landing.landing, name="landing"),
     path("start/", landing.start, name="start"),
     path("docs/charging/", landing.charging, name="charging"),
+    path("notices/stop/<str:token>/", notices.notice_stop, name="notice_stop"),
     path("o/<str:org>/", include(of_organization)),
     path("staff/", include(of_staff)),
 ]

@@ -13,6 +13,8 @@ from tests.website.browsing import passed_second_factor, use
 
 # For everybody. `start` and the pages of entering lead on by themselves.
 PUBLIC = {"", "docs/charging/", "account/login/", "account/logout/", "account/signup/", "account/inactive/"} | {
+    # A mail's link says whose it is, signed.
+    "notices/stop/<str:token>/",
     "account/confirm-email/",
     "account/confirm-email/(?P<key>[-:\\w]+)/$",
     "account/password/reset/",

@@ -74,6 +74,18 @@ def exact_time(at: datetime) -> str:
 
 
 @register.filter
+def iso_time(text: str) -> str:
+    """A moment as ISO 8601, as a time in UTC."""
+    return exact_time(datetime.fromisoformat(text).astimezone(UTC))
+
+
+@register.filter
+def iso_day(text: str) -> str:
+    """The UTC day of a moment as ISO 8601."""
+    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d}"
+
+
+@register.filter
 def to_the_millisecond(at: datetime) -> str:
     """The time in UTC, where a second is a long time."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d} UTC"
