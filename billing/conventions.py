@@ -5,10 +5,11 @@ count of the input leaves out what the cache read and wrote. Reading one as the 
 """
 
 from collections.abc import Mapping
-from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from decimal import ROUND_CEILING
 from typing import Any
 
 from billing.meters import MOST_UNITS
+from billing.reported import bounded
 
 # `catalog.models.CONVENTIONS` names them for people.
 OPENAI, ANTHROPIC = "openai", "anthropic"
@@ -62,11 +63,8 @@ def count(value: Any) -> int | None:
 
 def whole_seconds(value: Any) -> int | None:
     """Seconds of audio, a begun one counting as a whole."""
-    try:
-        seconds = Decimal(str(value)).to_integral_value(ROUND_CEILING)
-    except (InvalidOperation, ValueError):
-        return None
-    return count(int(seconds)) if seconds.is_finite() else None
+    seconds = bounded(value)
+    return None if seconds is None else count(int(seconds.to_integral_value(ROUND_CEILING)))
 
 
 def _by_time(usage: Mapping[str, Any]) -> dict[str, int] | None:

@@ -31,14 +31,19 @@ def input_bytes(raw: bytes) -> int:
 def output_bytes(answer: Mapping[str, Any]) -> int:
     """UTF-8 bytes that an answer, or one chunk of a stream, produced: every text of its choices but roles and ids."""
     choices = answer.get("choices")
-    return sum(_texts(choice) for choice in choices) if isinstance(choices, list) else 0
+    return _texts(choices) if isinstance(choices, list) else 0
 
 
-def _texts(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value.encode("utf-8", "replace"))
-    if isinstance(value, list):
-        return sum(_texts(item) for item in value)
-    if isinstance(value, Mapping):
-        return sum(_texts(item) for name, item in value.items() if name not in _LABELS)
-    return 0
+def _texts(choices: list[Any]) -> int:
+    """Without recursion: an answer may be nested as deep as its sender likes."""
+    size = 0
+    left: list[Any] = [choices]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            size += len(value.encode("utf-8", "replace"))
+        elif isinstance(value, list):
+            left += value
+        elif isinstance(value, Mapping):
+            left += [inner for name, inner in value.items() if name not in _LABELS]
+    return size

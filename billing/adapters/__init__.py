@@ -7,12 +7,14 @@ import msgspec
 
 from billing.adapters import access_log, envoy_ai, litellm
 from billing.adapters.record import NotUsageError, Reader, Record, UnreadableError, kept
-from billing.lines import LONGEST_LINE, LineError, Unread, UsageLine, encode, encode_unread, parse, unread_of
+from billing.lines import LONGEST_LINE, Unread, UsageLine, encode, encode_unread, parse, unread_of
 
 KEYMETER = "keymeter"
 # A record of a foreign format has content in it, perhaps, which is left out.
 LONGEST_RECORD = 4 * 1024 * 1024
 MOST_KEPT = 16 * 1024
+# Of why a record can't be read.
+MOST_TOLD = 300
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def convert(raw: bytes, format_: Format, source: str, find_key: FindKey) -> byte
         record = Record.decode(raw)
     except UnreadableError as error:
         text = raw[:MOST_KEPT].decode("utf-8", "backslashreplace").replace("\0", "\\x00")
-        return encode_unread(Unread(format_.name, str(error), text))
+        return encode_unread(Unread(format_.name, str(error)[:MOST_TOLD], text))
     return _line(record, format_.name, format_.read, source, find_key)
 
 
@@ -73,8 +75,9 @@ def _line(record: Record, name: str, read: Reader, source: str, find_key: FindKe
         parse(encoded)
     except NotUsageError:
         return None
-    except (UnreadableError, LineError, OverflowError, UnicodeEncodeError) as error:
-        return encode_unread(Unread(name, str(error), kept(record)))
+    except (ValueError, ArithmeticError, RecursionError) as error:
+        # Whatever one record says, those beside it in its batch are taken.
+        return encode_unread(Unread(name, str(error)[:MOST_TOLD], kept(record)))
     return encoded
 
 

@@ -1,13 +1,13 @@
 """A JSON access log of nginx or Envoy, as deploy/gateways writes it: for models that are priced per request."""
 
-from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from datetime import datetime
 from typing import Any
 
 from billing.adapters.record import (
     NotUsageError,
     Record,
     UnreadableError,
+    duration,
     ended,
     endpoint_of,
     identified,
@@ -51,8 +51,4 @@ def _times(record: Record) -> tuple[datetime, datetime]:
     seconds = record.get("seconds", "request_time")
     if seconds is None:
         return told, ended(told, record.whole("milliseconds", "duration")) or told
-    try:
-        taken = timedelta(milliseconds=int(Decimal(str(seconds)) * 1000))
-    except (InvalidOperation, OverflowError, ValueError) as error:
-        raise UnreadableError("`seconds` is no number") from error
-    return told - taken, told
+    return told - duration(seconds, "seconds"), told

@@ -89,7 +89,7 @@ def _status(record: Record) -> int:
     if code in ("401", "403") and not record.optional("model_id"):
         # No deployment was chosen: LiteLLM, or Keymeter behind it, refused the key.
         raise NotUsageError
-    return int(code) if code.isdecimal() and 100 <= int(code[:4]) <= 599 else 500
+    return int(code) if len(code) == 3 and code.isdecimal() and 100 <= int(code) <= 599 else 500
 
 
 def _usage(record: Record, metadata: Record, endpoint: str) -> tuple[dict[str, int], bool]:

@@ -9,6 +9,8 @@ from uuid import UUID
 
 import msgspec
 
+from billing.reported import bounded
+
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
 # Of any number in a record.
 LARGEST = 1 << 62
@@ -51,7 +53,7 @@ class Record:
         """Raises UnreadableError."""
         try:
             members = _decoder.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidOperation) as error:
             raise UnreadableError(f"not JSON: {error}") from error
         if not isinstance(members, dict):
             raise UnreadableError("not a JSON object")
@@ -101,14 +103,20 @@ def moment(value: Any, name: str) -> datetime:
             found = datetime.fromisoformat(value)
             if found.tzinfo is None:
                 raise UnreadableError(f"`{name}` has no time zone")
-            milliseconds = (found - EPOCH) // timedelta(milliseconds=1)
-        else:
-            milliseconds = int(Decimal(str(value)) * 1000)
-        return EPOCH + timedelta(milliseconds=milliseconds)
-    except (ValueError, InvalidOperation, OverflowError) as error:
+            return EPOCH + (found - EPOCH) // timedelta(milliseconds=1) * timedelta(milliseconds=1)
+        return EPOCH + duration(value, name)
+    except (ValueError, OverflowError) as error:
         if isinstance(error, UnreadableError):
             raise
         raise UnreadableError(f"`{name}` is no time: {str(value)[:40]}") from error
+
+
+def duration(seconds: Any, name: str) -> timedelta:
+    """To the millisecond. Raises UnreadableError, and OverflowError beyond what a timedelta holds."""
+    told = bounded(seconds)
+    if told is None:
+        raise UnreadableError(f"`{name}` is no number: {str(seconds)[:40]}")
+    return timedelta(milliseconds=int(told * 1000))
 
 
 def identified(record: Record, started: datetime, *parts: str) -> dict[str, Any]:
