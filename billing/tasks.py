@@ -13,6 +13,7 @@ from billing import partitions, posting, sequences
 from billing.models import QuarantineRun, Segment
 from billing.nightly import running
 from billing.notices import balances, budgets, mailing, plans
+from billing.plans import renewing
 from billing.proofs import runs
 from config import enqueue
 
@@ -95,6 +96,12 @@ def sweep_proof_runs() -> None:
     """Carry out what somebody asked for and whose message was lost, or whose worker was killed."""
     for pk in runs.waiting(timezone.now()):
         enqueue.now(prove_books, pk)
+
+
+@shared_task
+def renew_plans() -> None:
+    """Plans are renewed when they are due, not at night only: their credit isn't missed until then."""
+    renewing.renew_due(timezone.now())
 
 
 @shared_task

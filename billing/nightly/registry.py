@@ -1,9 +1,10 @@
 """The steps of a night, in their order."""
 
-from billing.nightly import clearing, closing_days, expiring, proving, stating, telling
+from billing.nightly import clearing, closing_days, expiring, proving, renewing, stating, telling
 from billing.nightly.shape import Step
 
 STEPS: list[Step] = [
+    Step("renew_plans", "Plans whose period is over are renewed, or end.", renewing.renew),
     Step("expire_grants", "Credit that has expired is taken back.", expiring.expire),
     Step("close_day", "The day before is closed: what comes later is an adjustment.", closing_days.close),
     Step("prove", "Everything is proved, and every proof is green.", proving.prove, needs=("close_day",)),

@@ -5,6 +5,7 @@ from datetime import datetime
 from accounts import organizations
 from accounts.models import Organization, User
 from billing.models import PlanVersion
+from billing.terms import change_terms
 from hotstate.records import Limits
 
 
@@ -15,7 +16,7 @@ def give(
 
     In the caller's transaction, who gives the result to `organizations.require_in_force` after its commit.
     """
-    return organizations.set_plan(
+    entries = organizations.set_plan(
         organization,
         plan=version.plan.slug if version else "",
         limits=version.limits if version else Limits(),
@@ -23,4 +24,13 @@ def give(
         actor=actor,
         reason=reason,
         now=now,
+    )
+    return entries + change_terms(
+        organization,
+        now=now,
+        actor=actor,
+        reason=reason or "The plan",
+        plan_price_list=version.price_list if version else None,
+        plan_discount_bp=version.discount_bp or None if version else None,
+        allowed_models=version.allowed_models if version else [],
     )

@@ -10,7 +10,7 @@ from time_machine import travel
 
 from accounts.models import ApiKey
 from billing import closing
-from billing.models import ClosedDay, NightlyRun, NightlyStep, ProofRun
+from billing.models import Balance, ClosedDay, NightlyRun, NightlyStep, ProofRun
 from billing.nightly import running
 from billing.nightly.registry import STEPS
 from tests.billing.proofs.conftest import DAY, NEXT_NOON
@@ -48,11 +48,12 @@ def test_nothing_is_proved_before_the_day_before_is_closed() -> None:
 
 
 def test_red_proofs_hold_up_what_needs_them_and_are_proved_again(tamper: Callable[..., None]) -> None:
-    tamper("UPDATE billing_balance SET credit_nanos = credit_nanos + 1")
+    any_one = Balance.objects.order_by("organization_id")[0]
+    tamper("UPDATE billing_balance SET credit_nanos = credit_nanos + 1 WHERE organization_id = %s", any_one.pk)
     running.go_on(lambda: THAT_NIGHT)
     assert states()["prove"] == State.FAILED
     assert "Red: balances, grants" in NightlyStep.objects.get(name="prove").error
-    tamper("UPDATE billing_balance SET credit_nanos = credit_nanos - 1")
+    tamper("UPDATE billing_balance SET credit_nanos = credit_nanos - 1 WHERE organization_id = %s", any_one.pk)
     running.go_on(lambda: THAT_NIGHT + timedelta(hours=1))
     assert set(states().values()) == {State.DONE}
 

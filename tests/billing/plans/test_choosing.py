@@ -6,13 +6,22 @@ from typing import Any
 import pytest
 
 from accounts.models import AuditEntry, Organization, User
-from billing.models import LedgerTransaction, PlanVersion, Subscription, SubscriptionEvent, SubscriptionPeriod
+from billing.models import (
+    LedgerTransaction,
+    PlanVersion,
+    PriceList,
+    Subscription,
+    SubscriptionEvent,
+    SubscriptionPeriod,
+)
 from billing.plans.choosing import choose, choose_at_end, keep
 from billing.plans.ending import cancel_at_end, cancel_now
 from billing.plans.errors import NotEnoughError, OtherwiseError, PlanError, PutOffError
 from billing.plans.offering import Offer, add_version, archive
 from billing.plans.quoting import quote
 from billing.plans.renewing import renew_due
+from billing.prices import NOTICE
+from billing.terms import in_force, milliseconds
 from hotstate import names
 from hotstate.records import Limits
 from tests.billing.plans.conftest import START, balance_of, plan_credit, use
@@ -43,6 +52,20 @@ class TestSubscribing:
         assert (published[b"balance"], published[b"held"]) == (b"90000000000", b"0")
         assert kinds(organization) == ["subscribed"]
         assert AuditEntry.objects.filter(action="plan.choose", actor=owner).exists()
+
+    def test_its_discount_prices_and_models_come_with_it_and_go_with_it(
+        self, organization: Organization, owner: User
+    ) -> None:
+        prices = PriceList.objects.create(name="Pro", created_at=START)
+        version = make_plan(discount_bp=1500, price_list=prices, allowed_models=("demo-*",))
+        choose(organization, version, actor=owner, now=START)
+        organization.refresh_from_db()
+        terms = in_force(organization.record().terms, milliseconds(START + NOTICE))
+        assert (terms.plan_discount_bp, terms.plan_list, terms.models) == (1500, prices.pk, {"demo-*"})
+        cancel_now(organization, actor=owner, now=HALF)
+        organization.refresh_from_db()
+        terms = in_force(organization.record().terms, milliseconds(HALF + NOTICE))
+        assert (terms.plan_discount_bp, terms.plan_list, terms.models) == (None, None, frozenset())
 
     def test_an_organizations_own_limit_goes_before_its_plans(self, organization: Organization, owner: User) -> None:
         organization.requests_per_minute, organization.overdraft_nanos = 5, 0

@@ -200,6 +200,7 @@ def test_any_history_of_a_plan(empty_valkey: Any) -> None:
 
 
 @pytest.mark.extended
+@pytest.mark.timeout(1800)
 @pytest.mark.django_db
 def test_any_longer_history_of_a_plan(empty_valkey: Any) -> None:
     explore(examples=40, steps=40)

@@ -11,7 +11,7 @@ from billing import expiry
 from billing.closing import close_day
 from billing.correcting import correct
 from billing.correction_rules import one_event, other_usage
-from billing.models import UsageEvent
+from billing.models import Subscription, UsageEvent
 from billing.partitions import ensure_partitions
 from billing.plans.choosing import choose
 from billing.posting import post_segment
@@ -49,6 +49,8 @@ def key(db: None) -> ApiKey:
     subscribed = make_organization("Subscribed")
     give_credit(subscribed, DOLLAR, now=NOON)
     choose(subscribed, make_plan(fee_nanos=1000, included_credit_nanos=2000), actor=None, now=NOON)
+    # The command asks the real clock.
+    Subscription.objects.update(due_at=datetime(2200, 1, 1, tzinfo=UTC))
     organization = make_organization()
     give_credit(organization, 10_000_000, key="small", expires_at=NOON + timedelta(hours=1), now=NOON)
     key, _ = make_key(organization)
