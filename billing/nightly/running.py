@@ -9,12 +9,14 @@ from datetime import date, datetime, timedelta
 
 import structlog
 from django.core.cache import cache
+from django.db import transaction
 
-from accounts.models import alarm
+from accounts.models import User, alarm, audit
 from billing.models import NightlyRun, NightlyStep
 from billing.nightly import turn
 from billing.nightly.registry import STEPS
 from billing.nightly.shape import FoundWrongError, Night, NotReadyError, Step
+from config import enqueue
 
 log = structlog.get_logger(__name__)
 
@@ -59,10 +61,16 @@ def do(
         return run
 
 
-def ask_again(step: NightlyStep) -> None:
-    """Let a step be done once more, as soon as somebody goes on with the nights."""
-    NightlyStep.objects.filter(pk=step.pk).exclude(state=State.RUNNING).update(state=State.WAITING, error="")
-    NightlyRun.objects.filter(pk=step.run_id).update(finished_at=None)
+def ask_again(step: NightlyStep, *, actor: User, now: datetime) -> None:
+    """Let a step be done once more, as soon as somebody goes on with the nights; a worker is told."""
+    from billing.tasks import nightly
+
+    with transaction.atomic():
+        waiting = NightlyStep.objects.filter(pk=step.pk).exclude(state=State.RUNNING)
+        if waiting.update(state=State.WAITING, error="", finished_at=None):
+            NightlyRun.objects.filter(pk=step.run_id).update(finished_at=None)
+            audit.record("nightly.again", f"{step.run.night} {step.name}", actor=actor, now=now)
+        enqueue.after_commit(nightly)
 
 
 def begin_due(now: datetime) -> None:

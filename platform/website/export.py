@@ -29,7 +29,7 @@ def lines(events: Iterable[Any]) -> Iterator[str]:
                 event.id,
                 event.time.isoformat(),
                 event.api_key.public_id,
-                _inert(event.api_key.name),
+                inert(event.api_key.name),
                 event.model.public_id,
                 event.endpoint,
                 event.status,
@@ -42,5 +42,6 @@ def lines(events: Iterable[Any]) -> Iterator[str]:
         )
 
 
-def _inert(text: str) -> str:
+def inert(text: str) -> str:
+    """Text that no spreadsheet takes for a formula."""
     return f"'{text}" if text.startswith(FORMULA) else text

@@ -2,9 +2,10 @@
 
 from django.urls import include, path
 
-from website.views import decisions, keys, landing, notices, overview, settings, usage, welcome
-from website.views.staff import audit, books, gateways, organizations, prices, quarantine, today
+from website.views import decisions, keys, landing, notices, overview, settings, statements, usage, welcome
+from website.views.staff import audit, books, gateways, nightly, organizations, prices, quarantine, today
 from website.views.staff import decisions as staff_decisions
+from website.views.staff import statements as of_customers
 from website.views.staff import usage as usage_in
 
 of_organization = [
@@ -25,6 +26,11 @@ of_organization = [
     path("refusals/", decisions.refusals, name="refusals"),
     path("requests/<uuid:request_id>/decision/", decisions.decision, name="decision"),
     path("requests/<uuid:request_id>/", usage.request_receipt, name="request"),
+    path("statements/", statements.statement_list, name="statements"),
+    path("statements/draw/", statements.statement_draw, name="statement_draw"),
+    path("statements/<int:number>/", statements.statement, name="statement"),
+    path("statements/<int:number>/statement.csv", statements.statement_csv, name="statement_csv"),
+    path("statements/<int:number>/statement.pdf", statements.statement_as_pdf, name="statement_pdf"),
     path("settings/", settings.settings, name="settings"),
     path("settings/notices/", notices.notices, name="notices"),
     path("settings/notices/kinds/", notices.notice_choices, name="notice_choices"),
@@ -42,11 +48,25 @@ of_staff = [
     path("organizations/<str:org>/suspend/", organizations.suspend, name="staff_suspend"),
     path("organizations/<str:org>/reinstate/", organizations.reinstate, name="staff_reinstate"),
     path("organizations/<str:org>/in-force/", organizations.in_force, name="staff_in_force"),
+    path("organizations/<str:org>/statements/<int:number>/", of_customers.statement, name="staff_statement"),
+    path(
+        "organizations/<str:org>/statements/<int:number>/statement.csv",
+        of_customers.statement_csv,
+        name="staff_statement_csv",
+    ),
+    path(
+        "organizations/<str:org>/statements/<int:number>/statement.pdf",
+        of_customers.statement_as_pdf,
+        name="staff_statement_pdf",
+    ),
     path("gateways/", gateways.gateway_list, name="staff_gateways"),
     path("gateways/new/", gateways.gateway_create, name="staff_gateway_create"),
     path("gateways/<int:gateway>/revoke/", gateways.gateway_revoke, name="staff_gateway_revoke"),
     path("books/", books.books, name="staff_books"),
     path("books/prove/", books.prove, name="staff_prove"),
+    path("nightly/", nightly.runs, name="staff_nightly"),
+    path("nightly/<str:night>/", nightly.run, name="staff_nightly_run"),
+    path("nightly/<str:night>/<str:step>/again/", nightly.again, name="staff_nightly_again"),
     path("books/runs/<int:run>/", books.proof_run, name="staff_proof_run"),
     path("usage/", usage_in.usage_sources, name="staff_usage"),
     path("usage/gaps/<int:gap>/", usage_in.gap_explain, name="staff_gap_explain"),

@@ -109,6 +109,12 @@ def icon(name: str, css: str = "") -> SafeString:
 
 
 @register.filter
+def listed(value: object) -> object:
+    """What a list has, between commas; anything else as it is."""
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else value
+
+
+@register.filter
 def get(mapping: dict[object, object], key: object) -> object:
     """Look a key up; None where it is absent."""
     return mapping.get(key)

@@ -9,9 +9,11 @@ import pytest
 from django.db import OperationalError, connection
 
 from accounts.models import Alarm
+from accounts.models.audit import AuditEntry
 from billing.models import NightlyRun, NightlyStep
 from billing.nightly import running, turn
 from billing.nightly.shape import FoundWrongError, Night, NotReadyError, Result, Step
+from tests.cast import make_user
 
 NIGHT = date(2026, 3, 11)
 NOW = datetime(2026, 3, 11, 2, tzinfo=UTC)
@@ -180,9 +182,18 @@ class TestByHand:
         with pytest.raises(running.NotThatDateError, match="hasn't begun"):
             running.do(NIGHT + timedelta(days=1), lambda: NOW)
 
+    def test_a_step_that_is_under_way_is_left_alone(self, steps: Steps) -> None:
+        steps.behave["b"] = failing(Killed())
+        with pytest.raises(Killed):
+            running.go_on(lambda: NOW)
+        running.ask_again(NightlyStep.objects.get(name="b"), actor=make_user("staff@example.com"), now=NOW)
+        assert states()["b"] == State.RUNNING
+
     def test_a_step_that_staff_ask_for_again_is_done_the_next_time(self, steps: Steps) -> None:
         go_on()
-        running.ask_again(NightlyStep.objects.get(name="b"))
+        person = make_user("staff@example.com", is_staff=True)
+        running.ask_again(NightlyStep.objects.get(name="b"), actor=person, now=NOW)
+        assert AuditEntry.objects.get(actor=person).target == f"{NIGHT} b"
         assert not NightlyRun.objects.get().finished_at
         go_on()
         assert [name for name, _ in steps.done] == ["a", "b", "c", "b"]

@@ -12,6 +12,7 @@ from msgspec.structs import asdict
 from accounts import organizations
 from accounts.models import Organization
 from billing import adjustments, ledger, usage
+from billing.models import Statement
 from hotstate.errors import Unreachable
 from website import money
 from website.access import signed_in
@@ -58,6 +59,7 @@ def organization_detail(request: HttpRequest, org: str) -> HttpResponse:
         "keys": [(key, key.state(now)) for key in keys],
         "spend": usage.spend_by_key(keys, since=now - timedelta(days=29)),
         "events": usage.requests(organization, before=None, limit=10),
+        "statements": Statement.objects.filter(organization=organization).order_by("-number")[:12],
     }
     return render(request, "staff/organization.html", context)
 
