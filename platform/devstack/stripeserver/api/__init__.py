@@ -1,0 +1,1 @@
+"""A request to the API, from its key to its answer."""
