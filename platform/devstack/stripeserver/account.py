@@ -1,6 +1,5 @@
 """The account at the local Stripe: its objects, its clock, what it has to do later, and whom it tells."""
 
-import asyncio
 import copy
 import secrets
 import string
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devstack.stripeserver.api.problems import missing
+from devstack.stripeserver.bell import Bell
 from devstack.stripeserver.objects.event import event
 from devstack.stripeserver.store import Json, Store
 
@@ -44,8 +44,8 @@ class Account:
     ahead: float = 0
     request: Json = field(default_factory=lambda: {"id": None, "idempotency_key": None})
     tell: Callable[[Json], None] = lambda event: None
-    woken: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set where the agenda, the clock or an object changed."""
+    bell: Bell = field(default_factory=Bell)
+    """Rung where the agenda, the clock or an object changed."""
 
     def time(self) -> float:
         """Now in Unix seconds; the control endpoint can move it forward."""
@@ -68,7 +68,7 @@ class Account:
         """Put something on the agenda, a moment from now unless `after` says when."""
         insort(self.agenda, Duty(self.time() + (self.moment if after is None else after), action, about))
         del self.agenda[MOST_DUTIES:]
-        self.woken.set()
+        self.bell.ring()
 
     def announce(self, kind: str, thing: Json, previous: Json | None = None) -> None:
         """Make an event of what just happened, with the object as it is now, and send it to the webhook endpoints."""

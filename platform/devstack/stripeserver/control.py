@@ -60,6 +60,7 @@ class Control:
 
     def clock(self, given: Json) -> Json:
         self.account.ahead = float(given["ahead"])
+        self.account.bell.ring()
         return {"now": self.account.now()}
 
     def timing(self, given: Json) -> Json:
@@ -70,6 +71,8 @@ class Control:
     def dispute(self, given: Json) -> Json:
         if "dispute" in given:
             made = self.account.find("dispute", given["dispute"])
+            if given["status"] not in ("won", "lost"):
+                raise ValueError("status must be won or lost")
             disputing.close(self.account, made, given["status"])
             return made
         charge = self.account.find("charge", given["charge"])

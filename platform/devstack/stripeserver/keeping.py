@@ -36,6 +36,7 @@ class Keeper:
                 self.account.agenda[:] = [Duty(**duty) for duty in kept["agenda"]]
                 self.results.load(kept["results"])
                 self.deliveries.waiting[:] = [Delivery(**delivery) for delivery in kept["waiting"]]
+                self.deliveries.count = max([one.number for one in self.deliveries.waiting], default=0)
 
     def save(self) -> None:
         """Write all of it, in place of what was there, for this user only."""
@@ -59,7 +60,7 @@ class Keeper:
         """Save after changes, until cancelled, and then once more."""
         try:
             while True:
-                await self.account.woken.wait()
+                await self.account.bell.sleep()
                 await asyncio.sleep(PAUSE_SECONDS)
                 self.save()
         finally:

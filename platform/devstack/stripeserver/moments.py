@@ -1,8 +1,6 @@
 """What is on the agenda, and when it is done."""
 
-import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
 from devstack.stripeserver import books, checking_out, disputing, refunding
 from devstack.stripeserver.account import Account
@@ -15,7 +13,7 @@ ACTIONS: dict[str, Callable[[Account, str], None]] = {
     "refund_failed": refunding.fail,
     "expire": checking_out.expire_later,
 }
-LONGEST_SLEEP = 1
+LONGEST_SLEEP = 60
 
 
 async def keep(account: Account) -> None:
@@ -25,7 +23,5 @@ async def keep(account: Account) -> None:
             duty = account.agenda.pop(0)
             account.request = {"id": None, "idempotency_key": None}
             ACTIONS[duty.action](account, duty.about)
-        account.woken.clear()
         until = account.agenda[0].at - account.time() if account.agenda else LONGEST_SLEEP
-        with suppress(TimeoutError):
-            await asyncio.wait_for(account.woken.wait(), min(max(until, 0), LONGEST_SLEEP))
+        await account.bell.sleep(min(max(until, 0), LONGEST_SLEEP))

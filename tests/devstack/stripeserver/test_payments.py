@@ -1,5 +1,7 @@
 """PaymentIntents and what they make, through the `stripe` library."""
 
+from typing import Any
+
 import pytest
 import stripe
 
@@ -59,9 +61,10 @@ def test_a_saved_card_pays_again_only_for_its_customer(shop: Shop) -> None:
     method = shop.saved_card(ann.id)
     intent = shop.pay(method.id, customer=ann.id, off_session=True)
     assert intent.status == "succeeded"
-    for customer in ({}, {"customer": bob.id}):
+    payers: list[dict[str, Any]] = [{}, {"customer": bob.id}]
+    for payer in payers:
         with pytest.raises(stripe.InvalidRequestError):
-            shop.pay(method.id, **customer)
+            shop.pay(method.id, **payer)
 
 
 def test_a_card_that_was_used_or_removed_cannot_be_used_again(shop: Shop) -> None:

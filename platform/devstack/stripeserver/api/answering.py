@@ -97,7 +97,7 @@ class Api:
             traceback.print_exc()  # to the log: a mistake of ours
             return 500, _broken().body(), True
         finally:
-            self.account.woken.set()
+            self.account.bell.ring()
         if fault == "error_after":
             return 500, _broken().body(), True
         return 200, result, True

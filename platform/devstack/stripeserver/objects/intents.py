@@ -2,6 +2,8 @@
 
 from devstack.stripeserver.store import Json
 
+CARD_OPTIONS: Json = {"mandate_options": None, "network": None, "request_three_d_secure": "automatic"}
+
 
 def payment_intent(name: str, now: int, secret: str, amount: int, currency: str) -> Json:
     return _both(name, now, secret) | {
@@ -16,6 +18,7 @@ def payment_intent(name: str, now: int, secret: str, amount: int, currency: str)
         "confirmation_method": "automatic",
         "currency": currency,
         "last_payment_error": None,
+        "payment_method_options": {"card": {"installments": None, **CARD_OPTIONS}},
         "latest_charge": None,
         "processing": None,
         "receipt_email": None,
@@ -37,6 +40,7 @@ def setup_intent(name: str, now: int, secret: str) -> Json:
         "last_setup_error": None,
         "latest_attempt": None,
         "mandate": None,
+        "payment_method_options": {"card": dict(CARD_OPTIONS)},
         "single_use_mandate": None,
         "usage": "off_session",
     }
@@ -61,14 +65,6 @@ def _both(name: str, now: int, secret: str) -> Json:
         "on_behalf_of": None,
         "payment_method": None,
         "payment_method_configuration_details": None,
-        "payment_method_options": {
-            "card": {
-                "installments": None,
-                "mandate_options": None,
-                "network": None,
-                "request_three_d_secure": "automatic",
-            }
-        },
         "payment_method_types": ["card"],
         "status": "requires_payment_method",
     }

@@ -41,7 +41,7 @@ def submit(account: Account, intent: Json | None, secret: str, outcome: str) -> 
     except Problem:
         pass  # the intent says what went wrong
     finally:
-        account.woken.set()
+        account.bell.ring()
     return _back(account, intent)
 
 

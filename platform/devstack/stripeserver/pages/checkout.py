@@ -45,7 +45,7 @@ def submit(account: Account, session: Json | None, typed: Mapping[str, Any]) -> 
     except Problem as problem:
         return show(account, session, typed, str(problem))
     finally:
-        account.woken.set()
+        account.bell.ring()
     return _onwards(account, session)
 
 
@@ -56,7 +56,7 @@ def back_from_bank(account: Account, session: Json | None) -> Reply:
     intent = account.store.get(session["payment_intent"] or session["setup_intent"] or "") or {}
     if session["status"] == "open" and intent.get("status") in ("succeeded", "requires_capture"):
         checking_out.complete(account, session)
-        account.woken.set()
+        account.bell.ring()
     error = intent.get("last_payment_error") or intent.get("last_setup_error") or {}
     return show(account, session, {}, error.get("message", ""))
 

@@ -45,7 +45,7 @@ def submit(account: Account, session: Json | None, typed: Mapping[str, Any]) -> 
     except Problem as problem:
         return show(account, session, typed, str(problem))
     finally:
-        account.woken.set()
+        account.bell.ring()
     return web.Response(status=303, headers={"Location": f"/p/session/{session['id']}"})
 
 

@@ -1,7 +1,7 @@
 """Deliveries: one event to one endpoint, when, and what became of it."""
 
 from collections import deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 
 from devstack.stripeserver.account import Account
 from devstack.stripeserver.faults import Fault, Faults
@@ -13,7 +13,7 @@ MOST_WAITING = 5000
 
 @dataclass
 class Delivery:
-    """`due` is in Unix seconds. `manner` is the fault of its first attempt."""
+    """`due` is in Unix seconds. `manner` is the fault of its first attempt, `number` its place."""
 
     event: str
     kind: str
@@ -21,6 +21,7 @@ class Delivery:
     due: float
     manner: str = ""
     attempt: int = 0
+    number: int = 0
     outcome: str = "waiting"
 
 
@@ -32,6 +33,7 @@ class Deliveries:
     faults: Faults
     retries: list[float]
     waiting: list[Delivery] = field(default_factory=list)
+    count: int = 0
     done: deque[Delivery] = field(default_factory=lambda: deque(maxlen=MOST_REMEMBERED))
 
     def take(self, event: Json) -> None:
@@ -41,13 +43,13 @@ class Deliveries:
                 event["pending_webhooks"] += 1
                 self._line_up(event, endpoint["id"], self.faults.of_webhook(event["type"]))
         del self.waiting[:-MOST_WAITING]
-        self.account.woken.set()
+        self.account.bell.ring()
 
     def resend(self, event: Json, endpoint: str) -> None:
         """Once more, as Stripe's dashboard does."""
         event["pending_webhooks"] += 1
         self._line_up(event, endpoint, None)
-        self.account.woken.set()
+        self.account.bell.ring()
 
     def next_due(self, busy: set[str]) -> Delivery | None:
         """The first that is due for an endpoint that isn't busy."""
@@ -58,8 +60,8 @@ class Deliveries:
         """After an attempt: done, or waiting for the next one."""
         delivery.outcome, delivery.manner = outcome, ""
         self.waiting.remove(delivery)
-        self._release(delivery.endpoint)
-        self.done.append(Delivery(**asdict(delivery)))
+        self._release(delivery)
+        self.done.append(replace(delivery))
         if not accepted and delivery.attempt <= len(self.retries):
             delivery.due = self.account.time() + self.retries[delivery.attempt - 1]
             delivery.outcome = "waiting"
@@ -69,7 +71,8 @@ class Deliveries:
 
     def _line_up(self, event: Json, endpoint: str, fault: Fault | None) -> None:
         manner, now = fault.fault if fault else "", self.account.time()
-        delivery = Delivery(event["id"], event["type"], endpoint, now, manner)
+        self.count += 1
+        delivery = Delivery(event["id"], event["type"], endpoint, now, manner, number=self.count)
         if fault and manner in ("delay", "reorder"):
             delivery.due += fault.seconds
         if manner == "drop":
@@ -78,10 +81,10 @@ class Deliveries:
             return
         self.waiting.append(delivery)
         if manner == "duplicate":
-            self.waiting.append(Delivery(event["id"], event["type"], endpoint, now))
+            self.waiting.append(replace(delivery, manner=""))
 
-    def _release(self, endpoint: str) -> None:
-        """Another one went out, so those that waited for it may follow."""
+    def _release(self, sent: Delivery) -> None:
+        """A later one went out, so those that waited for it may follow."""
         for one in self.waiting:
-            if one.endpoint == endpoint and one.manner == "reorder":
+            if one.endpoint == sent.endpoint and one.manner == "reorder" and one.number < sent.number:
                 one.due = 0

@@ -1,7 +1,6 @@
 """Sends what is due, one at a time to each endpoint, so nothing is out of order unless a fault says so."""
 
 import asyncio
-from contextlib import suppress
 
 import aiohttp
 import orjson
@@ -12,7 +11,7 @@ from devstack.stripeserver.webhooks.deliveries import Deliveries, Delivery
 from devstack.stripeserver.webhooks.signing import signature
 
 TIMEOUT = aiohttp.ClientTimeout(total=20)
-LONGEST_SLEEP = 1
+LONGEST_SLEEP = 60
 STALE_SECONDS = 3600
 
 
@@ -32,11 +31,8 @@ async def keep_sending(account: Account, deliveries: Deliveries) -> None:
 
 
 async def _until_something_is_due(account: Account, deliveries: Deliveries) -> None:
-    account.woken.clear()
     now = account.time()
-    pauses = [one.due - now for one in deliveries.waiting if one.due > now]
-    with suppress(TimeoutError):
-        await asyncio.wait_for(account.woken.wait(), min([LONGEST_SLEEP, *pauses]))
+    await account.bell.sleep(min([LONGEST_SLEEP, *(one.due - now for one in deliveries.waiting if one.due > now)]))
 
 
 async def _send(account: Account, deliveries: Deliveries, client: aiohttp.ClientSession, delivery: Delivery) -> None:
@@ -48,7 +44,7 @@ async def _send(account: Account, deliveries: Deliveries, client: aiohttp.Client
     delivery.attempt += 1
     outcome, accepted = await _attempt(account, client, endpoint, event, delivery.manner)
     deliveries.finish(delivery, outcome, accepted=accepted)
-    account.woken.set()
+    account.bell.ring()
 
 
 async def _attempt(
