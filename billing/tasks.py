@@ -61,13 +61,14 @@ def detach_partitions() -> None:
 
 @shared_task
 def watch_pipeline() -> None:
-    """An alarm where a segment has waited for over a minute, or numbered lines are missing."""
+    """An alarm where a segment has waited for over a minute, numbered lines are missing, or nothing was proved."""
     now = timezone.now()
     oldest = Segment.objects.unposted().filter(received_at__lt=now - LATE).order_by("received_at").first()
     if oldest:
         detail = f"{oldest.identity} has waited since {oldest.received_at.isoformat()}. Look at the workers' log."
         alarm.raise_alarm("usage_waits", "segments", detail, now=now)
     sequences.watch_gaps(now)
+    runs.watch(now)
 
 
 @shared_task
