@@ -27,6 +27,27 @@ class OtherContentError(IntakeError):
     """An identity that is known with other content."""
 
 
+def receive_shipped(
+    identity: str, content: bytes, *, source: str, sent_by: str, organizations: Sequence[str], now: datetime
+) -> tuple[Segment, bool]:
+    """As `receive_segment`, of what a gateway ships under a name that it chose.
+
+    Such a name begins with its source and a dot. None of ours has a dot, so nobody can take the name that a batch or a
+    replay will have, nor another source's.
+    """
+    if not identity.startswith(f"{source}."):
+        raise IntakeError("A segment's identity begins with its source and a dot.")
+    return receive_segment(
+        identity,
+        content,
+        source=source,
+        origin=Segment.Origin.GATEWAY,
+        sent_by=sent_by,
+        organizations=organizations,
+        now=now,
+    )
+
+
 def receive_segment(
     identity: str,
     content: bytes,
@@ -34,20 +55,27 @@ def receive_segment(
     source: str,
     origin: Segment.Origin,
     now: datetime,
+    sent_by: str = "",
     organizations: Sequence[str] = (),
-) -> Segment:
-    """Archive and register a segment; the same identity and content again is the same segment.
+) -> tuple[Segment, bool]:
+    """Archive and register a segment, and whether it is new; the same identity and content again is the same segment.
 
-    `organizations` are those that the sender may write for, public ids; none means all.
-    Raises IntakeError, and OtherContentError where the identity is known with other content.
+    `sent_by` is the sender's credential, and `organizations` are those that it may write for, public ids; none means
+    all. Raises IntakeError, and OtherContentError where the identity is known with other content, or as another's.
     """
     segment = Segment(
-        identity=identity, source=source, organizations=list(organizations), origin=origin, received_at=now
+        identity=identity,
+        source=source,
+        organizations=list(organizations),
+        origin=origin,
+        sent_by=sent_by,
+        received_at=now,
     )
-    known, _ = receive_file(segment, BytesIO(content))
-    if known.sha256 != hashlib.sha256(content).hexdigest():
+    known, new = receive_file(segment, BytesIO(content))
+    sent = (source, origin, hashlib.sha256(content).hexdigest())
+    if not new and (known.source, known.origin, known.sha256) != sent:
         raise OtherContentError(f"Segment {identity} is known with other content.")
-    return known
+    return known, new
 
 
 def receive_file(segment: Segment, content: IO[bytes]) -> tuple[Segment, bool]:

@@ -177,7 +177,7 @@ def make_segment(
 ) -> Segment:
     from billing.intake import receive_segment
 
-    return receive_segment(
+    segment, _ = receive_segment(
         identity or f"segment-{uuid_utils.uuid7()}",
         content,
         source=source,
@@ -185,6 +185,7 @@ def make_segment(
         organizations=organizations,
         now=now or datetime.now(UTC),
     )
+    return segment
 
 
 ERA = "era"

@@ -30,6 +30,13 @@ class QuarantineRun(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["id"], condition=Q(finished_at=None), name="quarantine_runs_unfinished")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["reason", "detail", "source"],
+                condition=Q(finished_at=None),
+                name="one_quarantine_run_of_a_kind",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.reason}"

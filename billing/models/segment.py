@@ -23,7 +23,7 @@ class Segment(models.Model):
 
     identity = models.CharField(max_length=200, unique=True)
     source = models.CharField(max_length=80)
-    # The gateway credential that sent it, by name; empty for files and replays.
+    # The gateway credential that sent it, by name; empty for files and replays, which staff made.
     sent_by = models.CharField(max_length=80, blank=True)
     # Of what was sent, before adapters read it and without compression; empty for what gateways ship.
     sent_sha256 = models.CharField(max_length=64, blank=True)
@@ -79,7 +79,8 @@ class QuarantineReason(models.TextChoices):
     UNKNOWN_MODEL = "unknown_model", "Unknown model"
     UNPRICED = "unpriced", "No price in force"
     WRONG_SOURCE = "wrong_source", "Not the sender's source"
-    IMPLAUSIBLE = "implausible", "A charge that no request can have"
+    IMPLAUSIBLE = "implausible", "Counts or a charge that no request can have"
+    DIFFERS = "differs", "Another line with this id is charged"
     TOO_EARLY = "too_early", "More than five minutes ahead"
     TOO_OLD = "too_old", "Older than the oldest partition"
 
@@ -94,6 +95,8 @@ class QuarantinedLine(models.Model):
 
     segment = models.ForeignKey(Segment, on_delete=models.PROTECT, related_name="quarantined_lines")
     line = models.IntegerField()
+    # How many lines it stands for: of many that nobody can read only the first ones are kept one by one.
+    lines = models.IntegerField(default=1, db_default=1)
     reason = models.CharField(max_length=20, choices=QuarantineReason.choices)
     detail = models.CharField(max_length=300, blank=True)
     raw = models.BinaryField()

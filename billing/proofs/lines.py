@@ -17,7 +17,7 @@ SELECT CASE WHEN lines <> new + duplicate + quarantined OR quarantined <> coales
 FROM billing_segment AS segment
 LEFT JOIN (SELECT segment_id, count(*) AS events FROM billing_usageevent GROUP BY 1) AS of_events
     ON of_events.segment_id = segment.id
-LEFT JOIN (SELECT segment_id, count(*) AS kept FROM billing_quarantinedline GROUP BY 1) AS of_quarantine
+LEFT JOIN (SELECT segment_id, sum(lines) AS kept FROM billing_quarantinedline GROUP BY 1) AS of_quarantine
     ON of_quarantine.segment_id = segment.id
 WHERE posted_at IS NOT NULL AND (%(day)s::date IS NULL OR (received_at AT TIME ZONE 'UTC')::date = %(day)s)
 """

@@ -4,7 +4,8 @@ from allauth.account.adapter import get_adapter
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, ValidationError
+from rest_framework.exceptions import PermissionDenied as NotAllowed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -49,6 +50,18 @@ def gateway_of(request: Request) -> GatewayCredential:
     if not isinstance(request.auth, GatewayCredential):
         raise AuthenticationFailed
     return request.auth
+
+
+def source_of(request: Request, credential: GatewayCredential) -> str:
+    """As which usage is written: said in a header, or the only one that the credential may write."""
+    source = request.headers.get("X-Source", "")
+    if not source and len(credential.sources) == 1 and not credential.sources[0].endswith("*"):
+        source = credential.sources[0]
+    if not source:
+        raise ValidationError({"detail": "Say in X-Source as which source these lines are written."})
+    if not credential.may_write(source):
+        raise NotAllowed(f"This credential may not write usage as source {source!r}.")
+    return source
 
 
 class IsGateway(BasePermission):

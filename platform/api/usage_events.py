@@ -7,7 +7,7 @@ from django.http import Http404
 from django.urls import reverse
 from django.utils import timezone
 from rest_framework import status
-from rest_framework.exceptions import APIException, PermissionDenied, ValidationError
+from rest_framework.exceptions import ValidationError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
@@ -15,27 +15,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from api.authentication import GatewayAuthentication, IsGateway, gateway_of
+from api.authentication import GatewayAuthentication, IsGateway, gateway_of, source_of
 from api.bodies import portions_of
+from api.intake_refusals import refusing
 from billing.adapters import FORMATS, KEYMETER
 from billing.batches import Sender, receive_batch
-from billing.intake import IntakeError, OtherContentError
 from billing.models import Segment
-from billing.quarantine import reasons_of
-from billing.unpacking import TooLargeError, UnpackingError, inflated, limited
-from gateway.models import GatewayCredential
+from billing.quarantine.looking import reasons_of
+from billing.unpacking import inflated, limited
 
 # As sent, compressed or not.
 LARGEST_BODY = 64 * 1024 * 1024
 LONGEST_KEY = 200
-
-
-class TooLarge(APIException):
-    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-
-
-class Conflict(APIException):
-    status_code = status.HTTP_409_CONFLICT
 
 
 class Stream(BaseParser):
@@ -68,7 +59,7 @@ class UsageEventsView(APIView):
 
     def post(self, request: Request) -> Response:
         credential = gateway_of(request)
-        source = _source(request, credential)
+        source = source_of(request, credential)
         format_ = FORMATS.get(request.query_params.get("format", KEYMETER))
         if format_ is None:
             raise ValidationError({"detail": f"`format` has to be one of {', '.join(FORMATS)}."})
@@ -82,14 +73,8 @@ class UsageEventsView(APIView):
             mark=str(credential.pk),
             organizations=credential.organizations,
         )
-        try:
+        with refusing():
             segment, new = receive_batch(_portions(request), sender, format_, now=timezone.now(), idempotency_key=key)
-        except TooLargeError as error:
-            raise TooLarge(str(error)) from error
-        except OtherContentError as error:
-            raise Conflict(str(error)) from error
-        except (UnpackingError, IntakeError) as error:
-            raise ValidationError({"detail": str(error)}) from error
         address = reverse("usage_batch", kwargs={"identity": segment.identity})
         told = {"batch": segment.identity, "new_batch": new, "address": address}
         return Response(told, status=status.HTTP_202_ACCEPTED, headers={"Location": address})
@@ -125,18 +110,6 @@ class UsageBatchView(APIView):
                 "reasons": reasons_of(segment),
             }
         )
-
-
-def _source(request: Request, credential: GatewayCredential) -> str:
-    """Said in a header, or the only one that the credential may write."""
-    source = request.headers.get("X-Source", "")
-    if not source and len(credential.sources) == 1 and not credential.sources[0].endswith("*"):
-        source = credential.sources[0]
-    if not source:
-        raise ValidationError({"detail": "Say in X-Source as which source these lines are written."})
-    if not credential.may_write(source):
-        raise PermissionDenied(f"This credential may not write usage as source {source!r}.")
-    return source
 
 
 def _portions(request: Request) -> Iterator[bytes]:

@@ -171,20 +171,11 @@ class JsonFace:
         fields["via"] = credential.name
         _check_line(fields)
         model = offer.models.get(ended.model)
-        organization = await self._hotstate.organization(ended.org)
-        # Without its terms nobody here knows what it costs: the worker does.
-        priced = offer.priced(model, fields["time"], organization) if model and organization else None
+        tariff = offer.tariff(model, fields["time"]) if model else None
         nanos = None
         try:
-            if priced:
-                nanos, _ = outcome_charge(
-                    ended.outcome,
-                    ended.usage,
-                    priced.tariff,
-                    estimated=ended.estimated,
-                    multipliers=priced.multipliers,
-                    variant=ended.variant,
-                )
+            if tariff:
+                nanos, _ = outcome_charge(ended.outcome, ended.usage, tariff, estimated=ended.estimated)
         except (UnpricedError, OverflowError):
             # The worker quarantines the line; until a person looks, nothing is known to charge.
             nanos = 0
@@ -222,7 +213,7 @@ def _told(judged: Judged) -> dict[str, Any]:
         "key": record.key if record else None,
         "org": record.org if record else None,
         "scopes": sorted(record.scopes) if record else [],
-        "models": sorted(judged.models),
+        "models": sorted(record.models) if record else [],
         "route": judged.route or None,
         "model_checked": judged.model_checked,
         "limits": described_limits(decision.limits),

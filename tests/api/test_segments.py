@@ -81,13 +81,24 @@ def test_when_a_gateway_was_last_seen_is_noted_once_a_minute(client: Client, sec
     assert GatewayCredential.objects.get().last_seen_at >= seen
 
 
-def test_a_strange_identity_is_refused(client: Client, secret: str) -> None:
-    assert put(client, secret, url="/api/v1/usage/segments/-x").status_code == 400
+@pytest.mark.parametrize(
+    "identity", ["-x", "replay-1", "api-" + "0" * 40, "file-" + "0" * 40, "gw-2.0001", "gw-1", "gw-1./"]
+)
+def test_a_name_that_is_not_the_senders_own_is_refused(client: Client, secret: str, identity: str) -> None:
+    """Whoever had the name of a replay first could make other organizations' quarantined lines vanish."""
+    assert put(client, secret, url=f"/api/v1/usage/segments/{identity}").status_code in (400, 404)
+    assert not Segment.objects.exists()
+
+
+def test_who_shipped_a_segment_is_kept(client: Client, secret: str) -> None:
+    put(client, secret)
+    assert Segment.objects.get().sent_by == "gateway"
 
 
 @pytest.mark.parametrize(("length", "status"), [(80, 201), (81, 400)])
 def test_a_source_with_too_long_a_name_is_refused(client: Client, secret: str, length: int, status: int) -> None:
-    assert put(client, secret, source="gw-".ljust(length, "1")).status_code == status
+    source = "gw-".ljust(length, "1")
+    assert put(client, secret, source=source, url=f"/api/v1/usage/segments/{source}.1").status_code == status
 
 
 @pytest.mark.parametrize(("announced", "status"), [("999", 400), ("", 411)])

@@ -10,7 +10,7 @@ import pytest
 from accounts.models import Alarm, ApiKey, User
 from billing.models import QuarantinedLine
 from billing.posting import post_segment
-from billing.quarantine import discard_line
+from billing.quarantine.resolving import discard_line
 from hotstate import holds
 from hotstate.client import valkey
 from hotstate.holds import Hold

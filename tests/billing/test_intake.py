@@ -24,7 +24,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def receive(identity: str = "gw-1.0001", content: bytes = CONTENT) -> Segment:
-    return receive_segment(identity, content, source="gw-1", origin=Segment.Origin.GATEWAY, now=NOW)
+    return receive_segment(identity, content, source="gw-1", origin=Segment.Origin.GATEWAY, now=NOW)[0]
 
 
 def files(folder: Path) -> list[Path]:
@@ -67,6 +67,11 @@ class TestReceiving:
         with pytest.raises(IntakeError, match="up to 150"):
             receive(identity)
         assert not files(kept)
+
+    def test_two_sources_with_the_same_name_for_other_things_are_told(self) -> None:
+        receive()
+        with pytest.raises(OtherContentError):
+            receive_segment("gw-1.0001", CONTENT, source="gw-2", origin=Segment.Origin.GATEWAY, now=NOW)
 
     def test_what_could_not_be_archived_is_not_registered(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(_name: str, _content: bytes) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from billing.models import QuarantinedLine, QuarantineRun, Segment
-from billing.quarantine import PORTION_LINES, Kind, go_on, start_run
+from billing.quarantine.looking import Kind
+from billing.quarantine.runs import PORTION_LINES, go_on, start_run
 from tests.cast import make_segment, make_user
 
 pytestmark = pytest.mark.django_db

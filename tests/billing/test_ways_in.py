@@ -15,7 +15,7 @@ from billing.adapters import FORMATS, KEYMETER
 from billing.batches import Sender, receive_batch, receive_chunk
 from billing.models import Balance, HourlyUsage, QuarantinedLine, Segment, UsageEvent
 from billing.posting import post_segment
-from billing.quarantine import replay_line
+from billing.quarantine.resolving import replay_line
 from tests.cast import (
     DOLLAR,
     give_credit,

@@ -142,7 +142,7 @@ def test_two_workers_with_the_same_events_charge_them_once(stack: Stack, secret:
     credential = envfile.read(stack.var / "secrets.env")["GATEWAY_CREDENTIAL"]
     for number in range(20):
         request = urllib.request.Request(
-            f"{stack.console_url}/api/v1/usage/segments/again.{number}.{os.getpid()}",
+            f"{stack.console_url}/api/v1/usage/segments/{source}.again.{number}.{os.getpid()}",
             content,
             {"Authorization": f"Bearer {credential}", "X-Source": source, "Content-Type": "application/x-ndjson"},
             method="PUT",

@@ -7,7 +7,6 @@ import pytest
 from django.test import Client
 
 from accounts.models import ApiKey, AuditEntry, User
-from billing import quarantine
 from billing.models import (
     Balance,
     QuarantinedLine,
@@ -18,7 +17,9 @@ from billing.models import (
     UsageEvent,
 )
 from billing.posting import post_segment
-from billing.quarantine import Kind, go_on, start_run
+from billing.quarantine import runs
+from billing.quarantine.looking import Kind
+from billing.quarantine.runs import go_on, start_run
 from billing.sequences import note_sequences
 from catalog.models import Model
 from hotstate.models import LapsedHold
@@ -250,7 +251,7 @@ class TestAllOfAKind:
     def test_they_are_replayed_by_portions_and_once(
         self, staff_browser: Client, key: ApiKey, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(quarantine, "PORTION_LINES", 4)
+        monkeypatch.setattr(runs, "PORTION_LINES", 4)
         of_unknown_model(key, 10)
         make_model("new-model")
         for _ in range(2):
@@ -258,12 +259,25 @@ class TestAllOfAKind:
         for run in QuarantineRun.objects.all():
             self.run(run)
         assert "10 of 10" in shown(staff_browser, QUARANTINE)
-        assert sorted(QuarantineRun.objects.values_list("done", flat=True)) == [0, 10]
+        assert list(QuarantineRun.objects.values_list("done", flat=True)) == [10]
         post_waiting()
         assert Segment.objects.filter(origin="replay").count() == 3
         assert UsageEvent.objects.count() == 10
         assert Balance.objects.get(organization=key.organization).nanos < 0
-        assert AuditEntry.objects.filter(action="quarantine.replay_all").count() == 2
+        assert AuditEntry.objects.filter(action="quarantine.replay_all").count() == 1
+
+    def test_only_foreign_lines_can_be_confirmed(self, staff_browser: Client, key: ApiKey) -> None:
+        """Else the binding of a sender's credential would fall for whatever its lines wait for."""
+        bound = [key.organization.public_id]
+        post(raw(usage_line(key, "new-model")), organizations=bound)
+        staff_browser.post(QUARANTINE + "unknown_model/replay/", {"confirmed": "on"})
+        self.run(QuarantineRun.objects.get())
+        assert Segment.objects.get(origin="replay").organizations == bound
+
+    def test_a_kind_that_can_not_be_is_not_found(self, staff_browser: Client) -> None:
+        for action in ("replay", "discard"):
+            answer = staff_browser.post(f"{QUARANTINE}malformed/{action}/", {"detail": "\0", "reason": "x"})
+            assert answer.status_code == 404
 
     def test_what_waits_again_is_not_replayed_for_ever(self, staff: User, key: ApiKey) -> None:
         of_unknown_model(key, 3)
@@ -289,7 +303,7 @@ class TestAllOfAKind:
         assert not QuarantinedLine.objects.open().exists()
 
     def test_a_killed_run_goes_on_where_it_was(self, staff: User, key: ApiKey, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(quarantine, "PORTION_LINES", 2)
+        monkeypatch.setattr(runs, "PORTION_LINES", 2)
         of_unknown_model(key, 5)
         run = start_run(Kind("unknown_model"), QuarantineRun.Action.DISCARD, actor=staff, now=now(), note="x")
         assert run and go_on(run.pk, now())

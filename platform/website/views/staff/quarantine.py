@@ -7,9 +7,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from billing import quarantine
 from billing.models import QuarantinedLine, QuarantineReason, QuarantineRun
-from billing.quarantine import ConfirmationError, Kind
+from billing.quarantine import looking, resolving
+from billing.quarantine.looking import Kind
+from billing.quarantine.replaying import ConfirmationError, ReplayError
+from billing.quarantine.runs import start_run
 from website.access import signed_in
 from website.forms.staff import ReasonForm
 from website.forms.usage import ConfirmedForm, LineForm
@@ -24,7 +26,7 @@ GONE = "Somebody resolved this line already."
 @require_safe
 def reasons(request: HttpRequest) -> HttpResponse:
     """What waits, by reason, and what is under way."""
-    waiting = [(QuarantineReason(reason), count, since) for reason, count, since in quarantine.reasons()]
+    waiting = [(QuarantineReason(reason), count, since) for reason, count, since in looking.reasons()]
     runs = QuarantineRun.objects.select_related("started_by").order_by("-pk")[:RUNS]
     context = {"waiting": waiting, "runs": [(run, QuarantineReason(run.reason).label) for run in runs]}
     context["under_way"] = any(run.finished_at is None for run in runs)
@@ -41,7 +43,7 @@ def kind(request: HttpRequest, reason: str) -> HttpResponse:
         "reason": QuarantineReason(reason),
         "kind": found,
         "count": found.open().count(),
-        "details": [] if found.detail else quarantine.details(found),
+        "details": [] if found.detail else looking.details(found),
         "lines": [(line, bytes(line.raw[:SHOWN_BYTES]).decode("utf-8", "replace")) for line in page],
         "following": following,
         "address": address_of({"detail": found.detail, "source": found.source}),
@@ -104,7 +106,7 @@ def discard_line(request: HttpRequest, line: int) -> HttpResponse:
         messages.error(request, "Say why this line is discarded.")
         return redirect("staff_quarantined_line", line=found.pk)
     reason = form.cleaned_data["reason"]
-    if quarantine.discard_line(found, actor=signed_in(request), reason=reason, now=timezone.now()):
+    if resolving.discard_line(found, actor=signed_in(request), reason=reason, now=timezone.now()):
         messages.success(request, "The line is discarded. Nothing is charged for it.")
     else:
         messages.info(request, GONE)
@@ -113,7 +115,7 @@ def discard_line(request: HttpRequest, line: int) -> HttpResponse:
 
 def _replay(request: HttpRequest, line: QuarantinedLine, *, text: bytes | None = None, note: str = "") -> HttpResponse:
     try:
-        replay = quarantine.replay_line(
+        replay = resolving.replay_line(
             line,
             actor=signed_in(request),
             now=timezone.now(),
@@ -123,6 +125,9 @@ def _replay(request: HttpRequest, line: QuarantinedLine, *, text: bytes | None =
         )
     except ConfirmationError:
         messages.error(request, "Confirm that the sender was right, or change the line.")
+        return redirect("staff_quarantined_line", line=line.pk)
+    except ReplayError as error:
+        messages.error(request, str(error))
         return redirect("staff_quarantined_line", line=line.pk)
     if replay is None:
         messages.info(request, GONE)
@@ -134,7 +139,7 @@ def _replay(request: HttpRequest, line: QuarantinedLine, *, text: bytes | None =
 def _start(request: HttpRequest, reason: str, action: QuarantineRun.Action, *, note: str = "") -> HttpResponse:
     found = _kind(request.POST, reason)
     try:
-        run = quarantine.start_run(
+        run = start_run(
             found,
             action,
             actor=signed_in(request),
@@ -146,13 +151,16 @@ def _start(request: HttpRequest, reason: str, action: QuarantineRun.Action, *, n
         messages.error(request, "Confirm that the sender was right before its lines are charged.")
         return redirect(_kind_address(found))
     if run is None:
-        messages.info(request, "Nothing of this kind waits any more.")
+        messages.info(request, "Nothing of this kind waits any more, or somebody resolves it already.")
     return redirect("staff_quarantine")
 
 
 def _kind(asked: dict[str, str], reason: str) -> Kind:
     if reason not in QuarantineReason:
         raise Http404("There is no such reason.")
+    # PostgreSQL's texts have no NUL, so nothing is of such a kind.
+    if "\0" in asked.get("detail", "") + asked.get("source", ""):
+        raise Http404("There is no such kind.")
     return Kind(reason, asked.get("detail", "")[:300], asked.get("source", "")[:80])
 
 

@@ -9,9 +9,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from billing import quarantine
 from billing.lapsed import explain_lapsed
 from billing.models import QuarantinedLine, Segment, SequenceGap, UsageSource
+from billing.quarantine import looking
 from billing.sequences import LASTING, explain_gap
 from hotstate.models import LapsedHold
 from website.access import signed_in
@@ -73,7 +73,7 @@ def segment(request: HttpRequest, segment: int) -> HttpResponse:
         "segment": found,
         "numbers": numbers[:20],
         "more_numbers": max(0, len(numbers) - 20),
-        "reasons": quarantine.named(quarantine.reasons_of(found)),
+        "reasons": looking.named(looking.reasons_of(found)),
         "lines": found.quarantined_lines.order_by("line")[:SHOWN],
     }
     return render(request, "staff/segment.html", context)

@@ -1,1 +1,0 @@
-"""Price changes that staff collect, look at, and publish all or none."""
