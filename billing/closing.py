@@ -20,6 +20,8 @@ from billing.partitions import first_id
 REPORTED = timedelta(minutes=2)
 # Other sources have reported when they were silent for so long.
 SILENCE = timedelta(hours=2)
+# So long after its end a day is closed whatever is missing; the row says what was.
+OVERDUE = timedelta(hours=6)
 
 
 class NotOver(ValueError):

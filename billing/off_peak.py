@@ -27,6 +27,8 @@ class OffPeak:
     begins: tuple[int, ...] = ()
     ends: tuple[int, ...] = ()
     basis_points: tuple[int, ...] = ()
+    # What it was read from.
+    windows: tuple[Mapping[str, Any], ...] = ()
 
     def at(self, moment: datetime) -> int | None:
         """The multiplier of a moment (UTC), or None."""
@@ -43,11 +45,15 @@ def off_peak(windows: Iterable[Mapping[str, Any]]) -> OffPeak:
 
     A window that ends before it begins goes on into the next day. Raises OffPeakError.
     """
-    spans = sorted(span for window in _checked(windows) for span in _spans(window))
+    checked = _checked(windows)
+    spans = sorted(span for window in checked for span in _spans(window))
     for (_, end, _), (begin, _, _) in pairwise(spans):
         if begin < end:
             raise OffPeakError(f"Two off-peak times overlap on {_named(begin)}.")
-    return OffPeak(*zip(*spans, strict=True)) if spans else NO_OFF_PEAK
+    if not spans:
+        return NO_OFF_PEAK
+    begins, ends, points = zip(*spans, strict=True)
+    return OffPeak(begins, ends, points, tuple(checked))
 
 
 def _checked(windows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

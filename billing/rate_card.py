@@ -45,7 +45,12 @@ class RateCard:
     timelines: dict[int, dict[int | None, Timeline]] = field(default_factory=dict)
 
     def tariff(self, model_id: int, at: datetime, terms: Terms = NO_TERMS) -> Priced | None:
-        """What a request of that moment is priced by, on those terms; None where nothing is in force.
+        """What a request of that moment is priced by, on those terms; None where nothing is in force."""
+        found = self.nearest(model_id, at, terms)
+        return found and Priced(found[0], _multipliers(found[1], found[0].multiplier_at(at)))
+
+    def nearest(self, model_id: int, at: datetime, terms: Terms = NO_TERMS) -> tuple[Tariff, int | None] | None:
+        """The prices in force on those terms, and the discount off them, basis points.
 
         The nearest list that has a price wins: the organization's own, its plan's, the public one. Discounts are off
         the public list only.
@@ -58,12 +63,10 @@ class RateCard:
                 own = timelines.get(price_list) if price_list is not None else None
                 tariff = own.at(at) if own else None
                 if tariff and tariff.unit_prices:
-                    return Priced(tariff, _multipliers(None, tariff.multiplier_at(at)))
+                    return tariff, None
         public = timelines.get(None)
         tariff = public.at(at) if public else None
-        if tariff is None:
-            return None
-        return Priced(tariff, _multipliers(discount_of(terms), tariff.multiplier_at(at)))
+        return (tariff, discount_of(terms)) if tariff else None
 
     def superseded(
         self,

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from accounts.models import alarm
 from billing import partitions, posting, sequences
-from billing.models import QuarantineRun, Segment
+from billing.forecasting import portions
+from billing.models import Forecast, QuarantineRun, Segment
 from billing.nightly import running
 from billing.notices import balances, budgets, mailing, plans
 from billing.plans import renewing
@@ -61,13 +62,14 @@ def detach_partitions() -> None:
 
 @shared_task
 def watch_pipeline() -> None:
-    """An alarm where a segment has waited for over a minute, or numbered lines are missing."""
+    """An alarm where a segment has waited for over a minute, numbered lines are missing, or nothing was proved."""
     now = timezone.now()
     oldest = Segment.objects.unposted().filter(received_at__lt=now - LATE).order_by("received_at").first()
     if oldest:
         detail = f"{oldest.identity} has waited since {oldest.received_at.isoformat()}. Look at the workers' log."
         alarm.raise_alarm("usage_waits", "segments", detail, now=now)
     sequences.watch_gaps(now)
+    runs.watch(now)
 
 
 @shared_task
@@ -122,6 +124,18 @@ def sweep_quarantine_runs() -> None:
     """Go on with runs whose worker was killed."""
     for pk in QuarantineRun.objects.filter(finished_at=None).values_list("pk", flat=True):
         enqueue.now(run_quarantine, pk)
+
+
+@shared_task
+def run_forecast(forecast_id: int) -> None:
+    portions.carry_out(forecast_id, timezone.now)
+
+
+@shared_task
+def sweep_forecasts() -> None:
+    """Go on with forecasts whose worker was killed."""
+    for pk in Forecast.objects.filter(state__in=Forecast.UNFINISHED).values_list("pk", flat=True):
+        enqueue.now(run_forecast, pk)
 
 
 @shared_task

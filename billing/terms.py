@@ -11,7 +11,7 @@ from accounts import organizations
 from accounts.models import Organization, User
 from billing.models import OrganizationTerms, PriceList
 from billing.prices import NOTICE
-from hotstate.records import Terms
+from hotstate.records import OrganizationRecord, Terms
 
 NO_TERMS = Terms(effective_ms=0)
 # Gateways settle requests that began a while ago by the terms of then.
@@ -45,6 +45,11 @@ def in_force(history: Sequence[Terms], at_ms: int) -> Terms:
         if terms.effective_ms <= at_ms:
             return terms
     return NO_TERMS
+
+
+def terms_of(organization: OrganizationRecord | None, at: datetime) -> Terms:
+    """The terms of a moment, as gateways know the organization; nobody's where there is none. Pure."""
+    return in_force(organization.terms, milliseconds(at)) if organization and organization.terms else NO_TERMS
 
 
 def milliseconds(moment: datetime) -> int:

@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -46,16 +47,40 @@ def record(
     reason: str = "",
 ) -> AuditEntry:
     """Append an entry to the audit trail, in the caller's transaction. Values are JSON or moments; never a secret."""
-    return AuditEntry.objects.create(
+    entry = _entry(action, target, actor, now, organization, before or {}, after or {}, reason)
+    entry.save(force_insert=True)
+    return entry
+
+
+def record_all(
+    entries: Iterable[tuple[str, str, dict[str, Any], dict[str, Any]]], *, actor: Actor, reason: str, now: datetime
+) -> None:
+    """As `record`, many at once: (action, target, before, after)."""
+    AuditEntry.objects.bulk_create(
+        _entry(action, target, actor, now, None, before, after, reason) for action, target, before, after in entries
+    )
+
+
+def _entry(
+    action: str,
+    target: str,
+    actor: Actor,
+    now: datetime,
+    organization: Organization | None,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    reason: str,
+) -> AuditEntry:
+    return AuditEntry(
         at=now,
         actor=person(actor),
         actor_key=actor if isinstance(actor, ApiKey) else None,
         staff=isinstance(actor, User) and actor.is_staff,
         organization=organization,
         action=action,
-        target=target,
-        before=_plain(before or {}),
-        after=_plain(after or {}),
+        target=target[:120],
+        before=_plain(before),
+        after=_plain(after),
         reason=reason,
     )
 

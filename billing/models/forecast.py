@@ -33,6 +33,8 @@ class Forecast(models.Model):
     since = models.DateTimeField()
     until = models.DateTimeField()
     at = models.DateTimeField()
+    # Which prices, terms and costs there were when a worker began.
+    known = models.CharField(max_length=80, blank=True)
     # Events before this id are done.
     position = models.UUIDField()
     done = models.BigIntegerField(default=0)

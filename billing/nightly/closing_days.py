@@ -1,19 +1,16 @@
 """Closing the days before a night's date, each once it is ready, or overdue."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 import structlog
 
 from billing import turns
-from billing.closing import close_day, end_of, ready_to_close
+from billing.closing import OVERDUE, close_day, end_of, ready_to_close
 from billing.models import ClosedDay
 from billing.nightly.shape import Night, NotReadyError, Result
 from billing.partitions import partition_days
 
 log = structlog.get_logger(__name__)
-
-# So long after its end a day is closed whatever is missing; the row says what was.
-OVERDUE = timedelta(hours=6)
 
 
 def close(night: Night) -> Result:

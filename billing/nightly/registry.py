@@ -1,5 +1,8 @@
 """The steps of a night, in their order."""
 
+from datetime import timedelta
+
+from billing.closing import OVERDUE
 from billing.nightly import clearing, closing_days, expiring, proving, renewing, stating, telling
 from billing.nightly.shape import Step
 
@@ -7,8 +10,15 @@ STEPS: list[Step] = [
     Step("renew_plans", "Plans whose period is over are renewed, or end.", renewing.renew),
     Step("expire_grants", "Credit that has expired is taken back.", expiring.expire),
     Step("close_day", "The day before is closed: what comes later is an adjustment.", closing_days.close),
-    Step("prove", "Everything is proved, and every proof is green.", proving.prove, needs=("close_day",)),
-    Step("draw_statements", "The month before is stated, on green proofs.", stating.draw, needs=("prove",)),
+    # Books are proved also where a day can't be closed.
+    Step(
+        "prove",
+        "Everything is proved, and every proof is green.",
+        proving.prove,
+        needs=("close_day",),
+        patience=OVERDUE + timedelta(minutes=30),
+    ),
+    Step("draw_statements", "The month before is stated, on green proofs.", stating.draw, needs=("close_day", "prove")),
     Step("notify", "Members are told what they want to know: each once.", telling.tell),
     Step("purge", "What was only to be kept for a time is deleted.", clearing.clear),
 ]

@@ -24,6 +24,8 @@ Clock = Callable[[], datetime]
 State = NightlyStep.State
 # A step that failed is tried again by itself after this.
 AGAIN = timedelta(hours=1)
+# A step that isn't ready so long after midnight needs a person.
+LATE = timedelta(hours=7)
 # The most nights that are begun for a standstill.
 MOST_NIGHTS = 1000
 
@@ -127,7 +129,7 @@ def _is_due(row: NightlyStep, now: datetime, *, by_hand: bool) -> bool:
 
 def _attempt(step: Step, row: NightlyStep, rows: dict[str, NightlyStep], night: Night) -> None:
     waits_for = [name for name in step.needs if name in rows and rows[name].state != State.DONE]
-    if waits_for:
+    if waits_for and night.age <= step.patience:
         _put_off(row, f"Waits for {', '.join(waits_for)}.")
         return
     row.state, row.started_at, row.finished_at, row.error = State.RUNNING, night.clock(), None, ""
@@ -139,6 +141,8 @@ def _attempt(step: Step, row: NightlyStep, rows: dict[str, NightlyStep], night: 
     except NotReadyError as reason:
         row.attempts, row.started_at = row.attempts - 1, None
         _put_off(row, str(reason))
+        if night.age > LATE:
+            _alarm(step, row, night)
         return
     except FoundWrongError as found:
         row.state, row.error = State.FAILED, str(found)
@@ -160,7 +164,7 @@ def _put_off(row: NightlyStep, reason: str) -> None:
 
 def _alarm(step: Step, row: NightlyStep, night: Night) -> None:
     detail = (
-        f"The night of {night.date}: {row.error}. It is tried again each hour, and on Staff → Nightly."
+        f"The night of {night.date}: {row.error} It is tried again within the hour, and on Staff → Nightly."
         " docs/operating.md says what to do."
     )
     alarm.raise_alarm("nightly_fails", step.name, detail, now=night.clock())

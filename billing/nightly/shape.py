@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 Result = dict[str, Any]
@@ -26,6 +26,11 @@ class Night:
     clock: Callable[[], datetime]
     tell: Callable[[int, int], None] = field(default=_nobody)
 
+    @property
+    def age(self) -> timedelta:
+        """How long ago its midnight was."""
+        return self.clock() - datetime(self.date.year, self.date.month, self.date.day, tzinfo=UTC)
+
 
 class NotReadyError(Exception):
     """The step can't be done yet, which is no failure; the message says why, in words."""
@@ -39,10 +44,12 @@ class FoundWrongError(Exception):
 class Step:
     """`run` does what is to be done and returns what came of it; called again, it does nothing twice.
 
-    `needs` names the steps of the same night that must be done before.
+    `needs` names the steps of the same night that must be done before; the step waits for them no longer than
+    `patience` after midnight.
     """
 
     name: str
     claim: str
     run: Callable[[Night], Result]
     needs: tuple[str, ...] = ()
+    patience: timedelta = timedelta.max

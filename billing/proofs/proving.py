@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 import structlog
-from django.db import DatabaseError, connection, transaction
+from django.db import InterfaceError, connection, transaction
 
 from billing.proofs import PROOFS
 from billing.proofs.shape import Extent, Finding, Proof
@@ -44,10 +44,13 @@ def _checked(proof: Proof, extent: Extent) -> Finding:
     try:
         with transaction.atomic():
             return proof.check(extent)
-    except DatabaseError as error:
+    except InterfaceError:
+        # The connection is gone, and with it what the other proofs have seen.
+        raise
+    except Exception as error:
         # What can't be asked isn't proved; the others are asked all the same.
         log.exception("a proof can't be carried out", proof=proof.name)
-        return Finding(0, 1, f"It can't be carried out: {error}".strip())
+        return Finding(0, 1, f"It can't be carried out: {type(error).__name__}: {error}")
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Re-rating events from their stored price version gives the stored charge."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
+from functools import cache
 
 from django.db.models import Sum
 
@@ -17,18 +18,19 @@ SAMPLE = 20_000
 CHUNK = 2_000
 
 
-class _Tariffs(dict[int, Tariff]):
-    """Price versions as they are needed; there are few."""
-
-    def __missing__(self, version: int) -> Tariff:
-        self.update(tariffs([version]))
-        return dict.__getitem__(self, version)
+Tariffs = Callable[[int], Tariff]
 
 
 def _check(extent: Extent) -> Finding:
-    known = _Tariffs()
+    # There are few of them.
+    known = cache(_tariff)
     events = together(_rerate(event, known) for day in extent.event_days for event in _sample(day, extent))
     return events + together(_rerate_correction(made, known) for made in _corrections(extent))
+
+
+def _tariff(version: int) -> Tariff:
+    """Raises KeyError where there is no such price version."""
+    return tariffs([version])[version]
 
 
 def _sample(day: date, extent: Extent) -> Iterator[UsageEvent]:
@@ -41,18 +43,18 @@ def _sample(day: date, extent: Extent) -> Iterator[UsageEvent]:
     return drawn.order_by("id").iterator(chunk_size=CHUNK)
 
 
-def _rerate(event: UsageEvent, known: _Tariffs) -> Finding:
+def _rerate(event: UsageEvent, known: Tariffs) -> Finding:
     found = _rated(event, event.usage, event.price_version_id, event.multipliers, known)
     stored = (event.charge_nanos, event.reason)
     return Finding(1) if found == stored else Finding(1, 1, f"event {event.id} has {stored}, and rates at {found}")
 
 
 def _rated(
-    event: UsageEvent, usage: dict[str, int], version: int | None, multipliers: list[int], known: _Tariffs
+    event: UsageEvent, usage: dict[str, int], version: int | None, multipliers: list[int], known: Tariffs
 ) -> tuple[int, str] | Exception:
     """Nano-dollars and the reason, or why it can't be rated."""
     try:
-        tariff, counted = known[version or 0], ZEROS | usage
+        tariff, counted = known(version or 0), ZEROS | usage
         return outcome_charge(
             event.outcome,
             counted,
@@ -61,7 +63,9 @@ def _rated(
             multipliers=multipliers,
             variant=event.variant,
         )
-    except (UnpricedError, KeyError, OverflowError) as error:
+    except KeyError:
+        return LookupError(f"there is no price version {version}")
+    except (UnpricedError, OverflowError) as error:
         return error
 
 
@@ -83,7 +87,7 @@ def _with_events(made: list[EventCorrection]) -> Iterator[tuple[EventCorrection,
     return ((correction, events[correction.event_id]) for correction in made if correction.event_id in events)
 
 
-def _rerate_correction(pair: tuple[EventCorrection, UsageEvent], known: _Tariffs) -> Finding:
+def _rerate_correction(pair: tuple[EventCorrection, UsageEvent], known: Tariffs) -> Finding:
     made, event = pair
     multipliers = event.multipliers if made.multipliers is None else made.multipliers
     found = _rated(event, made.usage, made.price_version_id, multipliers, known)

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from accounts.models import alarm
-from billing.models import ProofResult, ProofRun
+from billing.models import NightlyRun, ProofResult, ProofRun
 from billing.proofs import PROOFS
 from billing.proofs.proving import Result, prove
 from billing.proofs.shape import Proof
@@ -19,6 +19,8 @@ from hotstate.errors import Unreachable
 STALE = timedelta(hours=1)
 # What was asked for and hasn't begun after this had its message lost.
 FORGOTTEN = timedelta(minutes=1)
+# A night's run is done within two hours of the last one's time of day, or something is wrong with the nights.
+OVERDUE = timedelta(hours=26)
 
 
 def carry_out(run_id: int, clock: Callable[[], datetime]) -> ProofRun | None:
@@ -72,6 +74,17 @@ def waiting(now: datetime) -> list[int]:
     lost = Q(started_at=None, asked_at__lt=now - FORGOTTEN) | Q(started_at__lt=now - STALE)
     asked = ProofRun.objects.filter(lost, finished_at=None, night=None)
     return list(asked.order_by("id").values_list("pk", flat=True))
+
+
+def watch(now: datetime) -> None:
+    """An alarm where no run that proved everything has ended for OVERDUE, since there are nights."""
+    last = newest()
+    first_night = NightlyRun.objects.order_by("night").first()
+    since = last.finished_at if last else first_night.started_at if first_night else None
+    if since is not None and since < now - OVERDUE:
+        told = f"No run has ended since {since:%Y-%m-%d %H:%M} UTC" if last else "No run has ever ended"
+        detail = f"{told}. Look at Staff → Nightly, the workers and beat, and ask for a run on Staff → Books."
+        alarm.raise_alarm("books_unproved", "proofs", detail, now=now)
 
 
 def newest() -> ProofRun | None:

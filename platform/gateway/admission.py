@@ -1,10 +1,8 @@
 """Keymeter's own gateway asks for a decision: it goes on where that is `allowed`, and answers with the refusal else."""
 
-from collections.abc import Iterable
-
 from django.conf import settings
 
-from gateway.decision import Decider, LimitState, Question
+from gateway.decision import Decider, Decision, Question
 from gateway.incoming import Incoming
 from gateway.keyring import Identity
 from gateway.leases import Leases
@@ -25,8 +23,8 @@ class Admission:
         self._decider = decider
         self._leases = leases
 
-    async def permit(self, identity: Identity, question: Question, outgoing: Outgoing) -> Iterable[LimitState]:
-        """Return the limits where the verdict is `allowed`; raise the refusal otherwise."""
+    async def permit(self, identity: Identity, question: Question, outgoing: Outgoing) -> Decision:
+        """Return the decision where the verdict is `allowed`; raise the refusal otherwise."""
         try:
             decision = await self._decider.decide(identity, question)
         except Unreachable:
@@ -35,4 +33,4 @@ class Admission:
         outgoing.rate_headers = rate_headers(decision.limits)
         if decision.verdict is not Verdict.ALLOWED:
             raise refusal_of(decision, question)
-        return decision.limits
+        return decision

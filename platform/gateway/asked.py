@@ -4,13 +4,14 @@ Its members stay raw JSON: building objects of ten megabytes would stop everybod
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import msgspec
 
 from billing import estimating
+from billing.rate_card import Priced
 from billing.rating import worst_case
-from billing.tariff import Tariff
 from gateway import errors
 from gateway.endpoints import CHAT, Endpoint
 from gateway.offer import OfferedModel
@@ -59,6 +60,10 @@ class Asked:
         """Bytes of what goes in, for our own count."""
         return sum(estimating.input_bytes(bytes(self.members[name])) for name in _INPUTS if name in self.members)
 
+    def is_beyond(self, model: OfferedModel) -> bool:
+        """Whether it asks for more output than the model has."""
+        return self.most_output_tokens is not None and self.most_output_tokens > model.max_output_tokens
+
     def output_limit(self, model: OfferedModel) -> int:
         """Output tokens that the request allows, over all of its choices."""
         return (self.most_output_tokens or model.max_output_tokens) * self.choices
@@ -78,11 +83,14 @@ class Asked:
         """What token limits take at admission: the input by our count, and the output where its length was limited."""
         return estimating.tokens(self.input_bytes()) + (self.most_output_tokens or 0) * self.choices
 
-    def hold_nanos(self, endpoint: Endpoint, model: OfferedModel, tariff: Tariff) -> int:
-        """The worst case: a token is at least a byte of the body, and the output as long as what is covered."""
+    def most_input(self, model: OfferedModel) -> int:
+        """Input tokens that it can be at most: a token is at least a byte of the body."""
         # An image behind a link is a few bytes here and many tokens there.
-        most_input = max(self.size, model.context_window) if self._has_media() else self.size
-        return worst_case(most_input + TEMPLATE_TOKENS, self.covered_output(endpoint, model), tariff)
+        return (max(self.size, model.context_window) if self._has_media else self.size) + TEMPLATE_TOKENS
+
+    def hold_nanos(self, endpoint: Endpoint, model: OfferedModel, priced: Priced) -> int:
+        """The worst case, with the output as long as what is covered."""
+        return worst_case(self.most_input(model), self.covered_output(endpoint, model), *priced)
 
     def for_upstream(self, endpoint: Endpoint, model: OfferedModel, upstream_model: str) -> bytes:
         """The body for a route: its own name of the model, usage always asked for, and never more than was held."""
@@ -95,6 +103,7 @@ class Asked:
             changes["max_tokens"] = max(1, min(model.max_output_tokens, room))
         return msgspec.json.encode({**self.members, **changes})
 
+    @cached_property
     def _has_media(self) -> bool:
         """Whether it may have a part that isn't text: what can't be read counts as one."""
         try:
@@ -139,10 +148,10 @@ def read(body: bytes, endpoint: Endpoint) -> Asked:
 
 def check_limits(asked: Asked, model: OfferedModel) -> None:
     """Raises ApiError where the request asks for more than the model has."""
-    most = asked.most_output_tokens
-    if most is not None and most > model.max_output_tokens:
+    if asked.is_beyond(model):
         raise errors.bad_request(
-            f"max_tokens is too large: {most}. This model supports at most {model.max_output_tokens} output tokens.",
+            f"max_tokens is too large: {asked.most_output_tokens}."
+            f" This model supports at most {model.max_output_tokens} output tokens.",
             param="max_tokens",
         )
 

@@ -1,5 +1,6 @@
 """May this key make this request now? Address, scope and model are judged here, the rest by one script in Valkey."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
@@ -8,6 +9,8 @@ from uuid import UUID
 import msgspec
 
 from accounts import secrets
+from billing.rate_card import Priced
+from billing.terms import terms_of
 from gateway import errors, matching, metrics
 from gateway.journal import Journal
 from gateway.keyring import Identity, Keyring
@@ -18,6 +21,7 @@ from gateway.verdicts import Verdict
 from hotstate.decision_log import DecisionRecord
 from hotstate.errors import Unreachable
 from hotstate.fast import HotState
+from hotstate.records import OrganizationRecord
 
 ROUNDS = 4
 VERDICTS = {verdict.value.encode(): verdict for verdict in Verdict}
@@ -37,6 +41,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     `hold_nanos` is the worst case of what the request may cost; None is a question only, which takes nothing.
     `tokens` is an estimate, corrected when the request is settled. `address` is the client's, None where unknown.
     `face` is by which way it was asked, `holder` who will settle it. `dry` asks what would be said, and takes nothing.
+    `priced` is what it is priced by. What depends on the organization's terms is asked `anew` where they have changed.
     """
 
     request_id: str
@@ -49,6 +54,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     face: str = "api"
     holder: str = OURSELVES
     dry: bool = False
+    priced: Priced | None = None
+    anew: "Callable[[OrganizationRecord], Question] | None" = None
 
 
 class LimitState(msgspec.Struct, frozen=True):
@@ -63,7 +70,7 @@ class LimitState(msgspec.Struct, frozen=True):
 class Decision(msgspec.Struct, frozen=True):
     """The verdict; which budget or limit bound; when to try again (-1: never, None: nothing to wait for).
 
-    `at` is when it was made, None where nothing but the record was asked.
+    `at` is when it was made, None where nothing but the record was asked; `question` is what was asked in the end.
     """
 
     verdict: Verdict
@@ -72,6 +79,7 @@ class Decision(msgspec.Struct, frozen=True):
     limits: tuple[LimitState, ...] = ()
     seen: "Seen | None" = None
     at: datetime | None = None
+    question: Question | None = None
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -141,7 +149,7 @@ class Decider:
         decision = await self._decide(identity, question)
         metrics.decided(decision.verdict, question.face, seconds=perf_counter() - start)
         if decision.seen and not question.dry:
-            self._journal.add(recorded(identity, question, decision))
+            self._journal.add(recorded(identity, decision.question or question, decision))
         return decision
 
     async def _decide(self, identity: Identity, question: Question) -> Decision:
@@ -151,6 +159,7 @@ class Decider:
             now = datetime.now(UTC)
             answer = await self._hotstate.decide(
                 identity.record,
+                identity.organization,
                 question.request_id,
                 found=judge(identity, question, now),
                 hold_nanos=question.hold_nanos,
@@ -162,28 +171,33 @@ class Decider:
                 tell=tell,
             )
             match answer[0]:
-                case b"stale":
-                    record = self._hotstate.parse_record(answer[1])
-                    if record.version < identity.record.version:
-                        # Valkey came back with an older state: PostgreSQL knows better.
-                        if not await self._keyring.reload(identity):
-                            return Decision(Verdict.UNKNOWN)
-                        continue
-                    if identity.digest not in record.secrets:
+                case b"stale" | b"missing":
+                    if not self._renewed(identity, *answer[1:]) and not await self._keyring.reload(identity):
                         return Decision(Verdict.UNKNOWN)
-                    identity.record = record
-                case b"missing":
-                    if not await self._keyring.reload(identity):
+                    if identity.digest not in identity.record.secrets:
                         return Decision(Verdict.UNKNOWN)
+                    if question.anew:
+                        question = question.anew(identity.organization)
                 case b"used":
                     raise errors.REQUEST_ID_USED
                 case _:
-                    return _decision(answer, now)
+                    return _decision(answer, now, question)
         raise Unreachable("the key's record keeps changing")
+
+    def _renewed(self, identity: Identity, key: bytes | None = None, organization: bytes | None = None) -> bool:
+        """Take the records that Valkey has. False where it hasn't got them, or came back with an older state:
+        PostgreSQL knows better."""
+        if key is None or organization is None:
+            return False
+        records = self._hotstate.parse_record(key), self._hotstate.parse_organization(organization)
+        if records[0].version < identity.record.version or records[1].version < identity.organization.version:
+            return False
+        identity.record, identity.organization = records
+        return True
 
 
 def judge(identity: Identity, question: Question, now: datetime) -> str:
-    """What can be said of the request by the key's record alone: '' or a verdict."""
+    """What can be said of the request by the key's and the organization's record alone: '' or a verdict."""
     record = identity.record
     if identity.secret_lapsed(int(now.timestamp() * 1000)):
         return Verdict.EXPIRED
@@ -191,7 +205,11 @@ def judge(identity: Identity, question: Question, now: datetime) -> str:
         return Verdict.ADDRESS_NOT_ALLOWED
     if question.scope is not None and question.scope not in record.scopes:
         return Verdict.SCOPE_MISSING
-    if question.model is not None and not (question.offered and matching.model_allowed(question.model, record.models)):
+    if question.model is not None and not (
+        question.offered
+        and matching.model_allowed(question.model, record.models)
+        and matching.model_allowed(question.model, terms_of(identity.organization, now).models)
+    ):
         return Verdict.MODEL_NOT_FOUND
     return ""
 
@@ -199,6 +217,7 @@ def judge(identity: Identity, question: Question, now: datetime) -> str:
 def recorded(identity: Identity, question: Question, decision: Decision) -> DecisionRecord:
     """The decision as it is kept for explanations."""
     record, seen = identity.record, decision.seen or Seen({}, {}, {})
+    sold = terms_of(identity.organization, decision.at or datetime.now(UTC)).models
     secret_id, secret_lapses_ms = record.secrets.get(identity.digest, ("", None))
     return DecisionRecord(
         id=question.request_id,
@@ -222,6 +241,8 @@ def recorded(identity: Identity, question: Question, decision: Decision) -> Deci
         models=sorted(record.models)[:MOST_TOLD],
         networks=sorted(record.networks)[:MOST_TOLD],
         more_models=max(0, len(record.models) - MOST_TOLD),
+        organization_models=sorted(sold)[:MOST_TOLD],
+        more_organization_models=max(0, len(sold) - MOST_TOLD),
         more_networks=max(0, len(record.networks) - MOST_TOLD),
         limits=[(limit.name, limit.most, limit.left, limit.back_ms) for limit in decision.limits],
         organization=seen.organization,
@@ -230,7 +251,7 @@ def recorded(identity: Identity, question: Question, decision: Decision) -> Deci
     )
 
 
-def _decision(answer: list[Any], now: datetime) -> Decision:
+def _decision(answer: list[Any], now: datetime, question: Question) -> Decision:
     verdict, bound, wait_ms, states, *seen = answer
     limits = tuple(
         LimitState(states[at].decode(), int(states[at + 1]), int(states[at + 2]), int(states[at + 3]))
@@ -243,6 +264,7 @@ def _decision(answer: list[Any], now: datetime) -> Decision:
         limits,
         Seen(*(_fields(flat) for flat in seen[0])) if seen else None,
         now,
+        question,
     )
 
 

@@ -15,6 +15,7 @@ from gateway.offer import read_offer
 from gateway.request_ids import new_request_id
 from hotstate.decision_log import DecisionRecord
 from hotstate.fast import HotState
+from hotstate.records import OrganizationRecord
 
 
 def would_be(
@@ -44,8 +45,12 @@ def would_be(
     )
     record = key.record()
     current = next(digest for digest, (_, lapses_ms) in record.secrets.items() if lapses_ms is None)
-    _, question = asked_of(case, read_offer())
-    return asyncio.run(_decided(Identity(current, record), replace(question, dry=True)))
+    offer, organization = read_offer(), key.organization.record()
+
+    def anew(terms_of: OrganizationRecord) -> Question:
+        return replace(asked_of(case, offer, terms_of), dry=True, anew=anew)
+
+    return asyncio.run(_decided(Identity(current, record, organization), anew(organization)))
 
 
 async def _decided(identity: Identity, question: Question) -> DecisionRecord:
@@ -53,6 +58,7 @@ async def _decided(identity: Identity, question: Question) -> DecisionRecord:
     try:
         await hotstate.join()
         decider = Decider(hotstate, Keyring(hotstate), Journal(hotstate), lease_seconds=settings.HOLD_LEASE_SECONDS)
-        return recorded(identity, question, await decider.decide(identity, question))
+        decision = await decider.decide(identity, question)
+        return recorded(identity, decision.question or question, decision)
     finally:
         await hotstate.close()

@@ -1,15 +1,17 @@
 """The decision as other gateways ask for it: what the JSON face and forward-auth have in common."""
 
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 import msgspec
 from django.conf import settings
 
 from billing import estimating
+from billing.rate_card import Priced
 from billing.rating import worst_case
-from billing.tariff import Tariff
-from gateway import errors
+from billing.terms import terms_of
+from gateway import errors, matching
 from gateway.asked import TEMPLATE_TOKENS
 from gateway.decision import OURSELVES, Decider, Decision, Question
 from gateway.endpoints import Endpoint
@@ -21,6 +23,7 @@ from gateway.request_ids import moment_of
 from gateway.usage_log import UsageLog
 from gateway.verdicts import Verdict
 from hotstate.errors import Unreachable
+from hotstate.records import OrganizationRecord
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,21 +52,25 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         known_input = estimating.tokens(self.input_bytes or 0) if self.input_tokens is None else self.input_tokens
         return known_input + (self.output_tokens or 0)
 
-    def worst_case(self, model: OfferedModel, tariff: Tariff, *, has_output: bool) -> int:
+    def worst_case(self, model: OfferedModel, priced: Priced, *, has_output: bool) -> int:
         """The most that it may cost, nano-dollars."""
         told = self.input_bytes if self.input_tokens is None else self.input_tokens
         most_input = (model.context_window if told is None else told) + TEMPLATE_TOKENS
         most_output = (self.output_tokens or model.max_output_tokens) if has_output else 0
-        return worst_case(most_input, most_output, tariff)
+        return worst_case(most_input, most_output, *priced)
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """The decision on a case. `identity` is None where nobody has that key; `model` where none was named or is sold."""
+    """The decision on a case. `identity` is None where nobody has that key; `model` where none was named or is sold.
+
+    `models` are ids and patterns of what the key may use, also by its organization's terms; none is every model.
+    """
 
     decision: Decision
     question: Question
     identity: Identity | None = None
     model: OfferedModel | None = None
+    models: frozenset[str] = frozenset()
 
     @property
     def allowed(self) -> bool:
@@ -100,12 +107,12 @@ class Cases:
         offer = self._watch.offer
         if offer is None or self._usage_log.blocked:
             raise errors.UNAVAILABLE
-        model, question = asked_of(case, offer)
         identity = await self._decider.identify(
             secret, case.request_id, address=case.address, face=case.face, asking=credential
         )
         if isinstance(identity, Decision):
-            return Judged(identity, question)
+            return Judged(identity, asked_of(case, offer, None))
+        question = asked_of(case, offer, identity.organization)
         try:
             decision = await self._decider.decide(identity, question)
         except Unreachable:
@@ -113,7 +120,15 @@ class Cases:
             if not case.brought:
                 self._leases.doubtful.append((identity.record.org, question.request_id))
             raise
-        judged = Judged(decision, question, identity, model)
+        question = decision.question or question
+        sold = terms_of(identity.organization, decision.at or datetime.now(UTC)).models
+        judged = Judged(
+            decision,
+            question,
+            identity,
+            model_of(case, offer) if question.offered else None,
+            matching.common(identity.record.models, sold, offer.models),
+        )
         if judged.hold_nanos is not None:
             record = identity.record
             self._leases.grant(question.request_id, record.org, record.key, judged.hold_nanos, datetime.now(UTC))
@@ -124,21 +139,18 @@ class Cases:
         self._leases.forget_granted(org, str(request_id))
 
 
-def asked_of(case: Case, offer: Offer) -> tuple[OfferedModel | None, Question]:
-    """(the model, where it is sold; the question with the worst case as its hold)."""
+def asked_of(case: Case, offer: Offer, organization: OrganizationRecord | None) -> Question:
+    """The question on an organization's terms, or nobody's, with the worst case as its hold."""
     at = moment_of(case.request_id)
-    model, hold, offered = None, None, True
-    if case.model is not None:
-        family = case.endpoint.family if case.endpoint else None
-        model = offer.sold(case.model, family, at) if family else offer.available(case.model, at)
-        offered = model is not None and bool(model.routes)
+    model, priced, hold = model_of(case, offer), None, None
+    offered = case.model is None or model is not None
     if case.endpoint:
-        tariff = offer.tariff(model, at) if model else None
-        offered = offered and (model is None or tariff is not None)
         hold = settings.FORWARD_AUTH_HOLD_NANOS
-        if model and tariff and case.size_known:
-            hold = case.worst_case(model, tariff, has_output=case.endpoint.has_output)
-    question = Question(
+        priced = offer.priced(model, at, organization) if model else None
+        offered = offered and (model is None or priced is not None)
+        if model and priced and case.size_known:
+            hold = case.worst_case(model, priced, has_output=case.endpoint.has_output)
+    return Question(
         request_id=str(case.request_id),
         scope=case.scope,
         model=case.model,
@@ -148,5 +160,17 @@ def asked_of(case: Case, offer: Offer) -> tuple[OfferedModel | None, Question]:
         address=case.address,
         face=case.face,
         holder=case.holder,
+        priced=priced,
+        anew=partial(asked_of, case, offer),
     )
-    return (model if offered else None), question
+
+
+def model_of(case: Case, offer: Offer) -> OfferedModel | None:
+    """The model that is named, if it is sold for that."""
+    if case.model is None:
+        return None
+    at = moment_of(case.request_id)
+    if case.endpoint:
+        return offer.sold(case.model, case.endpoint.family, at)
+    model = offer.available(case.model, at)
+    return model if model and model.routes else None

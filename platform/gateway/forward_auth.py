@@ -133,7 +133,7 @@ def identity_headers(judged: Judged) -> dict[str, str]:
         "x-org-id": record.org if record else "",
         "x-plan": "",
         "x-scopes": _joined(record.scopes) if record else "",
-        "x-models": _joined(record.models) if record else "",
+        "x-models": _joined(judged.models),
         "x-model-checked": "true" if judged.model_checked else "false",
         "x-hold": "" if hold is None else str(hold),
         "x-route": judged.route,

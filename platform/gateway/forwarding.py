@@ -1,5 +1,6 @@
 """A request to a model: read, admitted with its worst case held, then run."""
 
+from functools import partial
 from uuid import UUID
 
 from django.conf import settings
@@ -7,13 +8,14 @@ from msgspec.structs import replace
 
 from gateway import asked
 from gateway.admission import Admission, address_of
+from gateway.asked import Asked
 from gateway.decision import Question
 from gateway.endpoints import Endpoint
 from gateway.errors import ApiError, refusal
 from gateway.incoming import Incoming
 from gateway.keyring import Identity, Keyring
 from gateway.leases import Held, Leases
-from gateway.offer import Offer
+from gateway.offer import Offer, OfferedModel
 from gateway.outgoing import Outgoing
 from gateway.request_ids import moment_of
 from gateway.running import Running
@@ -21,6 +23,7 @@ from gateway.upstream import Upstreams
 from gateway.usage_log import UsageLog
 from gateway.verdicts import Verdict
 from hotstate.fast import HotState
+from hotstate.records import OrganizationRecord
 
 BODY_SECONDS = 60.0
 
@@ -57,24 +60,18 @@ class Forwarding:
         try:
             body = await incoming.body(settings.GATEWAY_MAX_BODY_BYTES, within=BODY_SECONDS)
             wanted = asked.read(body, endpoint)
-            model = offer.sold(wanted.model, endpoint.family, admitted_at)
-            tariff = offer.tariff(model, admitted_at) if model else None
         except ApiError:
             # What is wrong with the key is said before what is wrong with the request.
             await self._admission.permit(identity, question, outgoing)
             raise
-        question = replace(question, model=wanted.model)
-        if not model or not tariff:
-            await self._admission.permit(identity, replace(question, offered=False), outgoing)
+        model = offer.sold(wanted.model, endpoint.family, admitted_at)
+        anew = partial(_on_terms, question, endpoint, wanted, model, offer)
+        decision = await self._admission.permit(identity, anew(identity.organization), outgoing)
+        question = decision.question or question
+        if not model or not question.priced:
             raise refusal(Verdict.MODEL_NOT_FOUND, wanted.model)
-        try:
-            asked.check_limits(wanted, model)
-        except ApiError:
-            await self._admission.permit(identity, question, outgoing)
-            raise
-        hold = wanted.hold_nanos(endpoint, model, tariff)
-        question = replace(question, hold_nanos=hold, tokens=wanted.estimated_tokens())
-        await self._admission.permit(identity, question, outgoing)
+        asked.check_limits(wanted, model)
+        hold = question.hold_nanos or 0
         running = Running(
             request_id=request_id,
             admitted_at=admitted_at,
@@ -83,7 +80,7 @@ class Forwarding:
             asked=wanted,
             model=model,
             route=model.routes[0],
-            tariff=tariff,
+            priced=question.priced,
             incoming=incoming,
             outgoing=outgoing,
             hotstate=self._hotstate,
@@ -94,3 +91,27 @@ class Forwarding:
         )
         with self._leases.kept(str(request_id), running.held):
             await running.run(self._upstreams)
+
+
+def _on_terms(
+    question: Question,
+    endpoint: Endpoint,
+    wanted: Asked,
+    model: OfferedModel | None,
+    offer: Offer,
+    organization: OrganizationRecord,
+) -> Question:
+    """The question as it is on the organization's terms of that moment."""
+    priced = offer.priced(model, moment_of(UUID(question.request_id)), organization) if model else None
+    asking = replace(
+        question,
+        model=wanted.model,
+        offered=priced is not None,
+        priced=priced,
+        anew=partial(_on_terms, question, endpoint, wanted, model, offer),
+    )
+    # What asks for more than the model has is told so, and holds nothing.
+    if not model or not priced or wanted.is_beyond(model):
+        return asking
+    hold = wanted.hold_nanos(endpoint, model, priced)
+    return replace(asking, hold_nanos=hold, tokens=wanted.estimated_tokens())

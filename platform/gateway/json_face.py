@@ -171,11 +171,20 @@ class JsonFace:
         fields["via"] = credential.name
         _check_line(fields)
         model = offer.models.get(ended.model)
-        tariff = offer.tariff(model, fields["time"]) if model else None
+        organization = await self._hotstate.organization(ended.org)
+        # Without its terms nobody here knows what it costs: the worker does.
+        priced = offer.priced(model, fields["time"], organization) if model and organization else None
         nanos = None
         try:
-            if tariff:
-                nanos, _ = outcome_charge(ended.outcome, ended.usage, tariff, estimated=ended.estimated)
+            if priced:
+                nanos, _ = outcome_charge(
+                    ended.outcome,
+                    ended.usage,
+                    priced.tariff,
+                    estimated=ended.estimated,
+                    multipliers=priced.multipliers,
+                    variant=ended.variant,
+                )
         except (UnpricedError, OverflowError):
             # The worker quarantines the line; until a person looks, nothing is known to charge.
             nanos = 0
@@ -213,7 +222,7 @@ def _told(judged: Judged) -> dict[str, Any]:
         "key": record.key if record else None,
         "org": record.org if record else None,
         "scopes": sorted(record.scopes) if record else [],
-        "models": sorted(record.models) if record else [],
+        "models": sorted(judged.models),
         "route": judged.route or None,
         "model_checked": judged.model_checked,
         "limits": described_limits(decision.limits),

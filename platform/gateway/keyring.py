@@ -24,15 +24,16 @@ from hotstate import loading
 from hotstate.client import reaching_valkey
 from hotstate.errors import LostError, Unreachable
 from hotstate.fast import HotState
-from hotstate.records import BalanceRecord, KeyRecord
+from hotstate.records import BalanceRecord, KeyRecord, OrganizationRecord
 
 
 @dataclass(slots=True)
 class Identity:
-    """Who shows this secret. `record` is replaced where the script says that it is old."""
+    """Who shows this secret. The records are replaced where the script says that they are old."""
 
     digest: str
     record: KeyRecord
+    organization: OrganizationRecord
     # The place in the cache.
     place: bytes = b""
 
@@ -94,7 +95,7 @@ class Keyring:
         if fresh is None:
             self._cache.pop(identity.place, None)
             return False
-        identity.record = fresh.record
+        identity.record, identity.organization = fresh.record, fresh.organization
         return True
 
     async def _find(self, secret: str, place: bytes, address: str | None) -> Identity | None:
@@ -128,7 +129,8 @@ class Keyring:
         for digest in digests:
             record = await self._hotstate.find(digest)
             if record and digest in record.secrets:
-                return Identity(digest, record)
+                organization = await self._hotstate.organization(record.org)
+                return Identity(digest, record, organization) if organization else None
         return None
 
     async def _from_database(self, digests: list[str]) -> Identity | None:
@@ -136,8 +138,8 @@ class Keyring:
 
         def load() -> Identity | None:
             for digest in digests:
-                if record := load_and_publish(digest, datetime.now(UTC), era):
-                    return Identity(digest, record)
+                if records := load_and_publish(digest, datetime.now(UTC), era):
+                    return Identity(digest, *records)
             return None
 
         try:
@@ -153,8 +155,11 @@ def _place(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def load_and_publish(digest: str, now: datetime, era: str | None) -> KeyRecord | None:
-    """Read a key by its secret's digest and give Valkey what a decision of that era needs. Raises LostError."""
+def load_and_publish(digest: str, now: datetime, era: str | None) -> tuple[KeyRecord, OrganizationRecord] | None:
+    """Read a key and its organization by a secret's digest and give Valkey what a decision of that era needs.
+
+    Raises LostError.
+    """
     secret = ApiKeySecret.objects.filter(digest=bytes.fromhex(digest)).first()
     if secret is None:
         return None
@@ -165,7 +170,8 @@ def load_and_publish(digest: str, now: datetime, era: str | None) -> KeyRecord |
     version, nanos = (balance.version, balance.nanos) if balance else (0, 0)
     spending = spent_by_organization([key.pk], now).get(organization.pk, [])
     state = BalanceRecord(org=organization.public_id, version=version, nanos=nanos, spent=tuple(spending))
+    records = key.record(), organization.record()
     if era is not None:
         with reaching_valkey() as valkey:
-            loading.load(valkey, [organization.record(), key.record(), state], era)
-    return key.record()
+            loading.load(valkey, [*records, state], era)
+    return records

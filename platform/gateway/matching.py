@@ -2,9 +2,12 @@
 
 import socket
 from bisect import bisect_right
+from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
+# No id has that sign.
+NO_MODEL = frozenset({"!"})
 # By the bits of an address: where ranges begin, in order, and the last address of each.
 Ranges = dict[int, tuple[list[int], list[int]]]
 
@@ -25,6 +28,17 @@ def model_allowed(model: str, patterns: frozenset[str]) -> bool:
     if not patterns or model in patterns:
         return True
     return any(model.startswith(parts[0]) and _fits(model, parts) for parts in _wild(patterns))
+
+
+def common(first: frozenset[str], second: frozenset[str], models: Iterable[str]) -> frozenset[str]:
+    """Patterns for what fits both: of two that only overlap, those of these models that fit them. Never empty where
+    either isn't: no pattern would allow every model."""
+    if not first or not second:
+        return first or second
+    within = {one for one in first if model_allowed(one, second)} | {one for one in second if model_allowed(one, first)}
+    narrower = frozenset(within)
+    rest = {one for one in models if not narrower or not model_allowed(one, narrower)}
+    return narrower.union(one for one in rest if model_allowed(one, first) and model_allowed(one, second)) or NO_MODEL
 
 
 @lru_cache(4096)

@@ -7,12 +7,13 @@ from datetime import datetime
 import structlog
 
 from billing import conventions
-from billing.rate_card import RateCard, rate_card
-from billing.tariff import Tariff
+from billing.rate_card import Priced, RateCard, rate_card
+from billing.terms import terms_of
 from catalog.models import Model, Route, Visibility
 from gateway.database import in_thread
 from hotstate.errors import Unreachable
 from hotstate.fast import HotState
+from hotstate.records import OrganizationRecord
 
 log = structlog.get_logger(__name__)
 
@@ -71,9 +72,9 @@ class Offer:
         model = self.available(model_id, at)
         return model if model and model.routes and family in model.families else None
 
-    def tariff(self, model: OfferedModel, at: datetime) -> Tariff | None:
-        priced = self.prices.tariff(model.pk, at)
-        return priced.tariff if priced else None
+    def priced(self, model: OfferedModel, at: datetime, organization: OrganizationRecord | None) -> Priced | None:
+        """What prices the organization's request of that moment, or anybody's; None where nothing does."""
+        return self.prices.tariff(model.pk, at, terms_of(organization, at))
 
 
 def read_offer() -> Offer:

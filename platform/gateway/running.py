@@ -11,8 +11,8 @@ import msgspec
 import structlog
 
 from billing import conventions, estimating, meters
-from billing.rating import UnpricedError, outcome_charge
-from billing.tariff import Tariff
+from billing.rate_card import Priced
+from billing.rating import UnpricedError, outcome_charge, worst_case
 from gateway import errors, metrics
 from gateway.asked import Asked
 from gateway.endpoints import Endpoint
@@ -70,7 +70,7 @@ class Running:
     asked: Asked
     model: OfferedModel
     route: OfferedRoute
-    tariff: Tariff
+    priced: Priced
     incoming: Incoming
     outgoing: Outgoing
     hotstate: HotState
@@ -80,6 +80,10 @@ class Running:
     covered_tokens: int
     progress: Progress = field(default_factory=Progress)
     _logged: Logged | None = None
+
+    def worst_case(self, output_tokens: int) -> int:
+        """What it costs at most, nano-dollars, with so much output."""
+        return worst_case(self.asked.most_input(self.model), output_tokens, *self.priced)
 
     async def run(self, upstreams: Upstreams) -> None:
         gone = asyncio.create_task(self.incoming.disconnected())
@@ -157,7 +161,13 @@ class Running:
         if self._logged is None:
             usage, estimated = self._usage()
             try:
-                nanos, _ = outcome_charge(self.progress.outcome, usage, self.tariff, estimated=estimated)
+                nanos, _ = outcome_charge(
+                    self.progress.outcome,
+                    usage,
+                    self.priced.tariff,
+                    estimated=estimated,
+                    multipliers=self.priced.multipliers,
+                )
             except (UnpricedError, OverflowError):
                 # The worker quarantines the line; until a person looks, nothing is known to charge.
                 nanos = 0

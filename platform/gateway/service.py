@@ -175,14 +175,14 @@ class Gateway:
     ) -> None:
         question = Question(request_id=str(request_id), scope=MODELS_SCOPE, address=address_of(incoming))
         await self.admission.permit(identity, question, outgoing)
-        await outgoing.whole(200, model_list.listing(path, identity.record, offer, moment_of(request_id)))
+        await outgoing.whole(200, model_list.listing(path, identity, offer, moment_of(request_id)))
 
     async def _key(self, identity: Identity, incoming: Incoming, outgoing: Outgoing, request_id: UUID) -> None:
         now = moment_of(request_id)
         question = Question(request_id=str(request_id), scope=None, address=address_of(incoming))
-        limits = await self.admission.permit(identity, question, outgoing)
+        decision = await self.admission.permit(identity, question, outgoing)
         standing = await self.hotstate.standing(identity.record, now)
-        await outgoing.whole(200, orjson.dumps(describe_key(identity, limits, standing)))
+        await outgoing.whole(200, orjson.dumps(describe_key(identity, decision.limits, standing)))
 
 
 def _usage_log(folder: Path) -> UsageLog:

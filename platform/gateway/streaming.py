@@ -11,7 +11,6 @@ import orjson
 from django.conf import settings
 
 from billing import estimating
-from billing.rating import worst_case
 from gateway import errors, events
 from gateway.asked import STREAM_STEP_TOKENS
 from gateway.upstream import UpstreamError, require_stream
@@ -119,7 +118,7 @@ class Stream:
         while self._progress.output_bytes > running.covered_tokens and running.covered_tokens < self._limit:
             wanted = max(STREAM_STEP_TOKENS, self._progress.output_bytes - before)
             step = min(self._limit - running.covered_tokens, wanted)
-            if not await self._grown(worst_case(0, step, running.tariff)):
+            if not await self._grown(running.worst_case(running.covered_tokens + step) - running.held.nanos):
                 # What the client doesn't get, it doesn't pay.
                 self._progress.output_bytes = before
                 raise UpstreamError(errors.HOLD_EXHAUSTED, "hold_exhausted")

@@ -24,9 +24,9 @@ ASKED_AT_ONCE = 500
 class DecisionRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One decision: what was asked, what the key's record said, what the script saw. Amounts are nano-dollars.
 
-    `more_models` and `more_networks` the key had, than are kept here. `limits` are name, limit, what was left,
-    milliseconds until all is back. `organization`, `api_key` and `counters`
-    are Valkey's fields as they were; an API key's counters begin with `key.`.
+    `more_models` and `more_networks` the key had, than are kept here; its organization's terms allow
+    `organization_models`. `limits` are name, limit, what was left, milliseconds until all is back. `organization`,
+    `api_key` and `counters` are Valkey's fields as they were; an API key's counters begin with `key.`.
     """
 
     id: str
@@ -49,6 +49,8 @@ class DecisionRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     models: list[str] = []
     networks: list[str] = []
     more_models: int = 0
+    organization_models: list[str] = []
+    more_organization_models: int = 0
     more_networks: int = 0
     limits: list[tuple[str, int, int, int]] = []
     organization: dict[str, str] = {}

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 import hiredis
@@ -15,10 +16,11 @@ from hotstate.errors import LostError, Unreachable
 from hotstate.listing import Listing
 from hotstate.pipelining import Connection, Pipelining, Reply, Word, packed
 from hotstate.publish import clamp, clamp_hold
-from hotstate.records import KeyRecord, Windows
+from hotstate.records import KeyRecord, OrganizationRecord, Windows
 from hotstate.standing import Standing
 
 _key_record = msgspec.json.Decoder(KeyRecord)
+_organization_record = msgspec.json.Decoder(OrganizationRecord)
 
 
 class _Script:
@@ -94,6 +96,7 @@ class HotState:
     async def decide(
         self,
         record: KeyRecord,
+        organization: OrganizationRecord,
         request_id: str,
         *,
         found: str,
@@ -105,7 +108,8 @@ class HotState:
         dry: bool = False,
         tell: bool = False,
     ) -> list[Any]:
-        """Ask the script; first comes a verdict, `missing`, `stale` (the second is then the newer record) or `used`.
+        """Ask the script; first comes a verdict, `missing`, `used` or `stale`. Then the records in force follow, the
+        key's and the organization's, to be parsed.
 
         `dry` takes nothing; `tell` wants to know what was seen, whatever the verdict.
         """
@@ -116,7 +120,7 @@ class HotState:
         keys = names.decision_keys(record.org, record.key)
         if mode == "take":
             await self._list(names.HOLDING, record.org)
-        answer: Any = await self._run_in_era(_DECIDE, keys, *arguments, after_era=(holder,))
+        answer: Any = await self._run_in_era(_DECIDE, keys, *arguments, after_era=(organization.version, holder))
         return cast(list[Any], answer)
 
     async def grow(self, record: KeyRecord, request_id: str, more_nanos: int, *, now: datetime) -> bool | None:
@@ -166,6 +170,11 @@ class HotState:
         raw = await self._call("HGET", names.decision_keys(org, key)[1], "record")
         return self.parse_record(raw) if isinstance(raw, bytes) else None
 
+    async def organization(self, org: str) -> OrganizationRecord | None:
+        """Look an organization up by its id."""
+        raw = await self._call("HGET", names.decision_keys(org)[0], "record")
+        return self.parse_organization(raw) if isinstance(raw, bytes) else None
+
     async def standing(self, record: KeyRecord, now: datetime) -> Standing:
         """How much of a key's limits and budgets is used."""
         asked = standing.asked(record.org, record.key)
@@ -208,6 +217,12 @@ class HotState:
     @staticmethod
     def parse_record(raw: bytes) -> KeyRecord:
         return _key_record.decode(raw)
+
+    @staticmethod
+    @lru_cache(4096)
+    def parse_organization(raw: bytes) -> OrganizationRecord:
+        """The keys of an organization share what was parsed once."""
+        return _organization_record.decode(raw)
 
     async def _run_in_era(
         self, script: _Script, keys: list[str], *arguments: Word, after_era: tuple[Word, ...] = ()

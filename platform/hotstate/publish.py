@@ -39,7 +39,7 @@ def put(pipeline: Any, record: Record, *, era: str = "", token: str = "") -> Non
         case OrganizationRecord():
             name, *_ = names.decision_keys(record.org)
             fields = ["suspended", int(record.suspended), "overdraft", clamp(record.overdraft_nanos)]
-            fields += _fields(record.limits)
+            fields += ["record", msgspec.json.encode(record), *_fields(record.limits)]
             _run(scripts.PUBLISH_RECORD, pipeline, [name], record.version, era, token, *fields)
         case BalanceRecord():
             _put_balance(pipeline, record, era)

@@ -145,11 +145,15 @@ def _scope(record: DecisionRecord) -> Facts:
 
 
 def _model(record: DecisionRecord) -> Facts:
-    return [
+    facts = [
         ("asked for", record.model or "none"),
         ("sold", "yes" if record.offered else "no"),
         ("the key may use", _listed(record.models, record.more_models) or "every model"),
     ]
+    if record.organization_models:
+        of_plan = _listed(record.organization_models, record.more_organization_models)
+        facts.append(("the organization may use", of_plan))
+    return facts
 
 
 def _budgets(record: DecisionRecord) -> Facts:

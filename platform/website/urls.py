@@ -3,7 +3,19 @@
 from django.urls import include, path
 
 from website.views import decisions, keys, landing, notices, overview, settings, statements, usage, welcome
-from website.views.staff import audit, books, gateways, nightly, organizations, prices, quarantine, today
+from website.views.staff import (
+    audit,
+    books,
+    gateways,
+    margins,
+    nightly,
+    organizations,
+    price_drafts,
+    price_sheets,
+    prices,
+    quarantine,
+    today,
+)
 from website.views.staff import decisions as staff_decisions
 from website.views.staff import statements as of_customers
 from website.views.staff import usage as usage_in
@@ -40,7 +52,22 @@ of_staff = [
     path("", today.today, name="staff_today"),
     path("alarms/<int:alarm>/close/", today.close_alarm, name="staff_close_alarm"),
     path("prices/", prices.price_list, name="staff_prices"),
+    path("prices/bulk/", price_drafts.bulk_change, name="staff_price_bulk"),
+    path("prices/prices.csv", price_sheets.export, name="staff_price_export"),
+    path("prices/import/", price_sheets.import_sheet, name="staff_price_import"),
+    path("prices/drafts/", price_drafts.draft_list, name="staff_price_drafts"),
+    path("prices/drafts/<int:draft>/", price_drafts.draft_detail, name="staff_price_draft"),
+    path("prices/drafts/<int:draft>/publish/", price_drafts.publish, name="staff_price_publish"),
+    path("prices/drafts/<int:draft>/keep/", price_drafts.keep, name="staff_price_keep"),
+    path("prices/drafts/<int:draft>/discard/", price_drafts.discard, name="staff_price_discard"),
+    path("prices/drafts/<int:draft>/lines/<int:line>/remove/", price_drafts.remove_line, name="staff_price_remove"),
+    path("prices/drafts/<int:draft>/forecast/", price_drafts.forecast, name="staff_forecast"),
+    path("prices/drafts/<int:draft>/forecast/ask/", price_drafts.ask_forecast, name="staff_forecast_ask"),
+    path("prices/drafts/<int:draft>/forecast/cancel/", price_drafts.cancel_forecast, name="staff_forecast_cancel"),
+    path("prices/routes/<int:route>/cost/", margins.route_cost, name="staff_route_cost"),
     path("prices/<int:model>/", prices.price_edit, name="staff_price"),
+    path("prices/<int:model>/cells/", prices.price_cells, name="staff_price_cells"),
+    path("margins/", margins.margin, name="staff_margins"),
     path("organizations/", organizations.organization_list, name="staff_organizations"),
     path("organizations/<str:org>/", organizations.organization_detail, name="staff_organization"),
     path("organizations/<str:org>/adjust/", organizations.adjust, name="staff_adjust"),

@@ -57,7 +57,7 @@ def test_lapsed_holds_are_counted(scraper: Client, empty_valkey: Any) -> None:
     load_into_era(record)
     load_into_era(BalanceRecord(org="org_a", version=1, nanos=100))
     now_ms = int(NOW.timestamp() * 1000)
-    asked = [now_ms, "r", 1, "", 50, 1000, "key_a", 0, *Windows.at(NOW), "take", "", ERA]
+    asked = [now_ms, "r", 1, "", 50, 1000, "key_a", 0, *Windows.at(NOW), "take", "", ERA, 1]
     assert empty_valkey.eval(scripts.DECIDE, 5, *names.decision_keys("org_a", "key_a"), *asked)[0] == b"allowed"
     holds.list_holding()
     assert holds.sweep_lapsed(NOW) == 0

@@ -62,8 +62,8 @@ def test_a_room_knows_only_those_below_it(room: str) -> None:
 
 def test_rating_is_pure() -> None:
     """No ORM, no clock, no I/O: gateway and worker compute the same charge."""
-    plain = {"bisect", "collections", "dataclasses", "datetime", "itertools", "math", "typing"}
-    pure = ("rating", "tariff", "off_peak", "meters")
+    plain = {"bisect", "collections", "dataclasses", "datetime", "decimal", "itertools", "math", "typing"}
+    pure = ("rating", "tariff", "off_peak", "pricing", "meters")
     for name in pure:
         path = ROOT / "billing" / f"{name}.py"
         assert imported(path) <= {"billing", *plain}

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.rate_card import Priced
 from billing.rating import charge
 from billing.tariff import Tariff
 from gateway.asked import Asked, read
@@ -16,6 +17,7 @@ from gateway.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, Endpoint
 from gateway.offer import OfferedModel
 
 TARIFF = Tariff(1, {"input_tokens": (3, 1), "cached_input_tokens": (1, 1), "output_tokens": (15, 1)})
+PRICED = Priced(TARIFF, [])
 MODEL = OfferedModel(
     pk=1,
     public_id="m",
@@ -34,7 +36,7 @@ def asked(endpoint: Endpoint = CHAT, **fields: Any) -> Asked:
 
 
 def hold(endpoint: Endpoint = CHAT, **fields: Any) -> int:
-    return asked(endpoint, **fields).hold_nanos(endpoint, MODEL, TARIFF)
+    return asked(endpoint, **fields).hold_nanos(endpoint, MODEL, PRICED)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def test_a_link_to_an_image_may_be_as_large_as_the_context() -> None:
 )
 def test_whatever_is_not_known_to_be_text_may_be_as_large_as_the_context(content: bytes) -> None:
     body = b'{"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": ' + content + b"}]}"
-    assert read(body, CHAT).hold_nanos(CHAT, MODEL, TARIFF) >= 100_000 * 3
+    assert read(body, CHAT).hold_nanos(CHAT, MODEL, PRICED) >= 100_000 * 3
 
 
 def test_a_spoken_answer_may_be_as_large_as_the_context() -> None:
@@ -122,7 +124,7 @@ def test_no_answer_within_its_limits_costs_more_than_its_hold(text: str, most: i
         "cached_input_tokens": min(tokens, cached),
         "reasoning_tokens": most * n,
     }
-    assert question.hold_nanos(CHAT, MODEL, TARIFF) >= charge(usage, TARIFF)
+    assert question.hold_nanos(CHAT, MODEL, PRICED) >= charge(usage, TARIFF)
 
 
 def test_the_upstream_is_asked_for_usage_and_by_its_own_name() -> None:
@@ -148,4 +150,4 @@ def test_no_objects_are_built_of_what_only_the_upstream_reads() -> None:
     """Three million empty lists would stop the gateway for seconds."""
     question = read(b'{"model":"m","input":[' + b"[]," * 3_300_000 + b"[]]}", EMBEDDINGS)
     assert isinstance(question.members["input"], msgspec.Raw)
-    assert question.hold_nanos(EMBEDDINGS, MODEL, TARIFF) > 9_900_000
+    assert question.hold_nanos(EMBEDDINGS, MODEL, PRICED) > 9_900_000

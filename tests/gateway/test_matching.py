@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from accounts.key_terms import network
 from gateway.decision import LimitState
-from gateway.matching import in_networks, model_allowed
+from gateway.matching import NO_MODEL, common, in_networks, model_allowed
 from gateway.rate_headers import go_duration, rate_headers
 
 
@@ -111,4 +111,37 @@ def test_the_headers_show_the_limit_with_less_left() -> None:
         "x-ratelimit-limit-tokens": "1000",
         "x-ratelimit-remaining-tokens": "500",
         "x-ratelimit-reset-tokens": "30s",
+    }
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fits_both"),
+    [
+        (set(), set(), set()),
+        ({"demo-*"}, set(), {"demo-*"}),
+        (set(), {"demo-*"}, {"demo-*"}),
+        ({"demo-*"}, {"demo-chat", "other"}, {"demo-chat"}),
+        ({"demo-*", "x"}, {"*"}, {"demo-*", "x"}),
+        ({"demo-*"}, {"*-chat"}, {"demo-chat"}),
+        ({"demo-*", "x-*"}, {"*-chat", "x-*"}, {"demo-chat", "x-*"}),
+        # None at all would be every model.
+        ({"demo-chat"}, {"demo-embed"}, NO_MODEL),
+    ],
+)
+def test_what_fits_two_lists_of_patterns(first: set[str], second: set[str], fits_both: set[str]) -> None:
+    sold = ["demo-chat", "demo-embed", "x-chat"]
+    assert common(frozenset(first), frozenset(second), sold) == fits_both
+
+
+words = st.text("ab*", max_size=4).filter(bool)
+lists = st.frozensets(words, max_size=3)
+
+
+@given(lists, lists, st.sets(st.text("ab", min_size=1, max_size=4), max_size=8))
+def test_what_is_sold_fits_both_lists_where_it_fits_each(
+    first: frozenset[str], second: frozenset[str], sold: set[str]
+) -> None:
+    both = common(first, second, sold)
+    assert {model for model in sold if model_allowed(model, both)} == {
+        model for model in sold if model_allowed(model, first) and model_allowed(model, second)
     }

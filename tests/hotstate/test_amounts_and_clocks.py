@@ -56,6 +56,7 @@ def decide(request_id: str, nanos: int, *, at: datetime = NOW, version: int = 1,
         "take",
         "",
         ERA,
+        valkey().hget(KEYS[0], "version"),
     ]
     verdict: str = valkey().eval(scripts.DECIDE, 5, *KEYS, *arguments)[0].decode()
     return verdict

@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from hotstate import names, publish, scripts
 from hotstate.client import valkey
-from hotstate.records import BalanceRecord, Budgets, KeyRecord, Limits, OrganizationRecord, Spent, Windows
+from hotstate.fast import HotState
+from hotstate.records import BalanceRecord, Budgets, KeyRecord, Limits, OrganizationRecord, Spent, Terms, Windows
 from tests.cast import ERA, load_into_era
 
 ORG, KEYS = "org_m", ("key_a", "key_b")
@@ -54,6 +55,7 @@ class Model:
     overdraft: int = 0
     suspended: bool = False
     limits: dict[str, Limits] = field(default_factory=dict)
+    terms: tuple[Terms, ...] = ()
     budgets: dict[str, Budgets] = field(default_factory=dict)
     revoked: set[str] = field(default_factory=set)
     holds: dict[str, Hold] = field(default_factory=dict)
@@ -156,6 +158,7 @@ class DecisionMachine(RuleBasedStateMachine):
             suspended=model.suspended,
             overdraft_nanos=model.overdraft,
             limits=model.limits[ORG],
+            terms=model.terms,
         )
         load_into_era(organization)
         for key in KEYS:
@@ -203,6 +206,7 @@ class DecisionMachine(RuleBasedStateMachine):
             "take",
             "",
             ERA,
+            self.version,
             "holder",
         )
         assert answer[0].decode() == self.model.decide(request_id, key, amount, tokens)
@@ -214,7 +218,23 @@ class DecisionMachine(RuleBasedStateMachine):
         expected = before.decide("dry", key, amount, tokens)
         state = [valkey().dump(name) for name in names.decision_keys(ORG, key)]
         asked = [self.model.now_ms, "dry", self.version, "", amount, LEASE_MS, key, tokens, *Windows.at(self.model.now)]
-        assert self.run(scripts.DECIDE, key, *asked, "dry", "1", ERA, "")[0].decode() == expected
+        assert self.run(scripts.DECIDE, key, *asked, "dry", "1", ERA, self.version, "")[0].decode() == expected
+        assert [valkey().dump(name) for name in names.decision_keys(ORG, key)] == state
+
+    @rule(key=st.sampled_from(KEYS), amount=amounts, behind=st.sampled_from([(1, 0), (0, 1), (1, 1)]))
+    def request_by_old_records(self, key: str, amount: int, behind: tuple[int, int]) -> None:
+        """Judged by an older record of the key or of the organization: both come back, and nothing was taken."""
+        state = [valkey().dump(name) for name in names.decision_keys(ORG, key)]
+        versions = [self.version - less for less in behind]
+        asked = [self.model.now_ms, "old", versions[0], "", amount, LEASE_MS, key, 0, *Windows.at(self.model.now)]
+        answer = self.run(scripts.DECIDE, key, *asked, "take", "", ERA, versions[1], "holder")
+        if key in self.model.revoked:
+            assert answer[0] == b"revoked"
+        else:
+            verdict, of_key, of_organization = answer
+            found = HotState.parse_record(of_key), HotState.parse_organization(of_organization)
+            assert (verdict, [record.version for record in found]) == (b"stale", [self.version] * 2)
+            assert (found[1].limits, found[1].terms) == (self.model.limits[ORG], self.model.terms)
         assert [valkey().dump(name) for name in names.decision_keys(ORG, key)] == state
 
     @rule(charge=amounts, tokens=st.integers(0, 400), which=st.integers(0, 5))
@@ -256,6 +276,11 @@ class DecisionMachine(RuleBasedStateMachine):
     @rule(limits=limit_sets, overdraft=st.integers(0, 100), suspended=st.booleans())
     def change_organization(self, limits: Limits, overdraft: int, suspended: bool) -> None:
         self.model.limits[ORG], self.model.overdraft, self.model.suspended = limits, overdraft, suspended
+        self.publish_all()
+
+    @rule(discount=st.none() | st.integers(0, 10_000))
+    def change_terms(self, discount: int | None) -> None:
+        self.model.terms = (Terms(effective_ms=self.model.now_ms, own_discount_bp=discount),)
         self.publish_all()
 
     @rule(key=st.sampled_from(KEYS))

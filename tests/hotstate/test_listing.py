@@ -17,7 +17,7 @@ from hotstate.decision_log import DecisionRecord
 from hotstate.fast import HotState
 from hotstate.holds import OPEN, Hold
 from hotstate.listing import Listing
-from hotstate.records import KeyRecord
+from hotstate.records import KeyRecord, OrganizationRecord
 from hotstate.tasks import list_organizations
 from tests.cast import begin_era
 
@@ -49,7 +49,8 @@ def key_of(org: str) -> KeyRecord:
 
 async def ask(hotstate: HotState, org: str, *, hold: int | None, dry: bool = False) -> None:
     asked: dict[str, Any] = {"found": "", "tokens": 0, "now": NOW, "lease_ms": 1, "holder": "", "dry": dry}
-    await hotstate.decide(key_of(org), ID, hold_nanos=hold, **asked)
+    organization = OrganizationRecord(org=org, version=1, suspended=False, overdraft_nanos=0)
+    await hotstate.decide(key_of(org), organization, ID, hold_nanos=hold, **asked)
 
 
 def lose_a_hold(valkey: redis.Redis, org: str) -> None:

@@ -55,8 +55,25 @@ def balance(version: int, nanos: int, *posted: str) -> BalanceRecord:
     return BalanceRecord(org=ORG, version=version, nanos=nanos, posted=posted)
 
 
-def decide(request_id: str, nanos: int, *, version: int = 1, at: int = NOW_MS) -> str:
-    arguments = [at, request_id, version, "", nanos, 60_000, KEY, 0, *Windows.at(NOW), "take", "", ERA]
+WRITES = {"cmdstat_hset", "cmdstat_hincrby", "cmdstat_zadd", "cmdstat_hdel", "cmdstat_set"}
+
+
+def decide(request_id: str, nanos: int, *, version: int = 1, at: int = NOW_MS, organization_version: int = 1) -> str:
+    arguments = [
+        at,
+        request_id,
+        version,
+        "",
+        nanos,
+        60_000,
+        KEY,
+        0,
+        *Windows.at(NOW),
+        "take",
+        "",
+        ERA,
+        organization_version,
+    ]
     verdict: str = valkey().eval(scripts.DECIDE, 5, *KEYS, *arguments)[0].decode()
     return verdict
 
@@ -74,6 +91,17 @@ def published(empty_valkey: Any) -> None:
 
 @pytest.mark.usefixtures("published")
 class TestHolds:
+    def test_a_decision_reads_three_times(self) -> None:
+        """Organization and key, whatever is asked of them, and whether the request was decided before."""
+        assert decide("first", 1) == "allowed"
+        valkey().config_resetstat()
+        assert decide("second", 1) == "allowed"
+        found = {name: stats["calls"] for name, stats in valkey().info("commandstats").items()}
+        reads = {name: calls for name, calls in found.items() if name.startswith(("cmdstat_hmget", "cmdstat_hget"))}
+        assert reads == {"cmdstat_hmget": 2, "cmdstat_hget": 1}
+        writes = {name: calls for name, calls in found.items() if name in WRITES}
+        assert writes == {"cmdstat_hset": 1, "cmdstat_hincrby": 4, "cmdstat_zadd": 1}
+
     def test_a_hold_is_taken_from_what_can_be_spent(self) -> None:
         assert [decide("a", 60), decide("b", 60), decide("c", 40)] == ["allowed", "insufficient_balance", "allowed"]
         assert held() == 100
@@ -177,6 +205,7 @@ class TestHolds:
                 "take",
                 "",
                 ERA,
+                1,
             )
         pipeline.execute()
         assert held() == 12_000

@@ -42,7 +42,8 @@ def decide(key: ApiKey, request_id: str = "r", nanos: int = 1, *, in_era: str = 
     keys = names.decision_keys(key.organization.public_id, key.public_id)
     windows = Windows.at(timezone.now())
     arguments = [now_ms(), request_id, key.version, "", nanos, LEASE_MS, key.public_id, 0, *windows, "take", ""]
-    verdict: bytes = valkey().eval(scripts.DECIDE, 5, *keys, *arguments, in_era or era().id)[0]
+    asked = (*arguments, in_era or era().id, key.organization.version)
+    verdict: bytes = valkey().eval(scripts.DECIDE, 5, *keys, *asked)[0]
     return verdict.decode()
 
 

@@ -37,9 +37,9 @@ def _published(empty_valkey: Any) -> None:
     load_into_era(BalanceRecord(org=ORG, version=1, nanos=1000, spent=(spent,)))
 
 
-def ask(request_id: str, at: datetime, *, hold: int | None = None, tokens: int = 0) -> list[Any]:
+def ask(request_id: str, at: datetime, *, hold: int | None = None, tokens: int = 0, version: int = 1) -> list[Any]:
     asked = [int(at.timestamp() * 1000), request_id, 1, "", hold or 0, 60_000, KEY, tokens]
-    arguments = [*asked, *Windows.at(at), "free" if hold is None else "take", "", ERA]
+    arguments = [*asked, *Windows.at(at), "free" if hold is None else "take", "", ERA, version]
     answer: list[Any] = valkey().eval(scripts.DECIDE, 5, *decision_keys(ORG, KEY), *arguments)
     return answer
 
@@ -63,7 +63,7 @@ def test_of_a_limit_however_large_nothing_is_used_before_the_first_request(empty
     load_into_era(OrganizationRecord(org=ORG, version=2, suspended=False, overdraft_nanos=0, limits=limits))
     found = standing(ORG, KEY, NOW).organization_rates
     assert found == (Rate("requests_per_minute", 10**12, 0, 0), Rate("tokens_per_minute", 10**12, 0, 0))
-    states = ask("question", NOW)[3]
+    states = ask("question", NOW, version=2)[3]
     assert [int(left) for left in states[-6::4]] == [10**12, 10**12]
 
 

@@ -80,6 +80,8 @@ def filled(organization: Organization, key: ApiKey, model: Model) -> dict[str, s
         "<int:hold>": "1",
         "<int:line>": "1",
         "<int:segment>": "1",
+        "<int:draft>": "1",
+        "<int:route>": str(model.routes.get().pk),
         "<str:reason>": "torn",
         "<str:identity>": "segment",
         "<path:object_id>": "1",

@@ -121,7 +121,7 @@ def _arguments(population: Population, number: int) -> tuple[list[str], list[str
     now_ms = str(int(time.time() * 1000))
     windows = Windows.at(timezone.now())
     head = [now_ms, str(uuid_utils.uuid7()), "1", "", str(HOLD), str(LEASE_MS), population.keys[index], "0"]
-    return keys, [*head, *windows, "take", "", _era()]
+    return keys, [*head, *windows, "take", "", _era(), "1"]
 
 
 async def _redis_py(population: Population, count: int) -> float:

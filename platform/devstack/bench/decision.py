@@ -203,7 +203,7 @@ def _lua(population: Population, count: int) -> float:
             place = number * 7919 % len(population.keys)
             org, key, request_id = population.owners[place], population.keys[place], str(new_request_id())
             asked = (now_ms, request_id, 1, "", clamp(settings.FORWARD_AUTH_HOLD_NANOS), 120_000, key, 0)
-            words = ("EVALSHA", sha, 5, *names.decision_keys(org, key), *asked, *windows, "take", "", era)
+            words = ("EVALSHA", sha, 5, *names.decision_keys(org, key), *asked, *windows, "take", "", era, 1)
             packed.append(hiredis.pack_command(words))  # type: ignore[arg-type]
         batches.append(b"".join(packed))
     rate = count / load.exchange(settings.VALKEY_URL, batches, replies=100)

@@ -7,12 +7,13 @@
 --       9 10 11 ids of the current day, ISO week and month
 --       12 'take'; 'free': costs nothing, so neither money nor limits hold it back; 'dry': judge all, take nothing
 --       13 '1': tell what was seen, though the answer be 'allowed'
---       14 era: what isn't known to be of this one counts as missing        15 who holds
+--       14 era: what isn't known to be of this one counts as missing
+--       15 version of the organization's record that the caller judged         16 who holds
 -- Gives {verdict, detail, milliseconds to wait, limits, seen}.
 -- `limits`: per limit its name, the limit, what is left, milliseconds until all is back.
 -- `seen`, of refusals and where asked for: the organization's fields, the key's, the counters'; name, value, …
--- 'missing' and 'stale' (with the newer record) ask the caller to load the record and to come again; 'used' is the id of
--- a request of another key, of a smaller one, or of one that has ended.
+-- 'missing' and 'stale' (with the key's and the organization's record as they are here) ask the caller to load them and
+-- to come again; 'used' is the id of a request of another key, of a smaller one, or of one that has ended.
 local MINUTE, DAY = 60000, 86400000
 -- Clocks that differ by more are wrong.
 local SKEW = 300000
@@ -27,26 +28,30 @@ local function seen()
             counters[#counters + 1] = redis.call('HGET', KEYS[5], prefix .. name) or ''
         end
     end
-    -- Not the record, which the caller has: it may be long.
-    local fields = {}
-    for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
-        if name ~= 'record' then
-            fields[#fields + 1] = name
-            fields[#fields + 1] = redis.call('HGET', KEYS[2], name)
+    -- Not the records, which the caller has: they may be long.
+    local fields = {{}, {}}
+    for i, found in ipairs(fields) do
+        for _, name in ipairs(redis.call('HKEYS', KEYS[i])) do
+            if name ~= 'record' then
+                found[#found + 1] = name
+                found[#found + 1] = redis.call('HGET', KEYS[i], name)
+            end
         end
     end
-    return {redis.call('HGETALL', KEYS[1]), fields, counters}
+    return {fields[1], fields[2], counters}
 end
 local function refused(verdict, detail) return {verdict, detail or '', 0, {}, seen()} end
 
 local organization = redis.call('HMGET', KEYS[1], 'era', 'suspended', 'balance_era',
-    'balance', 'overdraft', 'held', unpack(rates))
+    'balance', 'overdraft', 'held', 'version', unpack(rates))
 local key = redis.call('HMGET', KEYS[2], 'version', 'revoked', 'expires', 'spent_version', 'era',
     'budget_day', 'budget_week', 'budget_month', 'budget_total', unpack(rates))
 local era = ARGV[14]
 if organization[1] ~= era or organization[3] ~= era or key[5] ~= era then return {'missing'} end
 if key[2] == '1' then return refused('revoked') end
-if key[1] ~= ARGV[3] then return {'stale', redis.call('HGET', KEYS[2], 'record')} end
+if key[1] ~= ARGV[3] or organization[7] ~= ARGV[15] then
+    return {'stale', redis.call('HGET', KEYS[2], 'record'), redis.call('HGET', KEYS[1], 'record')}
+end
 if key[3] ~= '' and tonumber(key[3]) <= now then return refused('expired') end
 -- A secret that rotation has ended is found by the caller.
 if ARGV[4] == 'expired' then return refused('expired') end
@@ -54,7 +59,7 @@ if organization[2] == '1' then return refused('suspended') end
 if ARGV[4] ~= '' then return refused(ARGV[4]) end
 
 -- The same request again is the same decision; another one can't hide behind its hold.
-local mine = ARGV[15] and ':' .. ARGV[15] or ''
+local mine = ARGV[16] and ':' .. ARGV[16] or ''
 local hold = ARGV[12] == 'take' and redis.call('HGET', KEYS[3], id)
 if hold then
     local state, have, of_key, holder = parse(hold)
@@ -76,7 +81,7 @@ end
 -- Rates by GCRA: a counter is the moment at which all that was taken will have been paid back.
 local limits, most_open = {}, {}
 local counting = {key_id .. ':open', 'open'}
-for i, of in ipairs({{'key', key_id .. ':', key, 9}, {'organization', '', organization, 6}}) do
+for i, of in ipairs({{'key', key_id .. ':', key, 9}, {'organization', '', organization, 7}}) do
     local who, prefix, found, before = unpack(of)
     for j, window in ipairs({MINUTE, MINUTE, DAY}) do
         local most = found[before + j]

@@ -1,17 +1,24 @@
+import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
 from django.forms.boundfield import BoundField
 
-from billing.meters import LABELS, METERS
-from billing.models import PriceVersion
+from billing.drafts.versions import Wanted, in_order
+from billing.meters import LABELS, METERS, MOST_UNITS
+from billing.tariff import UnitPrice
 from website import money
 
 TOKENS = [meter for meter in METERS if meter.endswith("_tokens")]
 UNITS = {1_000_000: "1M", 1_000: "1K", 1: "1", 60: "60"}
 USUAL_UNIT = {**dict.fromkeys(TOKENS, 1_000_000), "seconds": 60, "characters": 1_000_000}
 FROM_NOW, SCHEDULED = "now", "scheduled"
+DAYS = ((0, "Mon"), (1, "Tue"), (2, "Wed"), (3, "Thu"), (4, "Fri"), (5, "Sat"), (6, "Sun"))
+# Empty rows beneath those that there are; and the most that a form has.
+MORE_PRICES, MORE_TIMES, MOST_ROWS = 4, 2, 200
+PERCENT = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,2}))?")
 
 
 class DollarField(forms.CharField):
@@ -31,8 +38,26 @@ class DollarField(forms.CharField):
             raise forms.ValidationError(str(error)) from None
 
 
-class PriceForm(forms.Form):
-    """A whole price version: an amount per so many units of each meter. An empty one is no price."""
+class PercentField(forms.CharField):
+    """Percent with two decimals in, basis points out; None where left empty."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=8, **kwargs)
+        self.widget.attrs.update({"inputmode": "decimal", "autocomplete": "off"})
+
+    def clean(self, value: Any) -> int | None:
+        text = super().clean(value).removesuffix("%").strip()
+        sign, digits = (-1, text[1:]) if text.startswith(("-", "−")) else (1, text.removeprefix("+"))
+        match = PERCENT.fullmatch(digits)
+        if not text:
+            return None
+        if match is None:
+            raise forms.ValidationError("Write a percentage with at most two decimals, such as 12.5.")
+        return sign * (int(match[1]) * 100 + int(f"{match[2] or 0:0<2}"))
+
+
+class StartFields(forms.Form):
+    """When prices take effect, and why."""
 
     starts = forms.ChoiceField(
         choices=[(FROM_NOW, "From now: as soon as gateways know, about two seconds"), (SCHEDULED, "At a set time")],
@@ -47,26 +72,43 @@ class PriceForm(forms.Form):
     )
     reason = forms.CharField(max_length=300, help_text="Goes into the history and the audit trail.")
 
-    def __init__(self, *args: Any, current: PriceVersion | None, now: datetime, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, now: datetime, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.now = now
-        self.current = {price.meter: price for price in current.prices.all()} if current else {}
-        for meter in METERS:
-            price = self.current.get(meter)
-            per = price.per_units if price else USUAL_UNIT.get(meter, 1)
-            units = {**UNITS, per: UNITS.get(per, f"{per:,}")}
-            self.fields[f"amount_{meter}"] = DollarField(
-                required=False,
-                label=LABELS[meter],
-                initial=money.trimmed(price.amount_nanos).removeprefix("$").replace(",", "") if price else "",
-            )
-            self.fields[f"per_{meter}"] = forms.TypedChoiceField(
-                choices=list(units.items()), coerce=int, initial=per, label=f"{LABELS[meter]}: per"
-            )
-            self.fields[f"per_{meter}"].widget.attrs["aria-label"] = f"{LABELS[meter]}: dollars per how many"
 
-        # As on the page: the first wrong field gets the focus.
-        self.order_fields([name for name in self.fields if name.startswith(("amount_", "per_"))])
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("starts") == SCHEDULED and "effective_from" not in self.errors:
+            at = cleaned.get("effective_from")
+            if at is None:
+                self.add_error("effective_from", "Say when the prices take effect.")
+            elif at <= self.now:
+                self.add_error("effective_from", "This time is over. Prices can't change what was already charged.")
+        return cleaned
+
+    @property
+    def effective(self) -> datetime | None:
+        """None is from now."""
+        if self.cleaned_data["starts"] == FROM_NOW:
+            return None
+        at: datetime = self.cleaned_data["effective_from"]
+        return at.astimezone(UTC)
+
+
+class UnitPriceFields(forms.Form):
+    """Prices by meter, then further ones by tier and variant. An empty amount is no price."""
+
+    may_be_empty = False
+
+    def __init__(self, *args: Any, current: Wanted, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.current = current
+        for meter in METERS:
+            self._add_amount(meter, current.plain.get(meter), LABELS[meter], USUAL_UNIT.get(meter, 1))
+        finer = [price for price in current.prices if price.from_input_tokens or price.variant]
+        self.finer = range(self._rows("amount_finer_", finer, MORE_PRICES))
+        for place in self.finer:
+            self._add_finer(place, finer[place] if place < len(finer) else None)
 
     def rows(self) -> list[tuple[str, BoundField, BoundField]]:
         """Meter, amount and unit of each."""
@@ -79,35 +121,172 @@ class PriceForm(forms.Form):
     def other_rows(self) -> list[tuple[str, BoundField, BoundField]]:
         return [row for row in self.rows() if not self._usual(row[0])]
 
+    def finer_rows(self) -> list[dict[str, BoundField]]:
+        """Of tiers and variants."""
+        parts = ("meter", "tier", "variant", "amount", "per")
+        return [{part: self[f"{part}_finer_{place}"] for part in parts} for place in self.finer]
+
+    def has_finer(self) -> bool:
+        return any(self[f"amount_finer_{place}"].value() for place in self.finer)
+
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        if cleaned.get("starts") == SCHEDULED and "effective_from" not in self.errors:
-            at = cleaned.get("effective_from")
-            if at is None:
-                self.add_error("effective_from", "Say when the prices take effect.")
-            elif at <= self.now:
-                self.add_error("effective_from", "This time is over. Prices can't change what was already charged.")
-        if not self.errors and not self.prices:
+        for place in self.finer:
+            amount = cleaned.get(f"amount_finer_{place}")
+            if amount is not None and not (cleaned.get(f"tier_finer_{place}") or cleaned.get(f"variant_finer_{place}")):
+                self.add_error(f"tier_finer_{place}", "Say from how many input tokens on, or of which variant.")
+        if not self.errors and not self.unit_prices and not self.may_be_empty:
             self.add_error(None, "Give at least one price. A model without prices can't be used.")
         return cleaned
 
     @property
-    def prices(self) -> dict[str, tuple[int, int]]:
-        """Meter → (nano-dollars, per so many units), as typed."""
-        return {
-            meter: (self.cleaned_data[f"amount_{meter}"], self.cleaned_data[f"per_{meter}"])
+    def unit_prices(self) -> tuple[UnitPrice, ...]:
+        """As typed."""
+        cleaned = self.cleaned_data
+        found = [
+            UnitPrice(meter, cleaned[f"amount_{meter}"], cleaned[f"per_{meter}"])
             for meter in METERS
-            if self.cleaned_data.get(f"amount_{meter}") is not None
-        }
-
-    @property
-    def effective(self) -> datetime | None:
-        """None is from now."""
-        if self.cleaned_data["starts"] == FROM_NOW:
-            return None
-        at: datetime = self.cleaned_data["effective_from"]
-        return at.astimezone(UTC)
+            if cleaned.get(f"amount_{meter}") is not None
+        ]
+        for place in self.finer:
+            if cleaned.get(f"amount_finer_{place}") is not None:
+                meter, amount, per, tier, variant = (
+                    cleaned[f"{part}_finer_{place}"] for part in ("meter", "amount", "per", "tier", "variant")
+                )
+                found.append(UnitPrice(meter, amount, per, tier or 0, variant))
+        return in_order(found)
 
     def _usual(self, meter: str) -> bool:
         usual = meter in ("input_tokens", "cached_input_tokens", "output_tokens")
-        return usual or meter in self.current or bool(self.data.get(f"amount_{meter}"))
+        return usual or meter in self.current.plain or bool(self.data.get(f"amount_{meter}"))
+
+    def _add_amount(self, name: str, price: UnitPrice | None, label: str, usual_unit: int) -> None:
+        per = price.per_units if price else usual_unit
+        units = {**UNITS, per: UNITS.get(per, f"{per:,}")}
+        amount = money.trimmed(price.amount_nanos).removeprefix("$").replace(",", "") if price else ""
+        self.fields[f"amount_{name}"] = DollarField(required=False, label=label, initial=amount)
+        self.fields[f"per_{name}"] = forms.TypedChoiceField(
+            required=False,
+            choices=list(units.items()),
+            coerce=int,
+            initial=per,
+            # What wasn't sent is as the page would have had it.
+            empty_value=per,  # type: ignore[arg-type]
+            label=f"{label}: per",
+        )
+        self.fields[f"per_{name}"].widget.attrs["aria-label"] = f"{label}: dollars per how many"
+
+    def _add_finer(self, place: int, price: UnitPrice | None) -> None:
+        nth = f"Price {place + 1} by tier or variant"
+        self.fields[f"meter_finer_{place}"] = forms.ChoiceField(
+            required=False,
+            choices=[(meter, LABELS[meter]) for meter in METERS],
+            initial=price.meter if price else "input_tokens",
+            label=f"{nth}: what",
+        )
+        self.fields[f"tier_finer_{place}"] = forms.IntegerField(
+            required=False,
+            min_value=0,
+            max_value=MOST_UNITS,
+            initial=price.from_input_tokens or None if price else None,
+            label=f"{nth}: from input tokens",
+        )
+        self.fields[f"variant_finer_{place}"] = forms.CharField(
+            required=False, max_length=60, initial=price.variant if price else "", label=f"{nth}: variant"
+        )
+        self._add_amount(f"finer_{place}", price, f"{nth}: dollars", 1_000_000)
+        for part in ("meter", "tier", "variant", "amount"):
+            field = self.fields[f"{part}_finer_{place}"]
+            field.widget.attrs["aria-label"] = str(field.label)
+
+    def _rows(self, prefix: str, current: Iterable[object], more: int) -> int:
+        """As many as there are with some empty ones, or as were sent."""
+        sent = [int(name.removeprefix(prefix)) for name in self.data if re.fullmatch(prefix + "[0-9]{1,4}", name)]
+        return min(MOST_ROWS, max([len(list(current)) + more, *(place + 1 for place in sent)]))
+
+
+class PriceForm(StartFields, UnitPriceFields):
+    """A whole price version: prices, and times of the week at which they are multiplied.
+
+    `to_draft` is where it is only kept for later: then it starts, and says why, when it is published.
+    """
+
+    def __init__(self, *args: Any, own_list: bool = False, to_draft: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.may_be_empty = own_list
+        times = list(self.current.off_peak)
+        self.times = range(self._rows("percent_time_", times, MORE_TIMES))
+        for place in self.times:
+            self._add_time(place, times[place] if place < len(times) else None)
+        if to_draft:
+            for name in ("starts", "reason"):
+                self.fields[name].required = False
+        # As on the page: the first wrong field gets the focus.
+        last = ("starts", "effective_from", "reason")
+        self.order_fields([name for name in self.fields if name not in last])
+
+    def time_rows(self) -> list[dict[str, BoundField]]:
+        parts = ("days", "from", "to", "percent")
+        return [{part: self[f"{part}_time_{place}"] for part in parts} for place in self.times]
+
+    def has_times(self) -> bool:
+        return any(self[f"percent_time_{place}"].value() for place in self.times)
+
+    @property
+    def wanted(self) -> Wanted:
+        cleaned = self.cleaned_data
+        windows = tuple(
+            {
+                "days": sorted(map(int, cleaned[f"days_time_{place}"])),
+                "from": cleaned[f"from_time_{place}"],
+                "to": cleaned[f"to_time_{place}"],
+                "basis_points": cleaned[f"percent_time_{place}"],
+            }
+            for place in self.times
+            if cleaned.get(f"percent_time_{place}") is not None
+        )
+        return Wanted(self.unit_prices, windows)
+
+    def _add_time(self, place: int, window: dict[str, Any] | None) -> None:
+        nth = f"Off-peak time {place + 1}"
+        self.fields[f"days_time_{place}"] = forms.MultipleChoiceField(
+            required=False,
+            choices=DAYS,
+            widget=forms.CheckboxSelectMultiple,
+            initial=window["days"] if window else [],
+            label=f"{nth}: days",
+        )
+        for part, initial in (("from", "22:00"), ("to", "06:00")):
+            self.fields[f"{part}_time_{place}"] = forms.CharField(
+                required=False, max_length=5, initial=window[part] if window else initial, label=f"{nth}: {part}"
+            )
+        points = window["basis_points"] if window else None
+        percent = "" if points is None else f"{points // 100}.{points % 100:02d}".rstrip("0").rstrip(".")
+        self.fields[f"percent_time_{place}"] = PercentField(
+            required=False, initial=percent, label=f"{nth}: percent of the price"
+        )
+        for part in ("from", "to", "percent"):
+            field = self.fields[f"{part}_time_{place}"]
+            field.widget.attrs["aria-label"] = str(field.label)
+
+
+class CostForm(UnitPriceFields):
+    """What an upstream charges us for a route, from a moment on; no prices: nobody knows any more."""
+
+    may_be_empty = True
+    effective_from = forms.DateTimeField(
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+        label="In force since, UTC",
+        help_text="Empty is from now. It may be in the past: nobody is charged by it.",
+    )
+    reason = forms.CharField(max_length=300, help_text="Goes into the history and the audit trail.")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.order_fields([name for name in self.fields if name not in ("effective_from", "reason")])
+
+    @property
+    def effective(self) -> datetime | None:
+        at: datetime | None = self.cleaned_data["effective_from"]
+        return at.astimezone(UTC) if at else None

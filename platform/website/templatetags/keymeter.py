@@ -160,3 +160,31 @@ def among(word: str | None, words: str) -> bool:
 def meter_label(meter: str) -> str:
     """What a meter is called."""
     return LABELS.get(meter, meter)
+
+
+@register.filter
+def percent(whole: int) -> str:
+    """A change: `+12 %`, `-3 %`."""
+    return f"{whole:+,} %"
+
+
+@register.filter
+def basis_points(points: int | None) -> str:
+    """A change of hundredths of a percent: `+12.5 %`; nothing where it can't be said."""
+    if points is None:
+        return ""
+    whole, rest = divmod(abs(points), 100)
+    sign = "-" if points < 0 else "+"
+    return f"{sign}{whole:,}.{rest:02d}".rstrip("0").rstrip(".") + " %"
+
+
+@register.filter
+def share(points: int) -> str:
+    """A multiplier: `50 %`, `33.33 %`."""
+    return f"{points // 100}.{points % 100:02d}".rstrip("0").rstrip(".") + " %"
+
+
+@register.filter
+def weekday(day: int) -> str:
+    """0 is Monday."""
+    return ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[day]

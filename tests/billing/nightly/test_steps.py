@@ -8,8 +8,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from time_machine import travel
 
-from accounts.models import ApiKey
-from billing import closing
+from accounts.models import Alarm, ApiKey
+from billing import closing, turns
 from billing.models import Balance, ClosedDay, NightlyRun, NightlyStep, ProofRun
 from billing.nightly import running
 from billing.nightly.registry import STEPS
@@ -56,6 +56,39 @@ def test_red_proofs_hold_up_what_needs_them_and_are_proved_again(tamper: Callabl
     tamper("UPDATE billing_balance SET credit_nanos = credit_nanos - 1 WHERE organization_id = %s", any_one.pk)
     running.go_on(lambda: THAT_NIGHT + timedelta(hours=1))
     assert set(states().values()) == {State.DONE}
+
+
+def test_a_day_that_cannot_be_closed_is_told_and_the_books_are_proved_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def busy() -> int:
+        raise turns.Busy("Usage is being posted.")
+
+    monkeypatch.setattr(turns, "take", busy)
+    running.go_on(lambda: THAT_NIGHT)
+    assert (states()["close_day"], states()["prove"]) == (State.WAITING, State.WAITING)
+    assert not Alarm.objects.filter(kind="nightly_fails").exists()
+    running.go_on(lambda: THAT_NIGHT + timedelta(hours=2))
+    assert states()["close_day"] == State.WAITING
+    assert "isn't closed yet" in Alarm.objects.get(kind="nightly_fails").detail
+    run = ProofRun.objects.get()
+    assert {result.name for result in run.results.all() if not result.ok} == {"nothing_stuck"}
+    assert f"{DAY + timedelta(days=1)}, which is over, to be closed" in run.results.get(name="nothing_stuck").offender
+    assert states()["draw_statements"] == State.WAITING
+    monkeypatch.undo()
+    running.go_on(lambda: THAT_NIGHT + timedelta(hours=3))
+    assert set(states().values()) == {State.DONE}
+
+
+def test_a_step_that_fails_raises_an_alarm_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> int:
+        raise ValueError("a grant that can't be taken back")
+
+    monkeypatch.setattr("billing.nightly.expiring.expire_grants", broken)
+    running.go_on(lambda: THAT_NIGHT)
+    assert states()["expire_grants"] == State.FAILED
+    assert "a grant that can't" in Alarm.objects.get(kind="nightly_fails").detail
+    assert states()["prove"] == State.DONE
 
 
 def test_every_step_needs_only_what_comes_before_it() -> None:

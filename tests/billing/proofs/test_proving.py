@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from time_machine import travel
 
 from accounts.models import ApiKey
 from billing import proofs
@@ -24,7 +25,8 @@ def command(*arguments: str) -> tuple[Any, int]:
     told = StringIO()
     code = 0
     try:
-        call_command("prove", *arguments, "--json", stdout=told)
+        with travel(NEXT_NOON, tick=False):
+            call_command("prove", *arguments, "--json", stdout=told)
     except SystemExit as exit:
         code = int(exit.code or 0)
     return json.loads(told.getvalue()), code
@@ -47,7 +49,8 @@ class TestTheCommand:
 
     def test_people_read_it_too(self, key: ApiKey) -> None:
         told = StringIO()
-        call_command("prove", stdout=told)
+        with travel(NEXT_NOON, tick=False):
+            call_command("prove", stdout=told)
         assert told.getvalue().count("ok ") == len(proofs.PROOFS)
 
 
@@ -87,6 +90,25 @@ def test_a_proof_that_cannot_be_asked_is_red_and_the_others_are_asked(
     results = prove(NEXT_NOON)
     assert [result.name for result in results if not result.ok] == ["broken"]
     assert "division by zero" in results[0].offender
+
+
+def test_whatever_goes_wrong_in_a_proof_turns_it_red_and_leaves_the_others(
+    key: ApiKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_extent: Extent) -> Finding:
+        raise RecursionError("maximum recursion depth exceeded")
+
+    monkeypatch.setattr("billing.proofs.proving.PROOFS", [Proof("broken", "", broken), *proofs.PROOFS])
+    results = prove(NEXT_NOON)
+    assert [result.name for result in results if not result.ok] == ["broken"]
+    assert len(results) == 1 + len(proofs.PROOFS)
+    assert "RecursionError" in results[0].offender
+
+
+@pytest.mark.parametrize("version", [None, 987654321])
+def test_an_event_without_its_price_version_is_named(key: ApiKey, tamper: Any, version: int | None) -> None:
+    tamper("UPDATE billing_usageevent SET price_version_id = %s WHERE seq = 6", version)
+    assert f"no price version {version}" in red()["rerating"].offender
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,7 +10,7 @@ from time_machine import travel
 from accounts.models import Alarm, ApiKey
 from billing import closing
 from billing.closing import close_day
-from billing.models import ProofRun
+from billing.models import NightlyRun, ProofRun
 from billing.proofs import PROOFS, asking, runs
 from hotstate.errors import Unreachable
 from tests.billing.proofs.conftest import DAY, NEXT_NOON
@@ -113,3 +113,22 @@ def test_a_night_that_is_over_takes_what_a_later_one_found(key: ApiKey, empty_va
     night = THAT_NIGHT.date()
     later = runs.by_night(night, clock)
     assert runs.by_night(night - timedelta(days=1), clock) == later
+
+
+class TestWatch:
+    def alarms(self, now: datetime) -> int:
+        runs.watch(now)
+        return Alarm.objects.filter(kind="books_unproved").count()
+
+    def test_no_run_that_ended_for_26_hours_is_an_alarm(self, asked: ProofRun) -> None:
+        runs.carry_out(asked.pk, lambda: NEXT_NOON)
+        assert self.alarms(NEXT_NOON + timedelta(hours=26)) == 0
+        ProofRun.objects.create(asked_at=NEXT_NOON, started_at=NEXT_NOON)
+        ProofRun.objects.create(asked_at=NEXT_NOON, day=DAY, finished_at=NEXT_NOON + timedelta(hours=9), ok=True)
+        assert self.alarms(NEXT_NOON + timedelta(hours=27)) == 1
+
+    def test_nights_without_any_run_are_one_too(self, key: ApiKey) -> None:
+        assert self.alarms(NEXT_NOON) == 0
+        NightlyRun.objects.create(night=DAY, started_at=NEXT_NOON)
+        assert self.alarms(NEXT_NOON + timedelta(hours=26)) == 0
+        assert self.alarms(NEXT_NOON + timedelta(hours=27)) == 1

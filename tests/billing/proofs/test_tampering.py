@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from accounts.models import ApiKey
-from billing import proofs
+from billing import closing, proofs
 from billing.models import (
     CreditGrant,
     DailyUsage,
@@ -19,7 +19,9 @@ from billing.models import (
     HourlyUsage,
     LedgerTransaction,
     PriceVersion,
+    ProofRun,
     QuarantinedLine,
+    QuarantineRun,
     Segment,
     SequenceGap,
     Statement,
@@ -31,8 +33,8 @@ from billing.plans.choosing import choose
 from billing.proofs.proving import prove
 from billing.sequences import explain_gap, note_sequences
 from billing.statements.drawing import draw
-from tests.billing.proofs.conftest import DAY, NEXT_NOON, forget_outbox, post, red
-from tests.cast import make_user
+from tests.billing.proofs.conftest import DAY, NEXT_NOON, NOON, forget_outbox, post, red
+from tests.cast import give_credit, make_user
 
 Tamper = Callable[..., None]
 
@@ -64,7 +66,7 @@ def statement(key: ApiKey) -> Statement:
 
 def test_every_proof_has_looked_at_something(statement: Statement) -> None:
     idle = {result.name for result in prove(NEXT_NOON) if not result.checked}
-    assert idle == {"nothing_stuck"}
+    assert idle == set()
 
 
 def test_every_proof_is_tampered_with_here() -> None:
@@ -331,3 +333,42 @@ def test_nothing_stuck(key: ApiKey, tamper: Tamper) -> None:
         last.pk,
     )
     assert "(stuck)" in offender("nothing_stuck")
+
+
+def test_what_valkey_was_never_told(key: ApiKey) -> None:
+    from hotstate.models import OutboxEntry
+
+    give_credit(key.organization, 1, key="untold", now=NEXT_NOON)
+    OutboxEntry.objects.update(created_at=NEXT_NOON - timedelta(hours=1))
+    assert "what Valkey is to be told" in offender("nothing_stuck")
+
+
+def test_a_day_that_is_over_and_open(key: ApiKey) -> None:
+    after = closing.end_of(DAY + timedelta(days=1))
+    assert "nothing_stuck" not in red(after + timedelta(hours=6))
+    assert "2026-03-11, which is over, to be closed" in red(after + timedelta(hours=8))["nothing_stuck"].offender
+
+
+def test_a_run_of_the_proofs_that_never_ends(key: ApiKey) -> None:
+    ProofRun.objects.create(asked_at=NEXT_NOON - timedelta(hours=3), started_at=NEXT_NOON - timedelta(hours=1))
+    assert red() == {}
+    run = ProofRun.objects.create(asked_at=NEXT_NOON - timedelta(hours=3))
+    assert f"run {run.pk} of the proofs" in offender("nothing_stuck")
+
+
+def test_a_run_of_the_quarantine_that_never_ends(key: ApiKey) -> None:
+    run = QuarantineRun.objects.create(
+        action="replay",
+        reason="torn",
+        through=QuarantinedLine.objects.get(),
+        started_at=NEXT_NOON - timedelta(hours=3),
+        total=1,
+    )
+    assert f"run {run.pk} of the quarantine" in offender("nothing_stuck")
+
+
+def test_credit_that_expired_and_was_never_taken_back(key: ApiKey) -> None:
+    give_credit(key.organization, 1, key="lost", expires_at=NEXT_NOON - timedelta(days=1), now=NOON - timedelta(1))
+    forget_outbox()
+    assert red(NEXT_NOON - timedelta(hours=6)) == {}
+    assert "which has expired" in offender("nothing_stuck")

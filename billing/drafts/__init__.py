@@ -1,0 +1,1 @@
+"""Price changes that staff collect, look at, and publish all or none."""

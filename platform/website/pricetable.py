@@ -1,0 +1,193 @@
+"""The staff price table: every model with what it costs in a price list and what a draft would make of that."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+
+from django.db.models import Q
+
+from billing.drafts.versions import Wanted, versions_at, wanted_of_line, wanted_of_version
+from billing.meters import LABELS
+from billing.models import DraftLine, PriceDraft, PriceList, PriceVersion
+from billing.tariff import UnitPrice
+from catalog.models import FAMILIES, LifeState, Model, Visibility
+from website import money
+
+MILLION = 1_000_000
+# Those that have a column, and are edited in it.
+COLUMNS = {"input_tokens": "Input", "cached_input_tokens": "Cached input", "output_tokens": "Output"}
+STATES = {
+    "changed": "Changed in my draft",
+    "unpriced": "Without a price",
+    "coming": "With prices to come",
+    "public": "Public",
+    "hidden": "Hidden",
+    "deprecated": "Deprecated",
+    "shut_down": "Shut down",
+    "disabled": "Disabled",
+}
+SORTS = {"model": "Model", "input": "Input price", "output": "Output price", "since": "Changed last"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A price per million as it is typed; `was` is what is in force where the draft has something else."""
+
+    meter: str
+    label: str
+    text: str
+    was: str | None = None
+    # Some prices can't be said per million: the model's own page has them.
+    editable: bool = True
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model: what is in force, and what the draft has instead."""
+
+    model: Model
+    state: LifeState
+    version: PriceVersion | None
+    coming: list[PriceVersion]
+    before: Wanted
+    wanted: Wanted
+    in_draft: bool
+
+    @property
+    def cells(self) -> list[Cell]:
+        return [cell(self.before, self.wanted, meter) for meter in COLUMNS]
+
+    @property
+    def others(self) -> list[str]:
+        """What is charged beside the columns, in words."""
+        found = [
+            f"{LABELS[price.meter]} {per_unit(price)}"
+            for meter, price in self.wanted.plain.items()
+            if meter not in COLUMNS
+        ]
+        tiers = len({price.from_input_tokens for price in self.wanted.prices} - {0})
+        variants = len({price.variant for price in self.wanted.prices} - {""})
+        for count, noun in ((tiers, "tier"), (variants, "variant")):
+            if count:
+                found.append(f"{count} {noun}{'s' if count > 1 else ''}")
+        return [*found, *(["off-peak times"] if self.wanted.off_peak else [])]
+
+    @property
+    def dearness(self) -> dict[str, tuple[bool, Fraction]]:
+        """For sorting: those without a price come last."""
+        prices = {meter: self.wanted.plain.get(meter) for meter in COLUMNS}
+        return {
+            meter: (price is None, Fraction(price.amount_nanos, price.per_units) if price else Fraction(0))
+            for meter, price in prices.items()
+        }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the table is to show, as its address says."""
+
+    query: str = ""
+    family: str = ""
+    state: str = ""
+    sort: str = "model"
+    price_list: PriceList | None = None
+
+    @classmethod
+    def of(cls, parameters: dict[str, str]) -> "Asked":
+        chosen = parameters.get("list", "")
+        known = PriceList.objects.filter(pk=int(chosen[:18])).first() if chosen.isdecimal() else None
+        family, state, sort = (parameters.get(name, "") for name in ("family", "state", "sort"))
+        return cls(
+            parameters.get("q", "").strip()[:200],
+            family if family in FAMILIES else "",
+            state if state in STATES else "",
+            sort if sort in SORTS else "model",
+            known,
+        )
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """As in an address; what is usual is left out."""
+        sort = "" if self.sort == "model" else self.sort
+        chosen = {"q": self.query, "family": self.family, "state": self.state, "sort": sort, "list": self.list_id}
+        return {name: value for name, value in chosen.items() if value}
+
+    @property
+    def list_id(self) -> str:
+        return str(self.price_list.pk) if self.price_list else ""
+
+
+def rows(asked: Asked, draft: PriceDraft | None, now: datetime) -> list[Row]:
+    """Those that were asked for, in order."""
+    found = Model.objects.all()
+    if asked.query:
+        named = Q(public_id__icontains=asked.query) | Q(name__icontains=asked.query)
+        found = found.filter(named | Q(owned_by__icontains=asked.query))
+    if asked.family:
+        found = found.filter(families__contains=asked.family)
+    shown = rows_of(list(found), asked.price_list, draft, now)
+    if asked.state:
+        shown = [row for row in shown if _is(row, asked.state)]
+    if asked.sort in ("input", "output"):
+        return sorted(shown, key=lambda row: row.dearness[f"{asked.sort}_tokens"])
+    if asked.sort == "since":
+        return sorted(shown, key=lambda row: row.version.effective_from.timestamp() if row.version else 0, reverse=True)
+    return shown
+
+
+def rows_of(
+    models: Iterable[Model], price_list: PriceList | None, draft: PriceDraft | None, now: datetime
+) -> list[Row]:
+    list_id = price_list.pk if price_list else None
+    versions = versions_at(now)
+    coming: dict[int, list[PriceVersion]] = defaultdict(list)
+    ahead = PriceVersion.objects.standing().of_list(price_list).filter(effective_from__gt=now)
+    for following in ahead.order_by("effective_from"):
+        coming[following.model_id].append(following)
+    drafted = DraftLine.objects.filter(draft=draft, price_list=price_list) if draft else DraftLine.objects.none()
+    lines = {line.model_id: wanted_of_line(line) for line in drafted}
+    found = []
+    for model in models:
+        version = versions.get((model.pk, list_id))
+        before = wanted_of_version(version)
+        wanted = lines.get(model.pk, before)
+        found.append(Row(model, model.state(now), version, coming[model.pk], before, wanted, model.pk in lines))
+    return found
+
+
+def cell(before: Wanted, wanted: Wanted, meter: str) -> Cell:
+    old, new = before.plain.get(meter), wanted.plain.get(meter)
+    text = typed(new)
+    was = None if old == new else (per_unit(old) if old else "none")
+    editable = text is not None
+    return Cell(meter, COLUMNS[meter], text if text is not None else per_unit(new) if new else "", was, editable)
+
+
+def typed(price: UnitPrice | None) -> str | None:
+    """Dollars per million as they are typed, empty for no price; None where they need more than nine decimals."""
+    if price is None:
+        return ""
+    nanos, rest = divmod(price.amount_nanos * MILLION, price.per_units)
+    return None if rest else money.trimmed(nanos).removeprefix("$").replace(",", "")
+
+
+def per_unit(price: UnitPrice) -> str:
+    """`$0.15`, `$0.04 / 1`: per million unless it says otherwise."""
+    amount = money.trimmed(price.amount_nanos)
+    return amount if price.per_units == MILLION else f"{amount} / {price.per_units:,}"
+
+
+def _is(row: Row, state: str) -> bool:
+    match state:
+        case "changed":
+            return row.in_draft
+        case "unpriced":
+            return not row.wanted.prices
+        case "coming":
+            return bool(row.coming)
+        case Visibility.PUBLIC | Visibility.HIDDEN:
+            return row.model.visibility == state
+    return row.state == state
