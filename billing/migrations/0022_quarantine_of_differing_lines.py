@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0020_notices"),
+        ("billing", "0021_forecast_knowledge"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
