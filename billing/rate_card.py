@@ -15,6 +15,8 @@ from billing.tariff import BASIS_POINTS, Tariff
 from billing.terms import NO_TERMS
 from hotstate.records import Terms
 
+# Events share it: nobody changes it.
+NO_MULTIPLIERS: list[int] = []
 # A version of an own list without prices: there is none.
 NOTHING = Tariff(0, ())
 
@@ -32,6 +34,16 @@ class Timeline:
 
     starts: list[datetime] = field(default_factory=list)
     tariffs: list[Tariff] = field(default_factory=list)
+    # For who has no terms; off-peak times aside.
+    plain: list[Priced] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.plain = [Priced(tariff, NO_MULTIPLIERS) for tariff in self.tariffs]
+
+    def add(self, start: datetime, tariff: Tariff) -> None:
+        self.starts.append(start)
+        self.tariffs.append(tariff)
+        self.plain.append(Priced(tariff, NO_MULTIPLIERS))
 
     def at(self, moment: datetime) -> Tariff | None:
         position = bisect_right(self.starts, moment)
@@ -46,6 +58,12 @@ class RateCard:
 
     def tariff(self, model_id: int, at: datetime, terms: Terms = NO_TERMS) -> Priced | None:
         """What a request of that moment is priced by, on those terms; None where nothing is in force."""
+        # Nearly all of the requests; the rest of this module would give the same.
+        if terms is NO_TERMS and model_id in self.timelines:
+            public = self.timelines[model_id].get(None)
+            place = bisect_right(public.starts, at) if public else 0
+            if public and place and not public.tariffs[place - 1].off_peak.begins:
+                return public.plain[place - 1]
         found = self.nearest(model_id, at, terms)
         return found and Priced(found[0], _multipliers(found[1], found[0].multiplier_at(at)))
 
@@ -97,7 +115,7 @@ def discount_of(terms: Terms) -> int | None:
     return terms.plan_discount_bp if terms.own_discount_bp is None else terms.own_discount_bp
 
 
-# Events share them: nobody changes one.
+# Events share them, as NO_MULTIPLIERS.
 @lru_cache(4096)
 def _multipliers(discount: int | None, off_peak: int | None) -> list[int]:
     return [*([BASIS_POINTS - discount] if discount else []), *([off_peak] if off_peak is not None else [])]
@@ -111,8 +129,7 @@ def rate_card(model_ids: Iterable[int] | None = None) -> RateCard:
     found: dict[int, dict[int | None, Timeline]] = defaultdict(lambda: defaultdict(Timeline))
     for version in versions:
         timeline = found[version.model_id][version.price_list_id]
-        timeline.starts.append(version.effective_from)
-        timeline.tariffs.append(tariff_of(version))
+        timeline.add(version.effective_from, tariff_of(version))
     return RateCard({model_id: dict(timelines) for model_id, timelines in found.items()})
 
 

@@ -100,6 +100,7 @@ class Organization(Limited):
             overdraft_nanos=self.overdraft_in_force_nanos,
             limits=self.limits_in_force,
             terms=convert(self.terms, tuple[Terms, ...]),
+            plan=self.plan,
         )
 
 

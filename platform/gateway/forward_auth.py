@@ -131,7 +131,7 @@ def identity_headers(judged: Judged) -> dict[str, str]:
         "x-request-id": judged.question.request_id,
         "x-key-id": record.key if record else "",
         "x-org-id": record.org if record else "",
-        "x-plan": "",
+        "x-plan": judged.identity.organization.plan if judged.identity else "",
         "x-scopes": _joined(record.scopes) if record else "",
         "x-models": _joined(judged.models),
         "x-model-checked": "true" if judged.model_checked else "false",

@@ -221,6 +221,7 @@ def _told(judged: Judged) -> dict[str, Any]:
         "tokens": judged.question.tokens,
         "key": record.key if record else None,
         "org": record.org if record else None,
+        "plan": judged.identity.organization.plan if judged.identity else "",
         "scopes": sorted(record.scopes) if record else [],
         "models": sorted(judged.models),
         "route": judged.route or None,

@@ -60,7 +60,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OrganizationRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An organization; amounts in nano-dollars. `terms` are in the order of their starts."""
+    """An organization; amounts in nano-dollars. `terms` are in the order of their starts; `plan` is its plan's name."""
 
     org: str
     version: int
@@ -68,6 +68,7 @@ class OrganizationRecord(msgspec.Struct, frozen=True, kw_only=True, omit_default
     overdraft_nanos: int
     limits: Limits = Limits()
     terms: tuple[Terms, ...] = ()
+    plan: str = ""
 
 
 class Windows(NamedTuple):

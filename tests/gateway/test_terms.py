@@ -17,6 +17,7 @@ from billing.rating import worst_case
 from billing.tariff import Tariff, UnitPrice
 from billing.terms import change_terms, histories
 from catalog.models import Model
+from hotstate.records import Limits
 from tests.cast import PRICES, make_key, make_model, make_price_list, make_segment, raw, set_prices, set_terms
 from tests.gateway.conftest import RunningGateway, announce
 from tests.gateway.other_gateway import TEMPLATE, OtherGateway, other
@@ -167,6 +168,19 @@ def test_other_gateways_are_told_what_both_the_key_and_the_terms_allow(
     assert other.verify(narrow).json["models"] == ["demo-chat"]
     none = make_key(gateway.organization, allowed_models=["gpt-*"])[1]
     assert other.check(secret=none).headers["x-models"] == "%21"
+
+
+def test_other_gateways_are_told_the_plan(gateway: RunningGateway, other: OtherGateway) -> None:
+    assert (other.check().headers["x-plan"], other.verify().json["plan"]) == ("", "")
+    organization = gateway.organization
+    assert organization
+    now = datetime.now(UTC)
+    entries = organizations.set_plan(
+        organization, plan="pro", limits=Limits(), overdraft_nanos=0, actor=None, reason="", now=now
+    )
+    organizations.require_in_force(organization, entries)
+    assert (other.check().headers["x-plan"], other.verify().json["plan"]) == ("pro", "pro")
+    assert other.check(secret="km_nobody").headers.get("x-plan", "") == ""
 
 
 def test_a_model_that_only_an_own_list_prices_is_sold_to_that_organization(

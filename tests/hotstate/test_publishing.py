@@ -15,6 +15,7 @@ from billing.posting import post_segment
 from hotstate import holds, names, outbox, publish, recovery, scripts
 from hotstate.client import valkey
 from hotstate.errors import Unreachable
+from hotstate.fast import HotState
 from hotstate.models import OutboxEntry
 from hotstate.records import BalanceRecord, Budgets, KeyRecord, OrganizationRecord, Spent, Windows
 from tests.cast import (
@@ -87,6 +88,14 @@ def published(empty_valkey: Any) -> None:
     load_into_era(OrganizationRecord(org=ORG, version=1, suspended=False, overdraft_nanos=0))
     load_into_era(key_record())
     load_into_era(balance(1, 100))
+
+
+@pytest.mark.usefixtures("published")
+def test_what_an_older_program_published_without_its_record_is_completed() -> None:
+    valkey().hdel(KEYS[0], "record")
+    publish.put(valkey(), OrganizationRecord(org=ORG, version=1, suspended=False, overdraft_nanos=0))
+    assert HotState.parse_organization(valkey().hget(KEYS[0], "record")).version == 1
+    assert valkey().hget(KEYS[0], "era").decode() == ERA
 
 
 @pytest.mark.usefixtures("published")

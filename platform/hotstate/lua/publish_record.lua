@@ -6,7 +6,9 @@
 --       4… field, value, …
 local have = redis.call('HMGET', KEYS[1], 'version', 'era')
 if have[1] and tonumber(have[1]) > tonumber(ARGV[1]) then return '' end
-if not have[1] or tonumber(have[1]) < tonumber(ARGV[1]) then
+-- Of one version there is one content. An older program may have left a part of it out: what gateways take back.
+local whole = redis.call('HEXISTS', KEYS[1], 'record') == 1
+if not have[1] or tonumber(have[1]) < tonumber(ARGV[1]) or not whole then
     redis.call('HSET', KEYS[1], 'version', ARGV[1], unpack(ARGV, 4))
     -- A budget may be new or different: what was spent is loaded again.
     redis.call('HDEL', KEYS[1], 'spent_version')
