@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="manage.py dev", description=__doc__)
     parser.add_argument("--fresh", action="store_true", help="remove all data and start over")
     parser.add_argument("--auto-port", action="store_true", help="take the next free port where one is taken")
-    for name, port in (("web", 8000), ("gateway", 8001), ("models", 8002), ("mailbox", 8025)):
+    for name, port in (("web", 8000), ("gateway", 8001), ("models", 8002), ("stripe", 8003), ("mailbox", 8025)):
         parser.add_argument(f"--{name}-port", type=int, default=port, metavar="N", help=f"default: {port}")
     parser.add_argument("--var", help="folder of the data (default: var/ of the checkout)")
     parser.add_argument("--ready-file", type=Path, help="write addresses and process ids there once all is ready")
@@ -102,6 +102,7 @@ class Stack:
             models=claim("models"),
             mailbox=claim("mailbox"),
             smtp=self.ports.any(1025),
+            stripe=None if os.environ.get("STRIPE_SECRET_KEY") else claim("stripe"),
         )
 
     def _publish(self, demo: dict[str, Any]) -> None:
@@ -112,6 +113,7 @@ class Stack:
             "api_url": self.addresses.api_url,
             "mailbox_url": self.addresses.mailbox_url,
             "models_url": self.addresses.models_url,
+            "stripe_url": self.addresses.stripe_url,
             "database_url": engines["DATABASE_URL"],
             "valkey_url": engines["VALKEY_URL"],
             "var": str(self.places.var),

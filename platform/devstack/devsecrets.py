@@ -18,6 +18,8 @@ def load(places: Places) -> dict[str, str]:
         "POSTGRES_PASSWORD": secrets.token_urlsafe(24),
         "VALKEY_PASSWORD": secrets.token_urlsafe(24),
         "MODELS_CREDENTIAL": "demo-upstream-credential",
+        "STRIPE_SECRET_KEY": "sk_test_local" + secrets.token_hex(16),
+        "STRIPE_WEBHOOK_SECRETS": "whsec_" + secrets.token_hex(16),
     }
     if missing := made.keys() - kept.keys():
         kept |= {name: made[name] for name in made if name in missing}

@@ -60,6 +60,11 @@ class Places:
         return self.var / "valkey"
 
     @property
+    def stripe(self) -> Path:
+        """What the local Stripe keeps."""
+        return self.var / "stripe.json"
+
+    @property
     def environment(self) -> Path:
         """What the running stack's processes have in their environment; other commands read it."""
         return self.var / "dev.env"

@@ -20,13 +20,20 @@ GATEWAY, FRONT, WORK = 1, 2, 3
 
 
 def helpers(places: Places, addresses: Addresses, environment: Mapping[str, str]) -> list[Service]:
-    """The mailbox and the demo model server, which need no engine."""
+    """The mailbox, the demo model server and the local Stripe, which need no engine."""
     models = ["-m", "devstack.modelserver", "--port", str(addresses.models)]
     mailbox = ["-m", "devstack.mailbox", "--port", str(addresses.mailbox), "--smtp-port", str(addresses.smtp)]
-    return [
+    services = [
         _service("models", places, environment, [sys.executable, *models], addresses.models, FRONT),
         _service("mailbox", places, environment, [sys.executable, *mailbox, str(places.mail)], addresses.mailbox, WORK),
     ]
+    if addresses.stripe:
+        stripe = ["-m", "devstack.stripeserver", "--port", str(addresses.stripe), "--file", str(places.stripe)]
+        stripe += ["--webhook-url", addresses.webhook_url]
+        services.append(
+            _service("stripe", places, environment, [sys.executable, *stripe], addresses.stripe, WORK),
+        )
+    return services
 
 
 def keymeter(places: Places, addresses: Addresses, environment: Mapping[str, str]) -> list[Service]:

@@ -15,8 +15,10 @@ def show(terminal: Terminal, addresses: Addresses, demo: dict[str, Any], places:
         ("Console", addresses.console_url),
         ("API", addresses.api_url),
         ("Mailbox", f"{addresses.mailbox_url}   (mails that Keymeter sends)"),
+        ("Stripe", addresses.stripe_url and f"{addresses.stripe_url}   (a local one: 4242 4242 4242 4242 pays)"),
     ):
-        terminal.line(f"  {label:<9} {address}")
+        if address:
+            terminal.line(f"  {label:<9} {address}")
     terminal.line()
     if secret := demo.get("admin_totp_secret"):
         terminal.line(f"  Sign in   {demo['admin_email']}   password {demo['admin_password']}")

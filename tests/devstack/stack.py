@@ -31,6 +31,7 @@ class Stack:
     api_url: str
     mailbox_url: str
     models_url: str
+    stripe_url: str
     database_url: str
     valkey_url: str
     var: Path
@@ -57,7 +58,7 @@ class Stack:
 
     def is_ready(self) -> bool:
         """Whether everything with a port answers."""
-        addresses = (self.console_url, self.api_url, self.models_url, self.mailbox_url)
+        addresses = (self.console_url, self.api_url, self.models_url, self.mailbox_url, self.stripe_url)
         return all(answers(address.removesuffix("/v1") + "/readyz") for address in addresses)
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import psutil
 import psycopg
 import pytest
+from stripe import StripeClient
 
 from devstack import envfile, lock
 from devstack.environment import without_stack
@@ -23,7 +24,7 @@ from tests.devstack.stack import Stack, remove_data, running_stack, start_dev, w
 
 pytestmark = pytest.mark.timeout(180)
 
-SERVICES = ("postgres", "valkey", "web", "gateway", "worker", "beat", "models", "mailbox", "guardian")
+SERVICES = ("postgres", "valkey", "web", "gateway", "worker", "beat", "models", "mailbox", "stripe", "guardian")
 HEAL_SECONDS = 45
 
 
@@ -56,7 +57,7 @@ def has_healed(stack: Stack, name: str, killed: int) -> bool:
 
 def test_everything_is_private_and_on_loopback(stack: Stack) -> None:
     assert set(stack.pids) == {*SERVICES, "supervisor"}
-    for name in ("dev.env", "secrets.env", "stack.json", "demo.json"):
+    for name in ("dev.env", "secrets.env", "stack.json", "demo.json", "stripe.json"):
         assert stat.S_IMODE((stack.var / name).stat().st_mode) == 0o600, name
     for process in marked(stack.var):
         for connection in process.net_connections("tcp"):
@@ -111,6 +112,8 @@ def test_a_killed_child_of_a_service_is_replaced(stack: Stack, name: str) -> Non
 
 
 def test_kill_9_of_the_supervisor_leaves_no_process(stack: Stack) -> None:
+    stripe_of(stack).v1.customers.create({"email": "kept@example.com"})
+    wait_for(lambda: "kept@example.com" in (stack.var / "stripe.json").read_text(), 5, "the local Stripe's file")
     with psycopg.connect(stack.database_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
     pids = stack.pids
@@ -126,6 +129,8 @@ def test_nothing_is_lost_by_it(restarted: Stack, stack: Stack) -> None:
     assert restarted.demo["admin_password"] == stack.demo["admin_password"]
     with psycopg.connect(restarted.database_url) as connection:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
+    [customer] = stripe_of(restarted).v1.customers.list().data
+    assert customer.email == "kept@example.com"
 
 
 def test_a_closed_terminal_stops_everything(restarted: Stack) -> None:
@@ -151,6 +156,13 @@ def test_fresh_starts_over_on_other_ports_if_need_be(folder: Path) -> None:
             assert envfile.read(stack.var / "secrets.env")["SECRET_KEY"] != before["SECRET_KEY"]
             with psycopg.connect(stack.database_url) as connection:
                 assert connection.execute("SELECT to_regclass('kept')").fetchone() == (None,)
+            assert stripe_of(stack).v1.customers.list().data == []
+
+
+def stripe_of(stack: Stack) -> StripeClient:
+    """The local Stripe, as the stack's own processes reach it."""
+    settings = envfile.read(stack.var / "dev.env")
+    return StripeClient(settings["STRIPE_SECRET_KEY"], base_addresses={"api": settings["STRIPE_API_BASE"]})
 
 
 def family_of(pids: dict[str, int]) -> set[int]:

@@ -20,7 +20,7 @@ from tests.e2e.books import assert_settled, query
 from tests.e2e.test_story import MESSAGES, create_first_key, sign_up
 
 # The gateway comes last: what it was doing is held until its leases have run out.
-SERVICES = ["worker", "web", "valkey", "postgres", "beat", "models", "mailbox", "gateway"]
+SERVICES = ["worker", "web", "valkey", "postgres", "beat", "models", "mailbox", "stripe", "gateway"]
 
 
 @dataclass

@@ -47,6 +47,7 @@ def application(options: Options) -> web.Application:
     keeper.load()
     if options.webhook:
         _expect_webhooks(account, *options.webhook)
+    keeper.save()
     app = web.Application()
     app.router.add_get("/readyz", _ready)
     app.router.add_route("*", "/v1/{rest:.*}", Api(account, results, faults, options.secret_key).answer)
