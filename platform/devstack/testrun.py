@@ -14,7 +14,7 @@ def run(arguments: list[str]) -> None:
     """Run pytest and exit with its status. Raises StackError."""
     terminal = Terminal()
     programs = {}
-    if wants("e2e", arguments):
+    if wants("e2e", arguments) or wants("devstack", arguments):
         programs["KEYMETER_CHROMIUM"] = chromium.get(terminal)
     if wants("deploy", arguments):
         programs |= proxies.get(terminal)

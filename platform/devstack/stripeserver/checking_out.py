@@ -40,7 +40,9 @@ def complete(account: Account, session: Json) -> None:
     if account.private(session).get("save") and method["customer"] is None:
         account.private(method)["spent"] = False
         attach(account, method, account.find("customer", session["customer"]))
-    paid = "paid" if session["mode"] == "payment" else "no_payment_required"
+    paid = "no_payment_required"
+    if session["mode"] == "payment":
+        paid = "paid" if intent["status"] == "succeeded" else "unpaid"
     session.update(status="complete", payment_status=paid, url=None)
     account.announce("checkout.session.completed", session)
 

@@ -16,14 +16,14 @@ def open_by_card(account: Account, name: str) -> None:
     """On the agenda: what the card that paid is for."""
     if charge := account.store.get(name):
         card = card_of(account, account.find("payment_method", charge["payment_method"]))
-        if not charge["disputed"] and charge["amount_captured"] > charge["amount_refunded"]:
+        if not charge["disputed"] and charge["amount"] > charge["amount_refunded"]:
             open_dispute(account, charge, card.dispute or "general", inquiry=card.inquiry)
 
 
 def open_dispute(account: Account, charge: Json, reason: str, *, inquiry: bool = False) -> Json:
     """Of all that isn't refunded. An inquiry takes no money. Raises a Problem where nothing can be disputed."""
-    left = charge["amount_captured"] - charge["amount_refunded"]
-    if charge["disputed"] or left <= 0:
+    left = charge["amount"] - charge["amount_refunded"]
+    if charge["disputed"] or not charge["captured"] or left <= 0:
         raise invalid(f"Charge {charge['id']} can't be disputed: it already is, or nothing of it is left.")
     books.settle(account, charge)
     made = new_dispute(new_id("du"), account.now(), charge | {"amount": left}, reason, inquiry=inquiry)

@@ -1,5 +1,6 @@
 """What is on the agenda, and when it is done."""
 
+import traceback
 from collections.abc import Callable
 
 from devstack.stripeserver import books, checking_out, disputing, refunding
@@ -22,6 +23,9 @@ async def keep(account: Account) -> None:
         while account.agenda and account.agenda[0].at <= account.time():
             duty = account.agenda.pop(0)
             account.request = {"id": None, "idempotency_key": None}
-            ACTIONS[duty.action](account, duty.about)
+            try:
+                ACTIONS[duty.action](account, duty.about)
+            except Exception:
+                traceback.print_exc()  # to the log; what comes after it is done nevertheless
         until = account.agenda[0].at - account.time() if account.agenda else LONGEST_SLEEP
         await account.bell.sleep(min(max(until, 0), LONGEST_SLEEP))

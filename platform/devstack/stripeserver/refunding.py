@@ -10,7 +10,7 @@ from devstack.stripeserver.store import Json
 
 def refund(account: Account, charge: Json, amount: int | None, reason: str | None, metadata: dict[str, str]) -> Json:
     """Give back an amount, or all that is left. Raises a Problem where it can't be."""
-    left = charge["amount_captured"] - charge["amount_refunded"]
+    left = charge["amount"] - charge["amount_refunded"]
     amount = left if amount is None else amount
     _check(account, charge, amount, left)
     books.settle(account, charge)

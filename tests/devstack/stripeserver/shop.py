@@ -46,11 +46,11 @@ class Inbox:
         return [one.event["type"] for one in self.received]
 
     def wait(self, count: int) -> list[Received]:
-        wait_for(lambda: len(self.received) >= count, 5, lambda: f"{count} webhooks, there are {self.types}")
+        wait_for(lambda: len(self.received) >= count, 10, lambda: f"{count} webhooks, there are {self.types}")
         return self.received
 
     def wait_for_type(self, kind: str) -> dict[str, Any]:
-        wait_for(lambda: kind in self.types, 5, lambda: f"{kind}, there are {self.types}")
+        wait_for(lambda: kind in self.types, 10, lambda: f"{kind}, there are {self.types}")
         return next(one.event for one in self.received if one.event["type"] == kind)
 
 
@@ -96,7 +96,7 @@ class Shop:
 
     def quiet(self) -> None:
         """Until nothing waits to be sent or done."""
-        wait_for(lambda: bool(self.control("quiet")["quiet"]), 5, lambda: f"quiet: {self.control('deliveries')}")
+        wait_for(lambda: bool(self.control("quiet")["quiet"]), 10, lambda: f"quiet: {self.control('deliveries')}")
 
 
 class Page(HTMLParser):
@@ -135,7 +135,7 @@ def card(number: str = "4242424242424242", **typed: str) -> dict[str, str]:
 
 @contextmanager
 def inbox() -> Iterator[Inbox]:
-    """A webhook endpoint on a socket of its own."""
+    """A webhook endpoint on a socket of its own, which is the shop's web site too."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -144,6 +144,13 @@ def inbox() -> Iterator[Inbox]:
             self.send_response(box.answers.pop(0) if box.answers else 200)
             self.send_header("Content-Length", "0")
             self.end_headers()
+
+        def do_GET(self) -> None:
+            body = b"<!doctype html><title>Shop</title><link rel=icon href=data:,><h1>Thank you</h1>"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, *arguments: Any) -> None:
             """Say nothing."""

@@ -75,8 +75,8 @@ def test_the_bank_asks_in_between(shop: Shop, outcome: str, paid: str) -> None:
     to_bank = visit(str(session.url), **card("4000002760003184"))
     assert looked_up(shop, session).status == "open"
     from_bank = visit(to_bank.address, outcome=outcome)
+    assert looked_up(shop, session).payment_status == paid, "whether the customer comes back or not"
     last = visit(from_bank.address)
-    assert looked_up(shop, session).payment_status == paid
     assert ("failed authentication" in last.text) == (outcome == "fail")
     assert last.address.startswith("http://shop.example/done") == (outcome == "complete")
     if outcome == "fail":
@@ -122,10 +122,19 @@ def test_setup_mode_with_the_bank_in_between(shop: Shop) -> None:
     ann = shop.customer()
     session = setup(shop, ann.id)
     bank = visit(str(session.url), **card("4000002500003155"))
-    visit(visit(bank.address, outcome="complete").address)
+    visit(bank.address, outcome="complete")
     assert looked_up(shop, session).status == "complete"
     [method] = shop.stripe.v1.customers.payment_methods.list(ann.id).data
     assert shop.pay(method.id, customer=ann.id, off_session=True).status == "succeeded"
+
+
+def test_a_payment_that_is_only_authorized_is_paid_when_it_is_captured(shop: Shop) -> None:
+    session = shop.session(payment_intent_data={"capture_method": "manual"})
+    visit(str(session.url), **card())
+    session = looked_up(shop, session)
+    assert (session.status, session.payment_status) == ("complete", "unpaid")
+    shop.stripe.v1.payment_intents.capture(str(session.payment_intent))
+    assert looked_up(shop, session).payment_status == "paid"
 
 
 def test_an_expired_session_cannot_be_paid(shop: Shop, hook: Inbox) -> None:

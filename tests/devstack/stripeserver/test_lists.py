@@ -75,6 +75,9 @@ def test_events_are_filtered_by_type(shop: Shop) -> None:
     ]
     found = {each.type for each in events.list({"types": ["charge.updated", "payment_intent.created"]}).data}
     assert found == {"charge.updated", "payment_intent.created"}
+    newest = events.list().data[0].id
+    older = events.list({"type": "payment_intent.created", "starting_after": newest}).data
+    assert [each.type for each in older] == ["payment_intent.created"]
 
 
 def test_each_list_keeps_to_what_was_asked(shop: Shop) -> None:

@@ -52,6 +52,7 @@ def test_a_payment_can_be_captured_later_in_part_or_cancelled(shop: Shop) -> Non
     assert (intent.status, intent.amount_capturable) == ("requires_capture", 2500)
     captured = intents.capture(intent.id, {"amount_to_capture": 1000})
     assert (captured.status, captured.amount_received) == ("succeeded", 1000)
+    assert shop.stripe.v1.refunds.create({"payment_intent": intent.id}).amount == 1000
     other = intents.cancel(shop.pay(capture_method="manual").id, {"cancellation_reason": "abandoned"})
     assert (other.status, other.cancellation_reason, other.amount_capturable) == ("canceled", "abandoned", 0)
 

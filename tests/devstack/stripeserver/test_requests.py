@@ -105,6 +105,8 @@ def test_ids_are_expanded_where_asked_lists_too(shop: Shop) -> None:
     assert shop.stripe.v1.payment_intents.retrieve(intent.id).customer == ann.id
     with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded"):
         shop.stripe.v1.payment_intents.retrieve(intent.id, {"expand": ["colour"]})
+    with pytest.raises(stripe.InvalidRequestError, match="more than 4 levels"):
+        shop.stripe.v1.payment_intents.retrieve(intent.id, {"expand": ["a.b.c.d.e"]})
 
 
 def test_malformed_forms_are_refused_and_not_guessed(shop: Shop) -> None:

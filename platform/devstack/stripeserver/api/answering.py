@@ -90,7 +90,7 @@ class Api:
         try:
             paths = list_of(as_text)(raw.get("expand", []), "expand")
             given = read({part: value for part, value in raw.items() if part != "expand"}, route.parameters)
-            result = expanded(self.account, route.operation(self.account, given | names), paths)
+            answer = route.operation(self.account, given | names)
         except Problem as problem:
             return problem.status, problem.body(), problem.executed
         except Exception:
@@ -100,7 +100,10 @@ class Api:
             self.account.bell.ring()
         if fault == "error_after":
             return 500, _broken().body(), True
-        return 200, result, True
+        try:
+            return 200, expanded(self.account, answer, paths), True
+        except Problem as problem:
+            return problem.status, problem.body(), True
 
     def _let_in(self, request: web.Request) -> None:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")

@@ -31,15 +31,12 @@ def paged(**filters: Reader) -> Parameters:
 
 
 def page(account: Account, kind: str, given: Json, url: str, **wanted: Any) -> Json:
-    """One page of all objects of a kind whose fields are as wanted (None: whatever it is)."""
-    for name in ("starting_after", "ending_before"):
-        if (cursor := given.get(name)) and account.store.get(cursor, kind) is None:
-            raise missing(kind, cursor, name)
+    """One page of all objects of a kind whose fields are as wanted: equal, one of a list, or whatever for None."""
     bounds = given.get("created") or {}
 
     def fits(thing: Json) -> bool:
         in_time = all(COMPARISONS[name](thing["created"], bound) for name, bound in bounds.items())
-        return in_time and all(value is None or thing[name] == value for name, value in wanted.items())
+        return in_time and all(_is(thing[name], value) for name, value in wanted.items())
 
     return page_of(account.store.newest(kind), given, url, fits)
 
@@ -54,11 +51,18 @@ def page_of(things: Iterable[Json], given: Json, url: str, fits: Callable[[Json]
         raise malformed("You can't give both starting_after and ending_before.", param="ending_before")
     found = list(things)
     names = [thing["id"] for thing in found]
+    for param, cursor in (("starting_after", after), ("ending_before", before)):
+        if cursor and cursor not in names:
+            raise missing("object", cursor, param)
     if before:
         newer = [thing for thing in found[: names.index(before)] if fits(thing)]
         return as_list(newer[-limit:], url, has_more=len(newer) > limit)
     older = [thing for thing in found[names.index(after) + 1 if after else 0 :] if fits(thing)]
     return as_list(older[:limit], url, has_more=len(older) > limit)
+
+
+def _is(value: Any, wanted: Any) -> bool:
+    return wanted is None or (value in wanted if isinstance(wanted, list) else value == wanted)
 
 
 def as_list(data: list[Json], url: str, *, has_more: bool = False) -> Json:

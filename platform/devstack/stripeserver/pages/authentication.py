@@ -7,8 +7,11 @@ from aiohttp import web
 from devstack.stripeserver import paying, setting_up
 from devstack.stripeserver.account import Account
 from devstack.stripeserver.api.problems import Problem
+from devstack.stripeserver.checking_out import complete, session_of
 from devstack.stripeserver.pages.html import gone, money, page
 from devstack.stripeserver.store import Json
+
+PASSED = ("succeeded", "requires_capture")
 
 
 def show(account: Account, intent: Json | None, secret: str) -> web.Response:
@@ -38,6 +41,8 @@ def submit(account: Account, intent: Json | None, secret: str, outcome: str) -> 
             paying.attempt(account, intent, authenticated=True)
         else:
             setting_up.attempt(account, intent, authenticated=True)
+        if (session := session_of(account, intent)) and intent["status"] in PASSED:
+            complete(account, session)
     except Problem:
         pass  # the intent says what went wrong
     finally:
@@ -51,7 +56,7 @@ def _back(account: Account, intent: Json) -> web.Response:
         text = "You can close this page." if intent["status"] == "succeeded" else "This didn't work."
         return page("Your bank", f"<h1>{text}</h1>")
     if not account.private(intent).get("session"):
-        done = "succeeded" if intent["status"] in ("succeeded", "requires_capture") else "failed"
+        done = "succeeded" if intent["status"] in PASSED else "failed"
         name = intent["object"]
         query = {name: intent["id"], f"{name}_client_secret": intent["client_secret"], "redirect_status": done}
         address += ("&" if "?" in address else "?") + urlencode(query)
@@ -59,5 +64,5 @@ def _back(account: Account, intent: Json) -> web.Response:
 
 
 def _leads_to(account: Account, intent: Json) -> list[str]:
-    session = account.store.get(account.private(intent).get("session", "")) or {}
+    session = session_of(account, intent) or {}
     return [account.private(intent).get("return_url") or "", session.get("success_url") or ""]

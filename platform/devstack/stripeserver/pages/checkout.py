@@ -28,7 +28,7 @@ def show(account: Account, session: Json | None, typed: Mapping[str, Any], wrong
     button = f"Pay {money(session['amount_total'], session['currency'])}" if paying else "Save card"
     body = (
         f"{_cancel_link(session)}{_what(account, session)}"
-        f'<form method="post">{_email(account, session, typed)}{cardform.fields(typed, wrong)}{_save(session)}'
+        f'<form method="post">{_email(account, session, typed)}{cardform.fields(typed, wrong)}{_save(session, typed)}'
         f'<button id="submit">{button}</button></form>{cardform.test_cards()}'
     )
     return page(button, body, status=402 if wrong else 200, leads_to=[session["success_url"], session["cancel_url"]])
@@ -50,13 +50,10 @@ def submit(account: Account, session: Json | None, typed: Mapping[str, Any]) -> 
 
 
 def back_from_bank(account: Account, session: Json | None) -> Reply:
-    """After authentication: complete what passed, else the page again."""
+    """After authentication: on to the shop where it passed, else the page again."""
     if session is None:
         return gone("There is no such Checkout Session.")
     intent = account.store.get(session["payment_intent"] or session["setup_intent"] or "") or {}
-    if session["status"] == "open" and intent.get("status") in ("succeeded", "requires_capture"):
-        checking_out.complete(account, session)
-        account.bell.ring()
     error = intent.get("last_payment_error") or intent.get("last_setup_error") or {}
     return show(account, session, {}, error.get("message", ""))
 
@@ -101,8 +98,9 @@ def _email(account: Account, session: Json, typed: Mapping[str, Any]) -> str:
     return f'<label>E-mail<input type="email" name="email" autocomplete="email" required value="{value}"></label>'
 
 
-def _save(session: Json) -> str:
+def _save(session: Json, typed: Mapping[str, Any]) -> str:
     options = session["saved_payment_method_options"] or {}
     if options.get("payment_method_save") != "enabled" or not session["customer"]:
         return ""
-    return '<label class="check"><input type="checkbox" name="save">Save this card for next time</label>'
+    ticked = " checked" if "save" in typed else ""
+    return f'<label class="check"><input type="checkbox" name="save"{ticked}>Save this card for next time</label>'

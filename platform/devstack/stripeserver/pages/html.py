@@ -39,6 +39,8 @@ ul { list-style: none; margin: 0; padding: 0; }
 li { padding: .6rem 0; border-top: 1px solid var(--line); }
 li:first-child { border-top: 0; }
 table { width: 100%; border-collapse: collapse; }
+h1:first-child, h2:first-child, p:first-child { margin-top: 0; }
+details td:first-child { white-space: nowrap; }
 td, th { text-align: left; padding: .3rem .5rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 .scroll { overflow-x: auto; }
 """

@@ -78,6 +78,8 @@ def confirm(account: Account, given: Json) -> Json:
 def capture(account: Account, given: Json) -> Json:
     intent = account.find("payment_intent", given["id"], "intent")
     paying.capture(account, intent, given.get("amount_to_capture"))
+    if session := session_of(account, intent):
+        session["payment_status"] = "paid"
     return intent
 
 

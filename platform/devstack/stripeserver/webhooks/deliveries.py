@@ -58,8 +58,10 @@ class Deliveries:
 
     def finish(self, delivery: Delivery, outcome: str, *, accepted: bool) -> None:
         """After an attempt: done, or waiting for the next one."""
+        if not any(one is delivery for one in self.waiting):
+            return  # all was forgotten meanwhile
         delivery.outcome, delivery.manner = outcome, ""
-        self.waiting.remove(delivery)
+        self.waiting = [one for one in self.waiting if one is not delivery]
         self._release(delivery)
         self.done.append(replace(delivery))
         if not accepted and delivery.attempt <= len(self.retries):
