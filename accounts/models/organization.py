@@ -124,3 +124,8 @@ class Membership(models.Model):
     def may_write(self) -> bool:
         """Whether this member may create and revoke keys."""
         return self.role != Role.VIEWER
+
+    @property
+    def may_pay(self) -> bool:
+        """Whether this member may choose what the organization pays for."""
+        return self.role in (Role.OWNER, Role.ADMIN)

@@ -50,6 +50,15 @@ def renew(subscription_id: int, now: datetime) -> list[str]:
     return outcomes
 
 
+def pay_now(organization: Organization, *, now: datetime) -> list[str]:
+    """Try a renewal that has failed before its time; what came of it."""
+    failed = Subscription.objects.current().filter(organization=organization).exclude(past_due_since=None)
+    if not (found := failed.first()):
+        return []
+    failed.filter(due_at__gt=now).update(due_at=now)
+    return renew(found.pk, now)
+
+
 def _renew_once(subscription_id: int, now: datetime) -> str:
     organization_id = Subscription.objects.values_list("organization_id", flat=True).get(pk=subscription_id)
     # No credit of the period that is over pays for the next.

@@ -41,6 +41,18 @@ def for_writers(view: View) -> View:
     return for_members(checked)
 
 
+def for_payers(view: View) -> View:
+    """As `for_members`, and those who may not decide about money are told so."""
+
+    @wraps(view)
+    def checked(request: HttpRequest, member: Membership, **kwargs: Any) -> HttpResponseBase:
+        if not member.may_pay:
+            raise PermissionDenied("Only owners and admins of the organization change its plan.")
+        return view(request, member, **kwargs)
+
+    return for_members(checked)
+
+
 def signed_in(request: HttpRequest) -> User:
     """The user of a page that only signed-in people reach."""
     user = request.user

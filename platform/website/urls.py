@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from website.views import decisions, keys, landing, notices, overview, settings, statements, usage, welcome
+from website.views import billing, decisions, keys, landing, notices, overview, settings, statements, usage, welcome
 from website.views.staff import (
     audit,
     books,
@@ -43,6 +43,12 @@ of_organization = [
     path("statements/<int:number>/", statements.statement, name="statement"),
     path("statements/<int:number>/statement.csv", statements.statement_csv, name="statement_csv"),
     path("statements/<int:number>/statement.pdf", statements.statement_as_pdf, name="statement_pdf"),
+    path("billing/", billing.billing, name="billing"),
+    path("billing/plans/", billing.plans, name="plans"),
+    path("billing/plans/<slug:slug>/", billing.plan_choose, name="plan_choose"),
+    path("billing/plan/cancel/", billing.plan_cancel, name="plan_cancel"),
+    path("billing/plan/keep/", billing.plan_keep, name="plan_keep"),
+    path("billing/plan/pay/", billing.plan_pay, name="plan_pay"),
     path("settings/", settings.settings, name="settings"),
     path("settings/notices/", notices.notices, name="notices"),
     path("settings/notices/kinds/", notices.notice_choices, name="notice_choices"),

@@ -34,6 +34,19 @@ def exact(nanos: int) -> str:
 
 
 @register.filter
+def absolute(nanos: int) -> int:
+    """Without its sign."""
+    return abs(nanos)
+
+
+@register.filter
+def percent(basis_points: int) -> str:
+    """Basis points: `15%`, `12.5%`."""
+    whole, rest = divmod(basis_points, 100)
+    return f"{whole}.{rest:02d}".rstrip("0").rstrip(".") + "%" if rest else f"{whole}%"
+
+
+@register.filter
 def price(nanos: int) -> str:
     """A unit price: every decimal that matters."""
     return amounts.trimmed(nanos)
