@@ -47,7 +47,9 @@ def choose(
     return subscription
 
 
-def choose_at_end(organization: Organization, version: PlanVersion, *, actor: User, now: datetime) -> Subscription:
+def choose_at_end(
+    organization: Organization, version: PlanVersion, *, actor: User, now: datetime, reason: str = ""
+) -> Subscription:
     """Begin this version when the period that is paid ends. Raises PlanError."""
     require_offered(version)
     prepare(organization, now)
@@ -60,7 +62,7 @@ def choose_at_end(organization: Organization, version: PlanVersion, *, actor: Us
         subscription.save(update_fields=["next_version", "cancels_at_end"])
         at = subscription.period_ends_at
         note(subscription, Kind.CHANGE_SCHEDULED, at=at, now=now, actor=actor, version=version)
-        tell("plan.change_at_end", subscription, str(version), actor=actor, now=now)
+        tell("plan.change_at_end", subscription, str(version), actor=actor, now=now, reason=reason)
         return subscription
 
     return carry_out(organization.pk, work)

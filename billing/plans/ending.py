@@ -40,6 +40,7 @@ def cancel_now(
     now: datetime,
     at: datetime | None = None,
     shown_nanos: int | None = None,
+    reason: str = "",
 ) -> Subscription:
     """End the plan now, or at a moment not long ago for which it was shown what comes back. Raises as `choose` does."""
     at = at or now
@@ -56,7 +57,7 @@ def cancel_now(
             raise OtherwiseError("Less comes back than what was shown, because credit was used meanwhile: look again.")
         movements = cut_movements(subscription, offer, now=now)
         till.post(movements, needed_nanos=offer.needed_nanos, now=now)
-        tell("plan.cancel", subscription, str(subscription.version), actor=actor, now=now)
+        tell("plan.cancel", subscription, str(subscription.version), actor=actor, now=now, reason=reason)
         return subscription, finish(subscription, at, nanos=offer.net_nanos, actor=actor, now=now)
 
     subscription, entries = carry_out(organization.pk, work)

@@ -1,5 +1,6 @@
 """What a change of plan costs, and gives back, before it is made. The change posts the very same numbers."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,7 +36,18 @@ class Quote:
 
 def quote(organization: Organization, version: PlanVersion | None, *, at: datetime) -> Quote:
     """What it costs to change to a version, or to no plan, at this moment."""
+    return _quoted(running_period(organization, at), version, at)
+
+
+def quotes(
+    organization: Organization, versions: Iterable[PlanVersion], *, at: datetime
+) -> list[tuple[PlanVersion, Quote]]:
+    """What it costs to change to each."""
     period = running_period(organization, at)
+    return [(version, _quoted(period, version, at)) for version in versions]
+
+
+def _quoted(period: SubscriptionPeriod | None, version: PlanVersion | None, at: datetime) -> Quote:
     paid = paid_for(period, at) if period else None
     return Quote(
         version=version,

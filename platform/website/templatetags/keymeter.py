@@ -40,9 +40,9 @@ def absolute(nanos: int) -> int:
 
 
 @register.filter
-def percent(basis_points: int) -> str:
-    """Basis points: `15%`, `12.5%`."""
-    whole, rest = divmod(basis_points, 100)
+def basis_points(points: int) -> str:
+    """Basis points as a percentage: `15%`, `12.5%`."""
+    whole, rest = divmod(points, 100)
     return f"{whole}.{rest:02d}".rstrip("0").rstrip(".") + "%" if rest else f"{whole}%"
 
 
