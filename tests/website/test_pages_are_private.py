@@ -9,6 +9,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models import ApiKey, Organization, User
 from catalog.models import Model
+from tests.cast import make_plan
 from tests.website.browsing import passed_second_factor, use
 
 # For everybody. `start` and the pages of entering lead on by themselves.
@@ -87,6 +88,7 @@ def filled(organization: Organization, key: ApiKey, model: Model) -> dict[str, s
         "<path:object_id>": "1",
         "<path:content_type_id>": "1",
         "<path:url>": "x",
+        "<slug:slug>": make_plan().plan.slug,
     }
 
 

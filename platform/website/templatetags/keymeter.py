@@ -40,7 +40,7 @@ def absolute(nanos: int) -> int:
 
 
 @register.filter
-def basis_points(points: int) -> str:
+def hundredths(points: int) -> str:
     """Basis points as a percentage: `15%`, `12.5%`."""
     whole, rest = divmod(points, 100)
     return f"{whole}.{rest:02d}".rstrip("0").rstrip(".") + "%" if rest else f"{whole}%"

@@ -113,8 +113,8 @@ def plan_cancel(request: HttpRequest, member: Membership) -> HttpResponse:
     return render(request, "console/plan_cancel.html", context)
 
 
-@require_POST
 @for_payers
+@require_POST
 def plan_keep(request: HttpRequest, member: Membership) -> HttpResponse:
     """Take back a change or an end that was to come."""
     with suppress(PlanError):
@@ -123,8 +123,8 @@ def plan_keep(request: HttpRequest, member: Membership) -> HttpResponse:
     return redirect("billing", org=member.organization.public_id)
 
 
-@require_POST
 @for_payers
+@require_POST
 def plan_pay(request: HttpRequest, member: Membership) -> HttpResponse:
     """Try a renewal again that couldn't be paid."""
     outcomes = renewing.pay_now(member.organization, now=timezone.now())

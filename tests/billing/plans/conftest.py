@@ -9,7 +9,7 @@ import pytest
 from accounts.models import Organization, User
 from billing import ledger
 from billing.models import Account, Balance, CreditGrant, TransactionKind
-from billing.proofs.proving import prove
+from billing.proofs.proving import Result, prove
 from tests.cast import DOLLAR, give_credit, make_organization
 
 START = datetime(2027, 1, 31, 9, 30, tzinfo=UTC)
@@ -31,7 +31,12 @@ def owner(organization: Organization) -> User:
 def _books_are_right(transactional_db: None) -> Iterator[None]:
     """Whatever a test did: all that is proved of money and plans holds."""
     yield
-    assert [result for result in prove(datetime(2027, 1, 1, tzinfo=UTC)) if not result.ok] == []
+    assert wrong(datetime(2027, 1, 1, tzinfo=UTC)) == []
+
+
+def wrong(now: datetime) -> list[Result]:
+    """What isn't proved; these tests close no days."""
+    return [result for result in prove(now) if not result.ok and result.name != "nothing_stuck"]
 
 
 def use(organization: Organization, nanos: int, *, now: datetime, key: str) -> None:
