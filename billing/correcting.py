@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple
+from uuid import UUID
 
 from django.db import connection, transaction
 
@@ -20,6 +21,7 @@ from billing.models import (
     CreditGrant,
     EventCorrection,
     LedgerTransaction,
+    Outcome,
     RollupKind,
     TransactionKind,
 )
@@ -27,12 +29,18 @@ from billing.rollups import Group, Sums
 from billing.spending import spent_by_organization
 from billing.standing import Scope, Standing
 
+COMPLETED = Outcome.COMPLETED.value
 LOCK = 0x636F7272
 
 
-class Charged(NamedTuple):
-    """What an event should be charged: nano-dollars for this usage by this price version (by pk), multiplied."""
+class CorrectionError(ValueError):
+    """What can't be corrected so; the message says why."""
 
+
+class Charged(NamedTuple):
+    """What an event should be charged: nano-dollars for this end and usage by this price version (pk), multiplied."""
+
+    outcome: str
     usage: dict[str, int]
     price_version_id: int | None
     multipliers: list[int]
@@ -40,9 +48,15 @@ class Charged(NamedTuple):
 
 
 Rule = Callable[[Standing], Charged]
-"""What an event should be charged; what it is charged now, if nothing is to be corrected."""
+"""What an event should be charged; what it is charged now, if nothing is to be corrected. Raises CorrectionError."""
 Tick = Callable[[int], None]
 """Told how many events more were looked at."""
+Skip = Callable[[UUID, CorrectionError], None]
+"""Told of an event that stays as it is because it can't be corrected so, and why."""
+
+
+def never_skip(_event: UUID, error: CorrectionError) -> None:
+    raise error
 
 
 @dataclass(slots=True)
@@ -62,11 +76,11 @@ class _Change(NamedTuple):
         return self.charged.nanos - self.event.charge_nanos
 
 
-def preview(scope: Scope, rule: Rule, tick: Tick = lambda _: None) -> dict[int, Difference]:
+def preview(scope: Scope, rule: Rule, tick: Tick = lambda _: None, skip: Skip = never_skip) -> dict[int, Difference]:
     """Organization pk → what correcting these events would change. Writes nothing."""
     differences: dict[int, Difference] = defaultdict(Difference)
     for batch in standing.batches(scope):
-        _count(differences, _changes(batch, rule))
+        _count(differences, _changes(batch, rule, skip))
         tick(len(batch))
     return dict(differences)
 
@@ -80,12 +94,16 @@ def correct(
     actor: User | None,
     clock: Callable[[], datetime],
     tick: Tick = lambda _: None,
+    skip: Skip = never_skip,
 ) -> dict[int, Difference]:
-    """Correct these events; return what changed for each organization (by pk). Run again, it goes on."""
+    """Correct these events; return what changed for each organization (by pk). Run again, it goes on.
+
+    Raises CorrectionError for one that can't be, unless `skip` takes it.
+    """
     differences: dict[int, Difference] = defaultdict(Difference)
     correction: Correction | None = None
     for batch in standing.batches(scope):
-        if any(_changes(batch, rule)):
+        if list(_changes(batch, rule, skip)):
             with transaction.atomic():
                 correction = correction or _record(what, reason, actor, clock())
                 changes = _locked_changes(batch, scope, rule)
@@ -100,10 +118,15 @@ def _record(what: str, reason: str, actor: User | None, now: datetime) -> Correc
     return Correction.objects.create(what=what[:300], reason=reason, actor=actor, made_at=now)
 
 
-def _changes(batch: list[Standing], rule: Rule) -> Iterator[_Change]:
+def _changes(batch: list[Standing], rule: Rule, skip: Skip) -> Iterator[_Change]:
     for event in batch:
-        charged = rule(event)
-        if (charged.nanos, charged.usage) != (event.charge_nanos, event.usage):
+        try:
+            charged = rule(event)
+        except CorrectionError as error:
+            skip(event.id, error)
+            continue
+        now, then = (charged.nanos, charged.usage, charged.outcome), (event.charge_nanos, event.usage, event.outcome)
+        if now != then:
             yield _Change(event, charged)
 
 
@@ -111,7 +134,8 @@ def _locked_changes(batch: list[Standing], scope: Scope, rule: Rule) -> list[_Ch
     """What is to be changed now that nobody else corrects anything until the transaction has ended."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-    return list(_changes(standing.reread(batch, scope), rule))
+    # Those to skip have been told of.
+    return list(_changes(standing.reread(batch, scope), rule, lambda _event, _error: None))
 
 
 def _post(correction: Correction, changes: list[_Change], now: datetime) -> None:
@@ -128,6 +152,7 @@ def _post(correction: Correction, changes: list[_Change], now: datetime) -> None
             number=change.event.corrections + 1,
             organization_id=change.event.organization_id,
             event_day=change.event.day,
+            outcome=change.charged.outcome,
             usage=change.charged.usage,
             price_version_id=change.charged.price_version_id,
             multipliers=change.charged.multipliers,
@@ -186,7 +211,8 @@ def _add_up(changes: list[_Change]) -> None:
         group = Group(event.organization_id, event.api_key_id, event.model_id, event.route_id or 0, kind)
         new, old = change.charged.usage, event.usage
         meters = {meter: new.get(meter, 0) - old.get(meter, 0) for meter in new | old}
-        sums = Sums(0, 0, change.nanos, meters)
+        failed = (change.charged.outcome != COMPLETED) - (event.outcome != COMPLETED)
+        sums = Sums(0, failed, change.nanos, meters)
         hourly[event.time.replace(minute=0, second=0, microsecond=0), group].add(sums)
         daily[event.day, group].add(sums)
     if changes:

@@ -11,6 +11,7 @@ from billing.models import ClosedDay
 
 log = structlog.get_logger(__name__)
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAYS_BEHIND = 3
 DAYS_AHEAD = 7
 
@@ -32,8 +33,12 @@ def partition_name(day: date) -> str:
 
 def first_id(day: date) -> UUID:
     """The smallest 128-bit value whose time falls on or after that day's start."""
-    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return UUID(int=int(start.timestamp() * 1000) << 80)
+    return first_id_at(datetime(day.year, day.month, day.day, tzinfo=UTC))
+
+
+def first_id_at(moment: datetime) -> UUID:
+    """The smallest 128-bit value whose time is that moment's millisecond."""
+    return UUID(int=(moment - EPOCH) // timedelta(milliseconds=1) << 80)
 
 
 def partition_days() -> set[date]:

@@ -9,11 +9,12 @@ import msgspec
 from django.db import connection
 
 BATCH = 2_000
+_usage = msgspec.json.Decoder(dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An event with the usage, price version, multipliers and charge (nano-dollars) that hold now."""
+    """An event with the outcome, usage, price version, multipliers and charge (nano-dollars) that hold now."""
 
     id: UUID
     time: datetime
@@ -26,11 +27,11 @@ class Standing:
     variant: str
     estimated: bool
     multipliers: list[int]
-    usage: dict[str, int]
     price_version_id: int | None
     charge_nanos: int
     corrections: int
     first_correction: int | None
+    usage: dict[str, int]
 
     @property
     def day(self) -> date:
@@ -48,10 +49,11 @@ class Scope:
 
 SELECT = """
 SELECT event.id, event.time, event.organization_id, event.api_key_id, event.model_id, event.route_id, event.segment_id,
-    event.outcome, event.variant, event.estimated, coalesce(latest.multipliers, event.multipliers),
-    coalesce(latest.usage, event.usage)::text,
+    coalesce(nullif(latest.outcome, ''), event.outcome), event.variant, event.estimated,
+    coalesce(latest.multipliers, event.multipliers),
     CASE WHEN latest.number IS NULL THEN event.price_version_id ELSE latest.price_version_id END,
-    coalesce(latest.new_charge_nanos, event.charge_nanos), coalesce(latest.number, 0), earliest.transaction_id
+    coalesce(latest.new_charge_nanos, event.charge_nanos), coalesce(latest.number, 0), earliest.transaction_id,
+    coalesce(latest.usage, event.usage)::text
 FROM billing_usageevent AS event
 LEFT JOIN LATERAL (
     SELECT * FROM billing_eventcorrection WHERE event_id = event.id ORDER BY number DESC LIMIT 1
@@ -81,10 +83,4 @@ def reread(batch: list[Standing], scope: Scope) -> list[Standing]:
 def _read(first: UUID, scope: Scope) -> list[Standing]:
     with connection.cursor() as cursor:
         cursor.execute(SELECT, [first, scope.end, scope.model_id, scope.model_id, BATCH])
-        return [_standing(*row) for row in cursor.fetchall()]
-
-
-def _standing(*row: object) -> Standing:
-    values = list(row)
-    values[11] = msgspec.json.decode(str(values[11]), type=dict[str, int])
-    return Standing(*values)  # type: ignore[arg-type]
+        return [Standing(*(*row[:-1], _usage.decode(row[-1]))) for row in cursor.fetchall()]

@@ -5,6 +5,7 @@ from django.db.models import Q
 from accounts.models import Organization
 from billing.models.ledger import LedgerTransaction
 from billing.models.price import PriceVersion
+from billing.models.usage_event import Outcome
 
 
 class Correction(models.Model):
@@ -29,6 +30,8 @@ class EventCorrection(models.Model):
     number = models.PositiveSmallIntegerField()
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+", db_index=False)
     event_day = models.DateField()
+    # How the request ended, after all; empty where it is the event's own.
+    outcome = models.CharField(max_length=20, choices=Outcome.choices, blank=True)
     usage = models.JSONField()
     price_version = models.ForeignKey(PriceVersion, null=True, on_delete=models.PROTECT, related_name="+")
     # Null where they are the event's own.

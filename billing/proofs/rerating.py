@@ -44,19 +44,19 @@ def _sample(day: date, extent: Extent) -> Iterator[UsageEvent]:
 
 
 def _rerate(event: UsageEvent, known: Tariffs) -> Finding:
-    found = _rated(event, event.usage, event.price_version_id, event.multipliers, known)
+    found = _rated(event, event.outcome, event.usage, event.price_version_id, event.multipliers, known)
     stored = (event.charge_nanos, event.reason)
     return Finding(1) if found == stored else Finding(1, 1, f"event {event.id} has {stored}, and rates at {found}")
 
 
 def _rated(
-    event: UsageEvent, usage: dict[str, int], version: int | None, multipliers: list[int], known: Tariffs
+    event: UsageEvent, outcome: str, usage: dict[str, int], version: int | None, multipliers: list[int], known: Tariffs
 ) -> tuple[int, str] | Exception:
     """Nano-dollars and the reason, or why it can't be rated."""
     try:
         tariff, counted = known(version or 0), ZEROS | usage
         return outcome_charge(
-            event.outcome,
+            outcome,
             counted,
             tariff,
             estimated=event.estimated,
@@ -90,7 +90,7 @@ def _with_events(made: list[EventCorrection]) -> Iterator[tuple[EventCorrection,
 def _rerate_correction(pair: tuple[EventCorrection, UsageEvent], known: Tariffs) -> Finding:
     made, event = pair
     multipliers = event.multipliers if made.multipliers is None else made.multipliers
-    found = _rated(event, made.usage, made.price_version_id, multipliers, known)
+    found = _rated(event, made.outcome or event.outcome, made.usage, made.price_version_id, multipliers, known)
     if isinstance(found, tuple) and found[0] == made.new_charge_nanos:
         return Finding(1)
     told = f"correction {made.number} of event {event.id} has {made.new_charge_nanos}, and rates at {found}"

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from billing.closing import OVERDUE
-from billing.models import ClosedDay
+from billing.models import ClosedDay, DailyUsage
 from billing.proofs.shape import Extent, Finding, Proof, look
 
 SOON = timedelta(minutes=15)
@@ -40,7 +40,9 @@ FROM (
 def _stuck(extent: Extent) -> Finding:
     closed = ClosedDay.objects.exclude(closed_at=None).filter(day__in=extent.event_days)
     patience = {"soon": SOON, "runs": RUNS, "night": NIGHT, "closing": OVERDUE + NIGHT}
-    days = sorted(set(extent.event_days) - set(closed.values_list("day", flat=True)))
+    # Nobody misses the closing of a day without usage, such as those before the first night.
+    used = set(DailyUsage.objects.filter(day__in=extent.event_days).values_list("day", flat=True))
+    days = sorted(used - set(closed.values_list("day", flat=True)))
     return look(STUCK, {"now": extent.now, "open": days, **patience})
 
 

@@ -73,6 +73,7 @@ def _correction(corrected: EventCorrection) -> dict[str, Any]:
     return {
         "made_at": moment(corrected.correction.made_at),
         "reason": corrected.correction.reason,
+        "outcome": corrected.outcome or None,
         "usage": corrected.usage,
         "price_version": corrected.price_version_id,
         "old_charge": dollars(corrected.old_charge_nanos),

@@ -12,8 +12,8 @@ from django.db import IntegrityError, connection
 
 from accounts.models import ApiKey, AuditEntry
 from billing import correcting, standing
-from billing.correcting import Rule, correct, preview
-from billing.correction_rules import CorrectionError, by_rate_card, one_event, other_usage, void
+from billing.correcting import CorrectionError, Rule, correct, preview
+from billing.correction_rules import by_rate_card, one_event, other_usage, otherwise, void
 from billing.models import (
     Balance,
     Correction,
@@ -31,6 +31,7 @@ from billing.partitions import ensure_partitions, first_id
 from billing.posting import post_segment
 from billing.rate_card import rate_card
 from billing.standing import Scope
+from billing.superseding import supersede_prices
 from billing.tariff import Tariff
 from catalog.models import Model
 from tests.cast import (
@@ -154,6 +155,36 @@ class TestOneEvent:
         post(usage_line(key, at=NOON))
         run(one_event(UsageEvent.objects.get().pk), void)
         assert CreditGrant.objects.get().remaining_nanos == DOLLAR
+
+    def test_what_came_first_as_failed_can_be_charged_as_completed(self, key: ApiKey) -> None:
+        post(usage_line(key, at=NOON, outcome="upstream_error"))
+        event = UsageEvent.objects.get().pk
+        run(one_event(event), otherwise(outcome="completed"))
+        assert set(books().values()) == {CHARGE}
+        assert EventCorrection.objects.get().outcome == "completed"
+        assert DailyUsage.objects.get(kind="correction").errors == -1
+        run(one_event(event), other_usage({"input_tokens": 10}))
+        assert set(books().values()) == {30_000}
+        run(one_event(event), otherwise(outcome="timeout"))
+        assert set(books().values()) == {0}
+        assert DailyUsage.objects.get(kind="correction").errors == 0
+
+    def test_an_end_that_cannot_be_is_refused(self, key: ApiKey) -> None:
+        with pytest.raises(CorrectionError, match="no way to end"):
+            otherwise(outcome="lost")
+
+    def test_other_usage_costs_what_the_prices_that_stand_by_then_say(self, key: ApiKey) -> None:
+        """Peer bug of ours: an event of output only kept its version, when the price of input was superseded."""
+        post(usage_line(key, at=NOON, usage={"output_tokens": 100}))
+        model, since = Model.objects.get(), NOON - timedelta(hours=1)
+        prices = {"input_tokens": (30_000, 1), "output_tokens": (15_000, 1)}
+        until = NOON + timedelta(hours=1)
+        supersede_prices(model, prices, since, until, actor=None, reason="x", now=NOON + timedelta(hours=2))
+        run(WHOLE_DAY, by_rate_card(rate_card()))
+        assert not EventCorrection.objects.exists()
+        run(one_event(UsageEvent.objects.get().pk), other_usage({"input_tokens": 1000, "output_tokens": 100}))
+        assert set(books().values()) == {1000 * 30_000 + 100 * 15_000}
+        assert EventCorrection.objects.get().price_version != PriceVersion.objects.get(effective_from=LONG_AGO)
 
     @pytest.mark.parametrize(
         ("usage", "words"),
@@ -300,6 +331,26 @@ class TestTheCommand:
             datetime(2026, 3, 10, tzinfo=UTC),
             after.effective_from,
         ]
+
+    def test_another_end(self, key: ApiKey) -> None:
+        post(usage_line(key, at=NOON, outcome="refused"))
+        event = str(UsageEvent.objects.get().pk)
+        told = self.run("event", event, "--outcome", "completed", "--post", "--reason", "the first line was wrong")
+        assert (told["difference_nanos"], set(books().values())) == (CHARGE, {CHARGE})
+
+    def test_what_cannot_be_corrected_is_left_out_and_named(self, key: ApiKey) -> None:
+        post(usage_line(key, at=NOON), usage_line(key, at=NOON, seq=2, usage={"cached_input_tokens": 2 * 10**7}))
+        dear = UsageEvent.objects.get(seq=2)
+        arguments = (*self.PERIOD, "--price", "input_tokens=0.001/1", "output_tokens=0.00/1")
+        for posting in ((), ("--post", "--reason", "a typing error"), ("--post", "--reason", "again")):
+            told = StringIO()
+            with pytest.raises(SystemExit) as ended:
+                call_command("correct", *arguments, *posting, "--json", stdout=told)
+            answer = json.loads(told.getvalue())
+            assert (ended.value.code, answer["skipped"]) == (1, 1)
+            assert str(dear.pk) in answer["skipped_because"][0]
+            assert answer["events"] == (0 if "again" in posting else 1)
+        assert set(books().values()) == {1000 * 1_000_000 + dear.charge_nanos}
 
     @pytest.mark.parametrize(
         ("arguments", "words"),

@@ -1,7 +1,9 @@
 """`manage.py correct event REQUEST_ID --void`, `manage.py correct prices --model … --from … --to …`."""
 
 import json as encoding
-from datetime import UTC, datetime, timedelta
+import sys
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
@@ -11,19 +13,18 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from accounts.models import Organization, User
-from billing import correcting, correction_rules, superseding, turns
-from billing.correcting import Difference, Rule
-from billing.correction_rules import CorrectionError
-from billing.models import DailyUsage, PriceList, UsageEvent
-from billing.partitions import first_id
+from billing import correcting, correction_rules, turns
+from billing.correcting import CorrectionError, Difference, Rule
+from billing.correcting_periods import Period, correct_period, preview_period
+from billing.models import DailyUsage, Outcome, PriceList, UsageEvent
 from billing.price_rules import PriceError, validate
-from billing.rate_card import rate_card
-from billing.standing import Scope
 from billing.tariff import UnitPrice
 from catalog.models import Model
 from config.progress import Progress
 
 NANOS = 10**9
+# Of what is skipped, so many are named.
+NAMED = 20
 
 
 class Command(BaseCommand):
@@ -33,9 +34,10 @@ class Command(BaseCommand):
         kinds = parser.add_subparsers(dest="kind", required=True, metavar="event|prices")
         event = kinds.add_parser("event", help="one request")
         event.add_argument("request_id", type=UUID, help="its x-request-id")
-        usage = event.add_mutually_exclusive_group(required=True)
+        usage = event.add_mutually_exclusive_group()
         usage.add_argument("--void", action="store_true", help="charge nothing")
         usage.add_argument("--usage", nargs="+", metavar="METER=UNITS", help="all that was used instead")
+        event.add_argument("--outcome", choices=Outcome.values, help="how the request ended instead")
         prices = kinds.add_parser("prices", help="a period in which the prices of a model were wrong")
         prices.add_argument("--model", required=True, help="its public id")
         prices.add_argument("--from", dest="since", required=True, type=_moment, help="2026-11-20T00:00:00Z")
@@ -58,63 +60,51 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         if options["post"] and not options["reason"].strip():
             raise CommandError("Say why: --reason.")
-        actor = _staff(options["by"])
+        actor, skipped = _staff(options["by"]), Skipped()
         try:
             if options["kind"] == "event":
-                scope, rule, what = _event(options)
+                differences = self._event(options, actor)
             else:
-                scope, rule, what = self._period(options, actor)
-            differences = self._run(scope, rule, what, actor, options)
+                differences = self._period(_period(options), options, actor, skipped)
         except (CorrectionError, PriceError, turns.Busy) as error:
             raise CommandError(f"{error} Nothing more was posted.") from error
-        self._tell(differences, posted=options["post"], json=options["json"])
+        self._tell(differences, skipped, posted=options["post"], json=options["json"])
+        if skipped.count:
+            sys.exit(1)
 
-    def _period(self, options: dict[str, Any], actor: User | None) -> tuple[Scope, Rule, str]:
-        model = Model.objects.filter(public_id=options["model"]).first()
-        if model is None:
-            raise CommandError(f"There is no model {options['model']}.")
-        since, until, prices = options["since"], options["until"], [_price(word) for word in options["price"]]
-        price_list = _price_list(options["price_list"])
-        scope = Scope(_first_at(since), _first_at(until), model.pk)
-        what = f"prices of {model} from {since:%Y-%m-%d %H:%M:%S} to {until:%Y-%m-%d %H:%M:%S} UTC"
-        if prices:
-            validate(prices)
-        if prices and not options["post"]:
-            card = superseding.as_if(model, prices, since, until, price_list=price_list)
-            return scope, correction_rules.by_rate_card(card), what
-        if prices:
-            superseding.supersede_prices(
-                model,
-                prices,
-                since,
-                until,
-                actor=actor,
-                reason=options["reason"],
-                now=timezone.now(),
-                price_list=price_list,
+    def _event(self, options: dict[str, Any], actor: User | None) -> dict[int, Difference]:
+        request_id = options["request_id"]
+        if not UsageEvent.objects.filter(pk=request_id).exists():
+            raise CommandError(
+                f"There is no event {request_id}: it isn't posted yet, or is older than events are kept."
+                " Then adjust the balance, on Staff → Organizations."
             )
-        return scope, correction_rules.by_rate_card(rate_card([model.pk])), what
+        scope, rule = correction_rules.one_event(request_id), _rule(options)
+        if not options["post"]:
+            return correcting.preview(scope, rule)
+        what = f"{'void' if options['void'] else 'other usage or end of'} {request_id}"
+        reason = options["reason"].strip()[:300]
+        return correcting.correct(scope, rule, what=what, reason=reason, actor=actor, clock=timezone.now)
 
-    def _run(
-        self, scope: Scope, rule: Rule, what: str, actor: User | None, options: dict[str, Any]
+    def _period(
+        self, period: Period, options: dict[str, Any], actor: User | None, skipped: "Skipped"
     ) -> dict[int, Difference]:
-        progress = Progress("events", _about(scope))
+        progress = Progress("events", _about(period))
         try:
             if not options["post"]:
-                return correcting.preview(scope, rule, progress.advance)
-            return correcting.correct(
-                scope,
-                rule,
-                what=what,
+                return preview_period(period, tick=progress.advance, skip=skipped)
+            return correct_period(
+                period,
                 reason=options["reason"].strip()[:300],
                 actor=actor,
                 clock=timezone.now,
                 tick=progress.advance,
+                skip=skipped,
             )
         finally:
             progress.finish()
 
-    def _tell(self, differences: dict[int, Difference], *, posted: bool, json: bool) -> None:
+    def _tell(self, differences: dict[int, Difference], skipped: "Skipped", *, posted: bool, json: bool) -> None:
         names = dict(Organization.objects.filter(pk__in=differences).values_list("pk", "public_id"))
         rows = sorted((names[pk], difference) for pk, difference in differences.items())
         events = sum(difference.events for _, difference in rows)
@@ -122,28 +112,59 @@ class Command(BaseCommand):
         if json:
             told = [{"organization": name, "events": row.events, "difference_nanos": row.nanos} for name, row in rows]
             whole = {"posted": posted, "events": events, "difference_nanos": nanos, "organizations": told}
+            whole |= {"skipped": skipped.count, "skipped_because": skipped.first}
             self.stdout.write(encoding.dumps(whole))
             return
         for name, row in rows:
             self.stdout.write(f"{name}  {row.events:>10,} events  {_dollars(row.nanos)}")
         self.stdout.write(f"{'in all':<24}  {events:>10,} events  {_dollars(nanos)}")
+        if skipped.count:
+            self.stdout.write(f"Skipped, because they can't be corrected so: {skipped.count:,} events, such as")
+            self.stdout.writelines(f"  {why}\n" for why in skipped.first)
         if not rows:
             self.stdout.write("Nothing is to be corrected.")
         elif not posted:
             self.stdout.write("Nothing was posted. To post it: --post --reason '…'.")
 
 
-def _event(options: dict[str, Any]) -> tuple[Scope, Rule, str]:
-    request_id = options["request_id"]
-    if not UsageEvent.objects.filter(pk=request_id).exists():
-        raise CommandError(
-            f"There is no event {request_id}: it isn't posted yet, or is older than events are kept."
-            " Then adjust the balance, on Staff → Organizations."
-        )
-    scope = correction_rules.one_event(request_id)
+@dataclass
+class Skipped:
+    """Events that can't be corrected: how many, and why the first of them can't."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def __call__(self, _event: UUID, error: CorrectionError) -> None:
+        self.count += 1
+        if len(self.first) < NAMED:
+            self.first.append(str(error))
+
+
+def _rule(options: dict[str, Any]) -> Rule:
     if options["void"]:
-        return scope, correction_rules.void, f"void {request_id}"
-    return scope, correction_rules.other_usage(_usage(options["usage"])), f"other usage of {request_id}"
+        if options["outcome"]:
+            raise CommandError("A void event has no other end: leave --outcome out.")
+        return correction_rules.void
+    if not (options["usage"] or options["outcome"]):
+        raise CommandError("Say what is right: --void, --usage or --outcome.")
+    usage = _usage(options["usage"]) if options["usage"] else None
+    return correction_rules.otherwise(outcome=options["outcome"], usage=usage)
+
+
+def _period(options: dict[str, Any]) -> Period:
+    model = Model.objects.filter(public_id=options["model"]).first()
+    if model is None:
+        raise CommandError(f"There is no model {options['model']}.")
+    prices = [_price(word) for word in options["price"]]
+    if prices:
+        validate(prices)
+    return Period(
+        model=model,
+        since=options["since"],
+        until=options["until"],
+        prices=prices,
+        price_list=_price_list(options["price_list"]),
+    )
 
 
 def _usage(words: list[str]) -> dict[str, int]:
@@ -184,18 +205,10 @@ def _moment(text: str) -> datetime:
     return found.astimezone(UTC)
 
 
-def _first_at(moment: datetime) -> UUID:
-    day = moment.date()
-    since_midnight = moment - datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return UUID(int=first_id(day).int + (since_midnight // timedelta(milliseconds=1) << 80))
-
-
-def _about(scope: Scope) -> int:
+def _about(period: Period) -> int:
     """How many events there may be, for the bar."""
-    if scope.model_id is None:
-        return 1
-    days = [datetime.fromtimestamp((end.int >> 80) // 1000, UTC).date() for end in (scope.first, scope.end)]
-    rows = DailyUsage.objects.filter(model_id=scope.model_id, day__range=days)
+    days = [period.since.date(), period.until.date()]
+    rows = DailyUsage.objects.filter(model=period.model, day__range=days)
     return sum(rows.values_list("events", flat=True))
 
 
