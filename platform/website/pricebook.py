@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from billing.meters import METERS
 from billing.models import Price, PriceVersion
 from catalog.models import Model
-from website.ratecard import in_order
 
 
 @dataclass(frozen=True)
@@ -35,3 +35,7 @@ def price_book(model: Model, versions: list[PriceVersion], now: datetime) -> Pri
         sorted((v for v in standing if v.effective_from > now), key=lambda version: version.effective_from),
         sorted(versions, key=lambda version: (version.effective_from, version.pk), reverse=True),
     )
+
+
+def in_order(prices: list[Price]) -> list[Price]:
+    return sorted(prices, key=lambda price: METERS.index(price.meter))

@@ -2,7 +2,19 @@
 
 from django.urls import include, path
 
-from website.views import billing, decisions, keys, landing, notices, overview, settings, statements, usage, welcome
+from website.views import (
+    billing,
+    decisions,
+    keys,
+    landing,
+    models,
+    notices,
+    overview,
+    settings,
+    statements,
+    usage,
+    welcome,
+)
 from website.views.staff import (
     audit,
     books,
@@ -127,6 +139,10 @@ of_staff = [
 urlpatterns = [
     path("", landing.landing, name="landing"),
     path("start/", landing.start, name="start"),
+    path("models/", models.model_list, name="models"),
+    path("models.json", models.model_list_json, name="models_json"),
+    path("models.json/<path:model>", models.model_json, name="model_json"),
+    path("models/<path:model>", models.model_detail, name="model"),
     path("docs/charging/", landing.charging, name="charging"),
     path("notices/stop/<str:token>/", notices.notice_stop, name="notice_stop"),
     path("o/<str:org>/", include(of_organization)),

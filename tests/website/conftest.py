@@ -13,6 +13,7 @@ from django.test import Client
 from accounts.models import ApiKey, Membership, Organization, Role, User
 from catalog.models import Model
 from hotstate import client as hotstate_client
+from hotstate.errors import Unreachable
 from tests.cast import make_key, make_model, make_organization
 from tests.website.browsing import passed_second_factor, person, signed_in
 
@@ -26,6 +27,16 @@ def _own_archive_and_limits(settings: Any, tmp_path: Path) -> Iterator[None]:
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     yield
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _the_catalogue_is_read_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a test's transaction nothing is announced."""
+
+    def unreachable() -> str:
+        raise Unreachable
+
+    monkeypatch.setattr("website.catalogue.catalogue_version", unreachable)
 
 
 @pytest.fixture

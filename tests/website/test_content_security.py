@@ -91,7 +91,7 @@ def test_a_broken_page_is_clean_too(client: Client, monkeypatch: pytest.MonkeyPa
     def broken(*_: Any) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("website.ratecard.offers", broken)
+    monkeypatch.setattr("website.catalogue.catalogue", broken)
     client.raise_request_exception = False
     answer = client.get("/")
     assert answer.status_code == 500

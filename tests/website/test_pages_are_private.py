@@ -14,6 +14,10 @@ from tests.website.browsing import passed_second_factor, use
 
 # For everybody. `start` and the pages of entering lead on by themselves.
 PUBLIC = {"", "docs/charging/", "account/login/", "account/logout/", "account/signup/", "account/inactive/"} | {
+    "models/",
+    "models/<path:model>",
+    "models.json",
+    "models.json/<path:model>",
     # A mail's link says whose it is, signed.
     "notices/stop/<str:token>/",
     "account/confirm-email/",

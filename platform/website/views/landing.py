@@ -4,15 +4,18 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from website import ratecard, signup, wording
+from website import catalogue, signup, wording
 from website.access import signed_in
+
+# Of the models; the others are on a page of their own.
+SHOWN = 12
 
 
 @require_safe
 def landing(request: HttpRequest) -> HttpResponse:
     """What this API is, for who doesn't know it yet."""
-    now = timezone.now()
-    context = {"offers": ratecard.offers(now), "model": ratecard.example_model(now)}
+    found = catalogue.catalogue(timezone.now())
+    context = {"models": found.models[:SHOWN], "all": len(found.models), "model": found.example}
     return render(request, "public/landing.html", context)
 
 

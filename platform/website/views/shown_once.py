@@ -4,7 +4,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from accounts.models import ApiKey, Membership
-from website import ratecard
+from website import catalogue
 
 
 def show_once(request: HttpRequest, member: Membership, key: ApiKey, secret: str, *, told: bool = True) -> HttpResponse:
@@ -12,7 +12,7 @@ def show_once(request: HttpRequest, member: Membership, key: ApiKey, secret: str
 
     `told` is False where the gateways don't know yet that it ends another one.
     """
-    model = key.allowed_models[0] if key.allowed_models else ratecard.example_model(timezone.now())
+    model = key.allowed_models[0] if key.allowed_models else catalogue.catalogue(timezone.now()).example
     context = {"member": member, "key": key, "secret": secret, "model": model, "told": told}
     response = render(request, "console/key_shown_once.html", context)
     response["Cache-Control"] = "no-store"
