@@ -27,6 +27,7 @@ from website.views.staff import (
     price_sheets,
     prices,
     quarantine,
+    terms,
     today,
 )
 from website.views.staff import decisions as staff_decisions
@@ -84,6 +85,7 @@ of_staff = [
     path("prices/drafts/<int:draft>/forecast/ask/", price_drafts.ask_forecast, name="staff_forecast_ask"),
     path("prices/drafts/<int:draft>/forecast/cancel/", price_drafts.cancel_forecast, name="staff_forecast_cancel"),
     path("prices/routes/<int:route>/cost/", margins.route_cost, name="staff_route_cost"),
+    path("prices/lists/", terms.price_lists, name="staff_price_lists"),
     path("prices/<int:model>/", prices.price_edit, name="staff_price"),
     path("prices/<int:model>/cells/", prices.price_cells, name="staff_price_cells"),
     path("margins/", margins.margin, name="staff_margins"),
@@ -96,6 +98,7 @@ of_staff = [
     path("organizations/<str:org>/", organizations.organization_detail, name="staff_organization"),
     path("organizations/<str:org>/adjust/", organizations.adjust, name="staff_adjust"),
     path("organizations/<str:org>/limits/", organizations.limits, name="staff_limits"),
+    path("organizations/<str:org>/terms/", terms.terms, name="staff_terms"),
     path("organizations/<str:org>/plan/", plans.organization_plan, name="staff_organization_plan"),
     path("organizations/<str:org>/plan/end/", plans.organization_plan_end, name="staff_organization_plan_end"),
     path("organizations/<str:org>/suspend/", organizations.suspend, name="staff_suspend"),
