@@ -26,7 +26,7 @@ SELECT key.public_id, key.id, key.organization_id, organization.public_id
 FROM accounts_apikey AS key JOIN accounts_organization AS organization ON organization.id = key.organization_id
 WHERE key.public_id = ANY(%s)
 """
-SECRETS = "SELECT public_id, id FROM accounts_apikeysecret WHERE public_id = ANY(%s)"
+SECRETS = "SELECT api_key_id, public_id, id FROM accounts_apikeysecret WHERE public_id = ANY(%s)"
 
 
 @dataclass
@@ -34,9 +34,11 @@ class Known:
     """Public names → rows, as far as lines named them. What isn't there is looked for again in the next portion."""
 
     keys: dict[str, Key] = field(default_factory=dict)
-    secrets: dict[str, int] = field(default_factory=dict)
+    # By the key that has it, and by the model that it leads to: another's is none.
+    secrets: dict[tuple[int, str], int] = field(default_factory=dict)
     models: dict[str, int] = field(default_factory=dict)
-    routes: dict[str, int] = field(default_factory=dict)
+    routes: dict[tuple[int, str], int] = field(default_factory=dict)
+    _found_secrets: set[str] = field(default_factory=set)
     # By organization; who never had any has none.
     terms: dict[int, tuple[Terms, ...]] = field(default_factory=dict)
     rate_card: RateCard = field(default_factory=RateCard)
@@ -55,9 +57,11 @@ class Known:
                 found = {public_id: Key(*row) for public_id, *row in cursor.fetchall()}
                 self.keys.update(found)
                 self._learn_terms({key.organization_id for key in found.values()} - self.terms.keys())
-            if unknown := secrets - self.secrets.keys():
+            if unknown := secrets - self._found_secrets:
                 cursor.execute(SECRETS, [list(unknown)])
-                self.secrets.update(cursor.fetchall())
+                found_secrets = cursor.fetchall()
+                self.secrets.update({(key, public_id): pk for key, public_id, pk in found_secrets})
+                self._found_secrets.update(public_id for _, public_id, _ in found_secrets)
         if unknown := models - self.models.keys():
             self._learn_models(unknown)
 
@@ -68,6 +72,6 @@ class Known:
     def _learn_models(self, names: set[str]) -> None:
         found = dict(Model.objects.filter(public_id__in=names).values_list("public_id", "pk"))
         self.models.update(found)
-        routes = Route.objects.filter(model_id__in=found.values()).values_list("pk", flat=True)
-        self.routes.update((str(pk), pk) for pk in routes)
+        routes = Route.objects.filter(model_id__in=found.values()).values_list("model_id", "pk")
+        self.routes.update({(model, str(pk)): pk for model, pk in routes})
         self.rate_card.timelines.update(rate_card(found.values()).timelines)

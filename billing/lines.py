@@ -10,8 +10,6 @@ from msgspec import Meta
 from billing.meters import METERS, MOST_UNITS
 
 LONGEST_LINE = 64 * 1024
-# The sums of a segment must fit a BIGINT: 64 MiB hold fewer than 10**6 lines of at least 73 bytes, and
-# 10**6 × MOST_UNITS < 2**63.
 LARGEST_CLAIM = 2**63 - 1
 
 Text = Annotated[str, Meta(min_length=1, max_length=200)]

@@ -1,7 +1,7 @@
 """What is counted. Meters are disjoint: a cached input token is not also an input token."""
 
-# Of one meter, in one request.
-MOST_UNITS = 10**12
+# Of one meter, in one request, charged or not: a hundred times what the longest context windows hold.
+MOST_UNITS = 10**9
 
 METERS = (
     "input_tokens",

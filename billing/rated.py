@@ -20,7 +20,8 @@ LONGEST = timedelta(days=1)
 EPOCH = date(1970, 1, 1)
 DAY_MS = 86_400_000
 # $10,000. No request costs that, and the charges of a segment must fit a BIGINT: 64 MiB hold fewer than
-# 920,000 lines of at least 73 bytes, and 920,000 × 10**13 nano-dollars < 2**63. At $1,000,000 they would not.
+# 920,000 lines of at least 73 bytes, and 920,000 × 10**13 nano-dollars < 2**63. At $1,000,000 they would not. What the
+# sums of many segments can't hold waits (billing.fullness).
 MOST_PER_REQUEST = 10_000 * 10**9
 
 
@@ -76,6 +77,8 @@ class Rater:
     now: datetime
     # Days that have a partition, by number since 1970, and what an event of that day is.
     days: dict[int, RollupKind]
+    # Organizations whose sums can't hold more.
+    full: frozenset[int] = frozenset()
     known: Known = field(default_factory=Known)
     latest: datetime = field(init=False)
 
@@ -83,11 +86,11 @@ class Rater:
         self.latest = self.now + AHEAD
 
     @classmethod
-    def for_segment(cls, segment: Segment, now: datetime) -> Self:
+    def for_segment(cls, segment: Segment, now: datetime, full: frozenset[int] = frozenset()) -> Self:
         days = partition_days()
         closed = closed_among(days)
         kinds = {day: RollupKind.ADJUSTMENT if day in closed else RollupKind.USAGE for day in days}
-        return cls(segment, now, {(day - EPOCH).days: kind for day, kind in kinds.items()})
+        return cls(segment, now, {(day - EPOCH).days: kind for day, kind in kinds.items()}, full)
 
     def rate(self, raw_lines: list[bytes], *, first: int = 1, last: bool = True) -> Iterator[RatedEvent | Quarantined]:
         """One result per line, those that can't be read first. `first` is the first one's number, `last` whether the
@@ -134,9 +137,9 @@ class Rater:
             time,
             key.organization_id,
             key.pk,
-            self.known.secrets.get(line.secret),
+            self.known.secrets.get((key.pk, line.secret)),
             model_id,
-            self.known.routes.get(line.route),
+            self.known.routes.get((model_id, line.route)),
             self.segment.pk,
             number,
             line.source,
@@ -180,6 +183,8 @@ class Rater:
         if self.segment.organizations and key.organization not in self.segment.organizations:
             detail = f"{line.key} is of {key.organization}, and the sender's credential isn't bound to that"
             raise _Refused(QuarantineReason.FOREIGN_ORGANIZATION, detail)
+        if key.organization_id in self.full:
+            raise _Refused(QuarantineReason.IMPLAUSIBLE, f"what {key.organization} used can't be counted any more")
         return key
 
 

@@ -1,6 +1,6 @@
 """Bulk insertion of events: copied straight into their table, or by way of another where some are there already."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,21 +17,28 @@ _INTO = f"({', '.join(COLUMNS)}) FROM STDIN"
 PROBES = 8
 
 
+class Differing(NamedTuple):
+    """An event that says something else than the one that is stored with its id, and of what."""
+
+    event: RatedEvent
+    of_what: str
+
+
 class Inserted(NamedTuple):
     """The events that are new, and of those that aren't the ones that say something else than what is stored."""
 
     new: list[RatedEvent]
-    differing: list[RatedEvent]
+    differing: list[Differing]
 
 
 def insert_new(events: Iterable[RatedEvent]) -> Inserted:
     """Insert events whose id isn't there yet; of several with one id the first. Runs in the caller's transaction."""
     first: dict[int, RatedEvent] = {}
-    differing = []
+    differing: list[Differing] = []
     for event in events:
         known = first.setdefault(event.id.int, event)
-        if known is not event and billable(known) != billable(event):
-            differing.append(event)
+        if known is not event:
+            differing += _differing(event, billable(known))
     # In the order of ids, so that two workers with the same events never wait for each other in a circle.
     ordered = [first[number] for number in sorted(first)]
     if not ordered:
@@ -48,7 +55,7 @@ def insert_new(events: Iterable[RatedEvent]) -> Inserted:
     new = _insert_by_staging(ordered)
     if len(new) < len(ordered):
         fresh = {event.id.int for event in new}
-        differing += _differing([event for event in ordered if event.id.int not in fresh])
+        differing += _differing_from_stored([event for event in ordered if event.id.int not in fresh])
     return Inserted(new, differing)
 
 
@@ -80,11 +87,21 @@ def _insert_by_staging(ordered: list[RatedEvent]) -> list[RatedEvent]:
     return [event for event in ordered if event.id.int in fresh]
 
 
-def _differing(again: list[RatedEvent]) -> list[RatedEvent]:
+def _differing_from_stored(again: list[RatedEvent]) -> Iterator[Differing]:
     fields = ("api_key_id", "model_id", "outcome", "usage")
     found = UsageEvent.objects.filter(pk__in=[event.id for event in again]).values_list("pk", *fields)
-    stored = {pk: billable for pk, *billable in found}
-    return [event for event in again if stored[event.id] != list(billable(event))]
+    stored = {pk: tuple(billable) for pk, *billable in found}
+    for event in again:
+        yield from _differing(event, stored[event.id])
+
+
+def _differing(event: RatedEvent, stored: tuple[Any, ...]) -> list[Differing]:
+    said = billable(event)
+    if said == stored:
+        return []
+    names = ("key", "model", "outcome", "usage")
+    others = [name for name, mine, known in zip(names, said, stored, strict=True) if mine != known]
+    return [Differing(event, " and ".join(others))]
 
 
 def as_text(event: RatedEvent) -> str:

@@ -2,10 +2,8 @@
 
 from datetime import timedelta
 
-import structlog
 from celery import shared_task
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from accounts.models import alarm
@@ -18,25 +16,13 @@ from billing.plans import renewing
 from billing.proofs import runs
 from config import enqueue
 
-log = structlog.get_logger(__name__)
-
 GRACE = timedelta(seconds=10)
 LATE = timedelta(seconds=60)
 
 
 @shared_task
 def post_segment(segment_id: int) -> None:
-    now = timezone.now()
-    try:
-        posting.post_segment(segment_id, now=now)
-    except (InterfaceError, OperationalError) as error:
-        # The database is away, or took this transaction as a deadlock's victim. If that lasts, `usage_waits` says so.
-        log.warning("posting put off", segment=segment_id, error=str(error))
-    except Exception as error:
-        log.exception("posting fails", segment=segment_id)
-        identity = Segment.objects.values_list("identity", flat=True).get(pk=segment_id)
-        detail = f"{type(error).__name__}: {str(error)[:500]}. The segment is tried again until this is mended."
-        alarm.raise_alarm("posting_fails", identity, detail, now=now)
+    posting.try_post(segment_id, now=timezone.now())
 
 
 @shared_task

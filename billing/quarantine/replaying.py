@@ -7,6 +7,7 @@ from io import BytesIO
 
 from billing.intake import receive_file
 from billing.models import QuarantinedLine, QuarantineReason, Segment
+from billing.quarantine.holds import release_holds
 
 
 class ConfirmationError(Exception):
@@ -38,6 +39,8 @@ def replay(lines: Iterable[tuple[QuarantinedLine, bytes]], now: datetime, *, not
     lines = list(lines)
     if several := [line for line, _ in lines if line.lines > 1]:
         raise ReplayError(f"Line {several[0].line} stands for {several[0].lines} that nobody can read: discard them.")
+    # Under another id than their request's, their events take no hold away.
+    release_holds([line for line, _ in lines if line.reason == QuarantineReason.DIFFERS], now)
     groups: dict[tuple[str, tuple[str, ...]], list[tuple[QuarantinedLine, bytes]]] = defaultdict(list)
     for line, text in lines:
         confirmed = line.reason == QuarantineReason.FOREIGN_ORGANIZATION

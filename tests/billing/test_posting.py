@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from django.db.models import Sum
 
@@ -245,14 +246,17 @@ def test_the_same_id_with_other_billable_content_is_told_and_the_first_stays(
     contents = [line, line, {**line, **change, "seq": 2}]
     if together:
         last = post(raw(*contents))
-        assert counts(last) == (3, 1, 2, 0)
+        assert counts(last) == (3, 1, 1, 1)
     else:
         post(raw(*contents[:2]))
         last = post(raw(contents[2], usage_line(key, seq=3, outcome="timeout")))
-        assert counts(last) == (2, 1, 1, 0)
+        assert counts(last) == (2, 1, 0, 1)
     alarm = Alarm.objects.get()
     assert (alarm.kind, alarm.subject) == ("usage_differs", last.identity)
     assert line["id"] in alarm.detail
+    waiting = QuarantinedLine.objects.get()
+    assert (waiting.reason, msgspec.json.decode(waiting.raw)) == ("differs", contents[2])
+    assert waiting.detail.split()[-3] == next(iter(change))
     assert Balance.objects.get(organization=key.organization).nanos == DOLLAR - CHARGE
 
 

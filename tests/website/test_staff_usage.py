@@ -207,6 +207,22 @@ class TestLines:
         staff_browser.post(f"{QUARANTINE}lines/{line.pk}/discard/", {"reason": "Garbage"})
         assert AuditEntry.objects.get(action="quarantine.discard").reason == "Garbage"
 
+    def test_a_row_for_many_lines_can_only_be_discarded(self, staff_browser: Client, key: ApiKey) -> None:
+        line = post(b"x\n").quarantined_lines.get()
+        address = f"{QUARANTINE}lines/{line.pk}/"
+        assert "Correct it and replay" in shown(staff_browser, address)
+        QuarantinedLine.objects.update(lines=7)
+        assert "Correct it and replay" not in shown(staff_browser, address)
+        staff_browser.post(address + "replay/")
+        assert QuarantinedLine.objects.open().exists()
+
+    def test_a_line_that_differs_says_what_replaying_does(
+        self, staff_browser: Client, key: ApiKey, model: Model
+    ) -> None:
+        line = usage_line(key, model.public_id)
+        waiting = post(raw(line, {**line, "outcome": "timeout"})).quarantined_lines.get()
+        assert "event of its own" in shown(staff_browser, f"{QUARANTINE}lines/{waiting.pk}/")
+
 
 class TestForeignLines:
     def foreign(self, key: ApiKey, model: Model) -> QuarantinedLine:
