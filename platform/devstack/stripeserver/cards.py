@@ -29,6 +29,7 @@ class Card:
     authentication: str = "never"
     dispute: str | None = None
     inquiry: bool = False
+    kind: str = "card"
     refund: str = "succeeded"
 
     @property
@@ -121,8 +122,22 @@ CARDS = (
     Card("4000000000007726", "pm_card_pendingRefund", "pays; refunds are pending at first", refund="pending"),
     Card("4000000000005126", "pm_card_refundFail", "pays; refunds fail a moment later", refund="failed"),
 )
-BY_NUMBER = {card.number: card for card in CARDS}
-BY_METHOD = {card.method: card for card in CARDS}
+
+
+def _bank(number: str, method: str, what: str, refused: Decline | None = None) -> Card:
+    return Card(number, method, what, brand="", funding="", charged=refused, kind="us_bank_account")
+
+
+ROUTING_NUMBER = "110000000"
+CLOSED = Decline("payment_intent_payment_attempt_failed", "account_closed", "The customer's bank account is closed.")
+EMPTY = Decline("payment_intent_payment_attempt_failed", "insufficient_funds", "The account has insufficient funds.")
+BANK_ACCOUNTS = (
+    _bank("000123456789", "pm_usBankAccount_success", "pays a moment later"),
+    _bank("000111111113", "pm_usBankAccount_accountClosed", "fails a moment later: closed", CLOSED),
+    _bank("000222222227", "pm_usBankAccount_insufficientFunds", "fails a moment later: insufficient funds", EMPTY),
+)
+BY_NUMBER = {each.number: each for each in (*CARDS, *BANK_ACCOUNTS)}
+BY_METHOD = {each.method: each for each in CARDS}
 
 
 def luhn(number: str) -> bool:

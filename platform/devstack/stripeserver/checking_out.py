@@ -95,5 +95,8 @@ def _intent(account: Account, session: Json) -> Json:
     name = new_id("pi")
     made = payment_intent(name, account.now(), new_id("", 25)[1:], session["amount_total"], session["currency"])
     made.update(account.private(session)["intent"], customer=session["customer"])
+    if session["allowed_payment_method_types"]:
+        made["automatic_payment_methods"] = None
+    made.update({name: session[name] for name in ("allowed_payment_method_types", "payment_method_types")})
     session["payment_intent"] = name
     return keep_intent(account, made, session=session["id"], return_url=f"{account.address}/c/back/{session['id']}")

@@ -23,6 +23,8 @@ def open_by_card(account: Account, name: str) -> None:
 def open_dispute(account: Account, charge: Json, reason: str, *, inquiry: bool = False) -> Json:
     """Of all that isn't refunded. An inquiry takes no money. Raises a Problem where nothing can be disputed."""
     left = charge["amount"] - charge["amount_refunded"]
+    if charge["payment_method_details"]["type"] != "card":
+        raise invalid("The local Stripe disputes payments by card only.")
     if charge["disputed"] or not charge["captured"] or left <= 0:
         raise invalid(f"Charge {charge['id']} can't be disputed: it already is, or nothing of it is left.")
     books.settle(account, charge)

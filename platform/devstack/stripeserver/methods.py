@@ -5,7 +5,7 @@ from typing import Any
 
 from devstack.stripeserver.account import Account, new_id
 from devstack.stripeserver.api.problems import Problem, invalid, missing
-from devstack.stripeserver.cards import BY_METHOD, BY_NUMBER, CVC, NOT_A_TEST_CARD, Card, Decline, luhn
+from devstack.stripeserver.cards import BY_METHOD, BY_NUMBER, CVC, NOT_A_TEST_CARD, ROUTING_NUMBER, Card, Decline, luhn
 from devstack.stripeserver.objects.payment_method import payment_method
 from devstack.stripeserver.store import Json
 
@@ -36,7 +36,7 @@ def make_method(account: Account, card: Json, billing: Json | None) -> Json:
     if not number.isdecimal() or not 12 <= len(number) <= 19 or not luhn(number):
         raise card_error(Decline("incorrect_number", "", "Your card number is incorrect."), param="number")
     known = BY_NUMBER.get(number)
-    if known is None:
+    if known is None or known.kind != "card":
         raise card_error(NOT_A_TEST_CARD)
     month, year = card["exp_month"], card["exp_year"] + (2000 if card["exp_year"] < 100 else 0)
     if not 1 <= month <= 12:
@@ -49,6 +49,18 @@ def make_method(account: Account, card: Json, billing: Json | None) -> Json:
         why = Decline("invalid_cvc", "", "Your card's security code is invalid.")
         raise card_error(why, param="cvc")
     return keep_method(account, known, (month, year), billing or {})
+
+
+def make_bank_account(account: Account, number: str, routing: str, billing: Json) -> Json:
+    """From what somebody typed. Raises a Problem unless it is one of the test accounts."""
+    known = BY_NUMBER.get(re.sub(r"[\s-]", "", number))
+    if known is None or known.kind != "us_bank_account":
+        text = "You must use a test bank account number when making transfers or debits in test mode. Try 000123456789."
+        raise invalid(text, "account_number_invalid", "us_bank_account[account_number]")
+    if re.sub(r"[\s-]", "", routing) != ROUTING_NUMBER:
+        text = f"Invalid routing number. In test mode it is {ROUTING_NUMBER}."
+        raise invalid(text, "routing_number_invalid", "us_bank_account[routing_number]")
+    return keep_method(account, known, (0, 0), billing)
 
 
 def keep_method(account: Account, card: Card, expiry: tuple[int, int], billing: Json) -> Json:

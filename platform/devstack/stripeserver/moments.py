@@ -3,10 +3,11 @@
 import traceback
 from collections.abc import Callable
 
-from devstack.stripeserver import books, checking_out, disputing, refunding
+from devstack.stripeserver import books, checking_out, debiting, disputing, refunding
 from devstack.stripeserver.account import Account
 
 ACTIONS: dict[str, Callable[[Account, str], None]] = {
+    "debit": debiting.finish,
     "settle": books.settle_later,
     "dispute": disputing.open_by_card,
     "decide_dispute": disputing.decide,

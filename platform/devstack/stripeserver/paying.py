@@ -5,18 +5,11 @@ import copy
 from devstack.stripeserver import books
 from devstack.stripeserver.account import Account, new_id
 from devstack.stripeserver.api.problems import Problem, invalid
-from devstack.stripeserver.cards import AUTHENTICATION, Card, Decline
-from devstack.stripeserver.methods import attach, card_error, card_of, usable
+from devstack.stripeserver.cards import AUTHENTICATION, Card
+from devstack.stripeserver.declining import decline
+from devstack.stripeserver.methods import attach, card_of, usable
 from devstack.stripeserver.objects.charge import charge as new_charge
-from devstack.stripeserver.objects.charge import failed
 from devstack.stripeserver.store import Json
-
-DECLINED_AUTHENTICATION = Decline(
-    "payment_intent_authentication_failure",
-    "",
-    "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a new "
-    "PaymentMethod to attempt to fulfill this PaymentIntent again.",
-)
 
 
 def attempt(account: Account, intent: Json, *, off_session: bool = False, authenticated: bool = False) -> None:
@@ -26,10 +19,12 @@ def attempt(account: Account, intent: Json, *, off_session: bool = False, authen
     card = card_of(account, method)
     if not authenticated and must_authenticate(account, card, method, off_session=off_session):
         if off_session:
-            raise _decline(account, intent, method, AUTHENTICATION)
+            raise decline(account, intent, method, AUTHENTICATION)
         ask_to_authenticate(account, intent)
+    elif card.kind != "card":
+        _begin_debit(account, intent, method)
     elif card.charged:
-        raise _decline(account, intent, method, card.charged)
+        raise decline(account, intent, method, card.charged)
     else:
         _take(account, intent, method, authenticated=authenticated)
 
@@ -50,13 +45,6 @@ def ask_to_authenticate(account: Account, intent: Json) -> None:
     else:
         action = {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect", "stripe_js": url}}
     account.change(intent, f"{intent['object']}.requires_action", status="requires_action", next_action=action)
-
-
-def fail_authentication(account: Account, intent: Json) -> Problem:
-    """The customer didn't pass: what to tell them."""
-    problem = card_error(DECLINED_AUTHENTICATION)
-    remember_failure(account, intent, problem)
-    return problem
 
 
 def capture(account: Account, intent: Json, amount: int | None) -> None:
@@ -86,7 +74,38 @@ def cancel(account: Account, intent: Json, reason: str | None) -> None:
     account.announce(f"{intent['object']}.canceled", intent)
 
 
+def arrive(account: Account, intent: Json) -> None:
+    """A debit came through: the charge that was pending is paid."""
+    charge = account.find("charge", intent["latest_charge"])
+    charge.update(status="succeeded", paid=True, captured=True, amount_captured=charge["amount"])
+    account.announce("charge.succeeded", charge)
+    _succeed(account, intent, charge, charge["amount"])
+
+
+def _begin_debit(account: Account, intent: Json, method: Json) -> None:
+    """From a bank account the money comes a moment later, or not."""
+    charge = _charge(account, intent, method, authenticated=False)
+    charge.update(status="pending", paid=False)
+    account.announce("charge.pending", charge)
+    intent["status"] = "processing"
+    account.announce("payment_intent.processing", intent)
+    account.later("debit", intent["id"])
+
+
 def _take(account: Account, intent: Json, method: Json, *, authenticated: bool) -> None:
+    charge = _charge(account, intent, method, authenticated=authenticated)
+    if intent["capture_method"] == "manual":
+        account.announce("charge.succeeded", charge)
+        intent.update(status="requires_capture", amount_capturable=intent["amount"])
+        account.announce("payment_intent.amount_capturable_updated", intent)
+        return
+    charge.update(captured=True, amount_captured=charge["amount"])
+    account.announce("charge.succeeded", charge)
+    _succeed(account, intent, charge, charge["amount"])
+
+
+def _charge(account: Account, intent: Json, method: Json, *, authenticated: bool) -> Json:
+    """A new one of this intent; its payment method is saved if that was wanted."""
     name = new_id("ch")
     receipt = f"{account.address}/receipts/{name}"
     charge = new_charge(name, account.now(), intent, method, receipt, authenticated=authenticated)
@@ -96,14 +115,7 @@ def _take(account: Account, intent: Json, method: Json, *, authenticated: bool) 
     if intent["setup_future_usage"] and intent["customer"]:
         account.private(method)["set_up"] = intent["setup_future_usage"] == "off_session"
         attach(account, method, account.find("customer", intent["customer"]))
-    if intent["capture_method"] == "manual":
-        account.announce("charge.succeeded", charge)
-        intent.update(status="requires_capture", amount_capturable=intent["amount"])
-        account.announce("payment_intent.amount_capturable_updated", intent)
-        return
-    charge.update(captured=True, amount_captured=charge["amount"])
-    account.announce("charge.succeeded", charge)
-    _succeed(account, intent, charge, charge["amount"])
+    return charge
 
 
 def _succeed(account: Account, intent: Json, charge: Json, amount: int) -> None:
@@ -115,30 +127,6 @@ def _succeed(account: Account, intent: Json, charge: Json, amount: int) -> None:
         books.settle(account, charge)
     if card_of(account, account.find("payment_method", charge["payment_method"])).dispute:
         account.later("dispute", charge["id"])
-
-
-def _decline(account: Account, intent: Json, method: Json, why: Decline) -> Problem:
-    name = new_id("ch")
-    charge = failed(new_charge(name, account.now(), intent, method, "", authenticated=False), why)
-    account.store.keep(charge)
-    intent["latest_charge"] = name
-    account.announce("charge.failed", charge)
-    problem = card_error(why, charge=name, network_decline_code="01")
-    remember_failure(account, intent, problem)
-    return problem
-
-
-def remember_failure(account: Account, intent: Json, problem: Problem) -> None:
-    """The intent wants another payment method now; the error carries the intent as it is."""
-    method = account.store.get(intent["payment_method"])
-    error = problem.fields | {"payment_method": copy.deepcopy(method)}
-    last, event = {
-        "payment_intent": ("last_payment_error", "payment_intent.payment_failed"),
-        "setup_intent": ("last_setup_error", "setup_intent.setup_failed"),
-    }[intent["object"]]
-    intent.update({last: error}, status="requires_payment_method", payment_method=None, next_action=None)
-    account.announce(event, intent)
-    problem.fields |= {"payment_method": copy.deepcopy(method), intent["object"]: copy.deepcopy(intent)}
 
 
 def _unexpected(intent: Json, done: str, wanted: str) -> Problem:

@@ -1,8 +1,9 @@
 """What happens when a SetupIntent is confirmed: a card is saved without paying."""
 
 from devstack.stripeserver.account import Account
+from devstack.stripeserver.declining import remember_failure
 from devstack.stripeserver.methods import attach, card_error, card_of, usable
-from devstack.stripeserver.paying import ask_to_authenticate, remember_failure
+from devstack.stripeserver.paying import ask_to_authenticate
 from devstack.stripeserver.store import Json
 
 

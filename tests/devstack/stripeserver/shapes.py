@@ -62,7 +62,9 @@ def against_sample(thing: Any, wanted: Any, path: str) -> list[str]:
     if isinstance(wanted, dict):
         if not isinstance(thing, dict):
             return [f"{path} should be an object"]
-        missing = [f"{path}.{name} is missing" for name in wanted if name not in thing]
+        # The samples are of cards; another type has a hash of its own name.
+        alien = {"card"} if thing.get("type", "card") != "card" else set()
+        missing = [f"{path}.{name} is missing" for name in wanted if name not in {*thing, *alien}]
         inner = [against_sample(thing[name], wanted[name], f"{path}.{name}") for name in wanted if name in thing]
         return missing + [problem for problems in inner for problem in problems]
     if isinstance(wanted, list):

@@ -133,6 +133,11 @@ def card(number: str = "4242424242424242", **typed: str) -> dict[str, str]:
     return {"number": number, "expiry": "12 / 34", "cvc": "123", "name": "Ann", "email": "ann@example.com", **typed}
 
 
+def bank_account(number: str = "000123456789", **typed: str) -> dict[str, str]:
+    """What somebody types into a bank account's fields."""
+    return {"account": number, "routing": "110000000", "name": "Ann", "email": "ann@example.com", **typed}
+
+
 @contextmanager
 def inbox() -> Iterator[Inbox]:
     """A webhook endpoint on a socket of its own, which is the shop's web site too."""

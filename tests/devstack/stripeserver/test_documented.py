@@ -5,14 +5,14 @@ import re
 from devstack.places import CHECKOUT
 from devstack.stripeserver import control
 from devstack.stripeserver.app import Options, application
-from devstack.stripeserver.cards import CARDS
+from devstack.stripeserver.cards import BANK_ACCOUNTS, CARDS
 from devstack.stripeserver.faults import OF_CALLS, OF_WEBHOOKS
 
 TEXT = (CHECKOUT / "docs" / "local-stripe.md").read_text()
 
 
 def test_every_test_card_is_told() -> None:
-    for card in CARDS:
+    for card in (*CARDS, *BANK_ACCOUNTS):
         assert f"| {card.spaced} | `{card.method}` | {card.what} |" in TEXT
 
 

@@ -1,9 +1,7 @@
 """What is kept over a restart, and what isn't."""
 
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,38 +10,23 @@ import orjson
 import pytest
 import stripe
 
-from devstack.places import CHECKOUT
-from devstack.ports import HOST, Ports
-from devstack.process import spawn
 from devstack.stripeserver.store import MOST_OF_A_KIND, Store
-from tests.devstack.stack import answers, wait_for
-from tests.devstack.stripeserver.shop import KEY, Inbox, Shop, inbox
+from tests.devstack.stack import wait_for
+from tests.devstack.stripeserver.running import SECRET, running
+from tests.devstack.stripeserver.shop import Inbox, Shop, inbox
 from tests.devstack.stripeserver.test_idempotency import pay
-
-SECRET = "whsec_for_these_tests"
 
 
 @contextmanager
-def running(folder: Path, hook: Inbox, *options: str) -> Iterator[tuple[Shop, "subprocess.Popen[bytes]"]]:
-    """A local Stripe as `manage.py dev` starts it: with a file and an endpoint."""
-    port = Ports().any()
-    command = [sys.executable, "-m", "devstack.stripeserver", "--port", str(port), "--webhook-url", hook.url]
-    command += ["--file", str(folder / "stripe.json"), "--moment", "0.02", *options]
-    environment = os.environ | {"STRIPE_SECRET_KEY": KEY, "STRIPE_WEBHOOK_SECRETS": f"{SECRET},whsec_older"}
-    process = spawn(command, log=folder / "log", environment=environment, cwd=CHECKOUT)
-    try:
-        address = f"http://{HOST}:{port}"
-        wait_for(lambda: answers(address + "/readyz"), 20, lambda: (folder / "log").read_text())
-        yield Shop(address), process
-    finally:
-        process.terminate()
-        process.wait(10)
-    assert (folder / "log").read_text() == ""
+def kept(folder: Path, hook: Inbox) -> Iterator[tuple[Shop, "subprocess.Popen[bytes]"]]:
+    """As `manage.py dev` starts it: with a file and an endpoint."""
+    with running(folder, "--file", str(folder / "stripe.json"), webhook=hook.url, retries="0.1,0.1") as both:
+        yield both
 
 
 def test_everything_outlives_a_restart(tmp_path: Path) -> None:
     with inbox() as hook:
-        with running(tmp_path, hook, "--retries", "0.1,0.1") as (shop, _):
+        with kept(tmp_path, hook) as (shop, _):
             ann = shop.customer()
             first = pay(shop, "topup-1", customer=ann.id)
             shop.quiet()
@@ -52,7 +35,7 @@ def test_everything_outlives_a_restart(tmp_path: Path) -> None:
             shop.stripe.v1.checkout.sessions.expire(session.id)
             came = len(hook.received)
         assert (tmp_path / "stripe.json").stat().st_mode & 0o777 == 0o600
-        with running(tmp_path, hook, "--retries", "0.1,0.1") as (shop, _):
+        with kept(tmp_path, hook) as (shop, _):
             assert shop.stripe.v1.customers.retrieve(ann.id).email == "ann@example.com"
             assert pay(shop, "topup-1", customer=ann.id).id == first.id
             [endpoint] = shop.stripe.v1.webhook_endpoints.list().data
@@ -64,20 +47,20 @@ def test_everything_outlives_a_restart(tmp_path: Path) -> None:
 
 def test_a_kill_loses_at_most_the_last_moment(tmp_path: Path) -> None:
     with inbox() as hook:
-        with running(tmp_path, hook) as (shop, process):
+        with kept(tmp_path, hook) as (shop, process):
             ann = shop.customer()
-            kept = tmp_path / "stripe.json"
-            wait_for(lambda: kept.exists() and ann.id in kept.read_text(), 5, "the file")
+            file = tmp_path / "stripe.json"
+            wait_for(lambda: file.exists() and ann.id in file.read_text(), 5, "the file")
             process.send_signal(signal.SIGKILL)
             process.wait(5)
-        with running(tmp_path, hook) as (shop, _):
+        with kept(tmp_path, hook) as (shop, _):
             assert shop.stripe.v1.customers.retrieve(ann.id).id == ann.id
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": "2020-01-01"}'])
 def test_a_file_that_cannot_be_read_means_to_start_over(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "stripe.json").write_bytes(content)
-    with inbox() as hook, running(tmp_path, hook) as (shop, _):
+    with inbox() as hook, kept(tmp_path, hook) as (shop, _):
         assert shop.stripe.v1.customers.list().data == []
         shop.customer()
         hook.wait(1)
@@ -85,7 +68,7 @@ def test_a_file_that_cannot_be_read_means_to_start_over(tmp_path: Path, content:
 
 
 def test_card_numbers_other_than_the_public_test_cards_are_nowhere(tmp_path: Path) -> None:
-    with inbox() as hook, running(tmp_path, hook) as (shop, _):
+    with inbox() as hook, kept(tmp_path, hook) as (shop, _):
         data = {"number": "4111111111111111", "exp_month": 12, "exp_year": 2034, "cvc": "987"}
         with pytest.raises(stripe.CardError):
             shop.stripe.v1.payment_methods.create({"type": "card", "card": data})  # type: ignore[arg-type]

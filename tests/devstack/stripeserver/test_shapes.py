@@ -5,6 +5,7 @@ import urllib.request
 from functools import cache
 from typing import Any
 
+from devstack.stripeserver.cards import BANK_ACCOUNTS
 from devstack.stripeserver.resources.table import ROUTES
 from tests.devstack.stripeserver.shapes import (
     COPY,
@@ -16,7 +17,7 @@ from tests.devstack.stripeserver.shapes import (
     made_from_samples,
     shape,
 )
-from tests.devstack.stripeserver.shop import KEY, RETURN, Inbox, Shop, card, visit
+from tests.devstack.stripeserver.shop import KEY, RETURN, Inbox, Shop, bank_account, card, visit
 
 LISTS = [
     route.path for route in ROUTES if route.method == "GET" and "{" not in route.path and route.path != "/v1/balance"
@@ -57,6 +58,13 @@ def live_through_everything(shop: Shop, hook: Inbox) -> None:
         for session in (shop.session(customer=ann.id), shop.session(), saving(shop, ann.id)):
             visit(str(session.url), **card(number))
     v1.checkout.sessions.expire(shop.session().id)
+    for account in BANK_ACCOUNTS:
+        session = shop.session(allowed_payment_method_types=["us_bank_account"])
+        visit(str(session.url), **bank_account(account.number))
+        shop.quiet()
+        if not account.charged:
+            intent = v1.checkout.sessions.retrieve(session.id).payment_intent
+            v1.refunds.create({"payment_intent": str(intent)})
     v1.payment_methods.detach(method.id)
     shop.quiet()
     [inquiry, dispute] = sorted(v1.disputes.list().data, key=lambda each: each.status, reverse=True)
@@ -94,6 +102,7 @@ def test_every_object_in_every_state_is_whole(shop: Shop, hook: Inbox) -> None:
         "requires_payment_method",
         "requires_action",
         "requires_capture",
+        "processing",
         "canceled",
         "succeeded",
     }

@@ -8,6 +8,7 @@ from devstack.stripeserver import paying, setting_up
 from devstack.stripeserver.account import Account
 from devstack.stripeserver.api.problems import Problem
 from devstack.stripeserver.checking_out import complete, session_of
+from devstack.stripeserver.declining import fail_authentication
 from devstack.stripeserver.pages.html import gone, money, page
 from devstack.stripeserver.store import Json
 
@@ -36,7 +37,7 @@ def submit(account: Account, intent: Json | None, secret: str, outcome: str) -> 
         return show(account, intent, secret)
     try:
         if outcome != "complete":
-            paying.fail_authentication(account, intent)
+            fail_authentication(account, intent)
         elif intent["object"] == "payment_intent":
             paying.attempt(account, intent, authenticated=True)
         else:

@@ -6,8 +6,8 @@ from html import escape
 from typing import Any
 
 from devstack.stripeserver.account import Account
-from devstack.stripeserver.cards import CARDS
-from devstack.stripeserver.methods import make_method
+from devstack.stripeserver.cards import BANK_ACCOUNTS, CARDS, ROUTING_NUMBER
+from devstack.stripeserver.methods import make_bank_account, make_method
 from devstack.stripeserver.store import Json
 
 
@@ -37,10 +37,27 @@ def typed_method(account: Account, typed: Mapping[str, Any]) -> Json:
     return make_method(account, card, billing)
 
 
+BANK_FIELDS = (
+    '<div class="pair"><label>Routing number<input name="routing" inputmode="numeric" required '
+    f'placeholder="{ROUTING_NUMBER}"></label>'
+    '<label>Account number<input name="account" inputmode="numeric" required '
+    f'placeholder="{BANK_ACCOUNTS[0].number}"></label></div>'
+    '<label>Name of its owner<input name="name" required></label>'
+)
+
+
+def typed_bank_account(account: Account, typed: Mapping[str, Any]) -> Json:
+    """Raises a Problem unless it is a test account."""
+    billing = {"name": str(typed.get("name", "")) or None, "email": str(typed.get("email", "")) or None}
+    return make_bank_account(account, str(typed.get("account", "")), str(typed.get("routing", "")), billing)
+
+
 def test_cards() -> str:
     """All test cards, folded away."""
-    rows = "".join(f"<tr><td>{card.spaced}</td><td>{escape(card.what)}</td></tr>" for card in CARDS)
+    known = (*CARDS, *BANK_ACCOUNTS)
+    rows = "".join(f"<tr><td>{each.spaced}</td><td>{escape(each.what)}</td></tr>" for each in known)
     return (
-        "<details><summary>Test cards</summary><p><small>Any later expiry and any CVC.</small></p>"
+        "<details><summary>Test cards</summary>"
+        "<p><small>Any later expiry and any CVC. The last ones are bank accounts.</small></p>"
         f"<table>{rows}</table></details>"
     )

@@ -14,6 +14,7 @@ from devstack.stripeserver.pages.html import gone, money, page
 from devstack.stripeserver.store import Json
 
 Reply = web.Response
+BANK = "us_bank_account"
 
 
 def show(account: Account, session: Json | None, typed: Mapping[str, Any], wrong: str = "") -> Reply:
@@ -29,7 +30,7 @@ def show(account: Account, session: Json | None, typed: Mapping[str, Any], wrong
     body = (
         f"{_cancel_link(session)}{_what(account, session)}"
         f'<form method="post">{_email(account, session, typed)}{cardform.fields(typed, wrong)}{_save(session, typed)}'
-        f'<button id="submit">{button}</button></form>{cardform.test_cards()}'
+        f'<button id="submit">{button}</button></form>{_bank(account, session, typed, button)}{cardform.test_cards()}'
     )
     return page(button, body, status=402 if wrong else 200, leads_to=[session["success_url"], session["cancel_url"]])
 
@@ -40,7 +41,8 @@ def submit(account: Account, session: Json | None, typed: Mapping[str, Any]) -> 
         return show(account, session, typed)
     email = str(typed.get("email", "")) or session["customer_email"]
     try:
-        method = cardform.typed_method(account, typed)
+        by_bank = "account" in typed and BANK in session["payment_method_types"]
+        method = cardform.typed_bank_account(account, typed) if by_bank else cardform.typed_method(account, typed)
         checking_out.confirm(account, session, method, email=email, save="save" in typed)
     except Problem as problem:
         return show(account, session, typed, str(problem))
@@ -96,6 +98,15 @@ def _email(account: Account, session: Json, typed: Mapping[str, Any]) -> str:
         return ""
     value = escape(str(typed.get("email", "")))
     return f'<label>E-mail<input type="email" name="email" autocomplete="email" required value="{value}"></label>'
+
+
+def _bank(account: Account, session: Json, typed: Mapping[str, Any], button: str) -> str:
+    if BANK not in session["payment_method_types"]:
+        return ""
+    return (
+        f'<form method="post"><h2>Or from a US bank account</h2>{_email(account, session, typed)}'
+        f"{cardform.BANK_FIELDS}<button>{button} from this account</button></form>"
+    )
 
 
 def _save(session: Json, typed: Mapping[str, Any]) -> str:

@@ -33,12 +33,13 @@ def overview(account: Account, deliveries: Deliveries) -> web.Response:
 def receipt(account: Account, charge: Json | None) -> web.Response:
     if charge is None or not charge["paid"]:
         return gone("There is no such receipt.")
-    card = charge["payment_method_details"]["card"]
+    details = charge["payment_method_details"][charge["payment_method_details"]["type"]]
+    name = details.get("brand") or details.get("bank_name")
     refunded = charge["amount_refunded"]
     back = f"<p>Refunded: {money(refunded, charge['currency'])}</p>" if refunded else ""
     body = (
         f'<h1>Receipt</h1><div class="card"><p class="amount">{money(charge["amount"], charge["currency"])}</p>'
-        f"<p>{escape(charge['description'] or '')}</p><p>{escape(card['brand'].title())} •••• {card['last4']}</p>{back}"
+        f"<p>{escape(charge['description'] or '')}</p><p>{escape(name.title())} •••• {details['last4']}</p>{back}"
         f"<p><small>{charge['id']}, {_when(charge['created'])}</small></p></div>"
     )
     return page("Receipt", body)

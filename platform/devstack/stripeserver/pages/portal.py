@@ -19,7 +19,11 @@ def show(account: Account, session: Json | None, typed: Mapping[str, Any], wrong
     if not session or not customer:
         return gone("This link doesn't work any more.")
     default = customer["invoice_settings"]["default_payment_method"]
-    cards = [each for each in account.store.newest("payment_method") if each["customer"] == customer["id"]]
+    cards = [
+        each
+        for each in account.store.newest("payment_method")
+        if each["customer"] == customer["id"] and each["type"] == "card"
+    ]
     rows = "".join(f"<li>{_card(each, default=each['id'] == default)}</li>" for each in cards)
     back = f'<p><a href="{escape(session["return_url"])}" id="back">← Back</a></p>' if session["return_url"] else ""
     body = (
@@ -47,6 +51,10 @@ def submit(account: Account, session: Json | None, typed: Mapping[str, Any]) -> 
     finally:
         account.bell.ring()
     return web.Response(status=303, headers={"Location": f"/p/session/{session['id']}"})
+
+
+def _is_card_of(method: Json, customer: Json) -> bool:
+    return bool(method["customer"] == customer["id"] and method["type"] == "card")
 
 
 def _add(account: Account, customer: Json, typed: Mapping[str, Any]) -> None:

@@ -3,73 +3,27 @@
 from devstack.stripeserver import checking_out
 from devstack.stripeserver.account import Account, new_id
 from devstack.stripeserver.api.listing import as_list, created, page, page_of, paged
-from devstack.stripeserver.api.parameters import (
-    CURRENCIES,
-    LARGEST,
-    Required,
-    amount,
-    currency,
-    hash_of,
-    integer,
-    list_of,
-    merged,
-    metadata,
-    one_of,
-    text,
-)
+from devstack.stripeserver.api.parameters import CURRENCIES, LARGEST, merged, metadata, one_of, text
 from devstack.stripeserver.api.problems import malformed
 from devstack.stripeserver.api.routes import Route
 from devstack.stripeserver.objects.checkout_session import checkout_session, customer_details, line_item, price
 from devstack.stripeserver.objects.intents import setup_intent
 from devstack.stripeserver.resources.intent_fields import keep_intent
+from devstack.stripeserver.resources.session_parameters import BANK, CREATE, check
 from devstack.stripeserver.store import Json
 
 URL = "/v1/checkout/sessions"
-PRODUCT = hash_of({"name": Required(text), "description": text, "metadata": metadata})
-PRICE = hash_of({"currency": Required(currency), "product_data": Required(PRODUCT), "unit_amount": Required(amount)})
-ITEM = hash_of({"price_data": Required(PRICE), "quantity": Required(amount)})
-PAYMENT = hash_of(
-    {
-        "capture_method": one_of("automatic", "automatic_async", "manual"),
-        "description": text,
-        "metadata": metadata,
-        "receipt_email": text,
-        "setup_future_usage": one_of("off_session", "on_session"),
-        "statement_descriptor": text,
-        "statement_descriptor_suffix": text,
-    }
-)
-SAVED = hash_of({"payment_method_save": one_of("enabled", "disabled")})
-CREATE = {
-    "allowed_payment_method_types": list_of(one_of("card")),
-    "cancel_url": text,
-    "client_reference_id": text,
-    "currency": currency,
-    "customer": text,
-    "customer_creation": one_of("always", "if_required"),
-    "customer_email": text,
-    "expires_at": integer,
-    "line_items": list_of(ITEM),
-    "locale": text,
-    "metadata": metadata,
-    "mode": Required(one_of("payment", "setup")),
-    "payment_intent_data": PAYMENT,
-    "saved_payment_method_options": SAVED,
-    "setup_intent_data": hash_of({"description": text, "metadata": metadata}),
-    "submit_type": one_of("auto", "pay"),
-    "success_url": Required(text),
-    "ui_mode": one_of("hosted_page"),
-}
 PLAIN = ("cancel_url", "client_reference_id", "currency", "customer", "customer_email", "locale", "mode", "submit_type")
-HALF_HOUR, DAY = 30 * 60, 24 * 3600
 
 
 def create(account: Account, given: Json) -> Json:
-    _check(account, given)
+    check(account, given)
     name = "cs_test_" + new_id("a1", 56)[3:]
     session = checkout_session(name, account.now(), f"{account.address}/c/pay/{name}", success_url=given["success_url"])
     session.update({field: given.get(field) for field in PLAIN})
     session["metadata"] = merged({}, given.get("metadata") or {})
+    if types := given.get("allowed_payment_method_types"):
+        session.update(allowed_payment_method_types=types, payment_method_types=types)
     session["expires_at"] = given.get("expires_at") or session["expires_at"]
     if session["customer_email"]:
         session["customer_details"] = customer_details(session["customer_email"], None)
@@ -103,26 +57,6 @@ def line_items(account: Account, given: Json) -> Json:
     return page_of(items["data"], given, items["url"])
 
 
-def _check(account: Account, given: Json) -> None:
-    if given.get("customer"):
-        account.find("customer", given["customer"], "customer")
-        if given.get("customer_email") or given.get("customer_creation"):
-            both = "customer, customer_email" if given.get("customer_email") else "customer, customer_creation"
-            raise malformed(f"You may only specify one of these parameters: {both}.", param="customer")
-    of_payment = ("payment_intent_data", "line_items", "customer_creation", "submit_type")
-    alien = of_payment if given["mode"] == "setup" else ("setup_intent_data",)
-    for name in alien:
-        if given.get(name):
-            raise malformed(f"You can not pass `{name}` in `{given['mode']}` mode.", param=name)
-    if given["mode"] == "payment" and not given.get("line_items"):
-        raise malformed("`line_items` is required in `payment` mode.", "parameter_missing", "line_items")
-    if given["mode"] == "setup" and not (given.get("currency") or given.get("allowed_payment_method_types")):
-        raise malformed("`currency` is required in `setup` mode.", "parameter_missing", "currency")
-    until = (given.get("expires_at") or account.now() + DAY) - account.now()
-    if not HALF_HOUR - 5 <= until <= DAY + 5:
-        raise malformed("`expires_at` must be between 30 minutes and 24 hours from now.", param="expires_at")
-
-
 def _price(account: Account, session: Json, given: Json) -> None:
     items = [_item(account, item) for item in given["line_items"]]
     currencies = {item["currency"] for item in items} | ({given["currency"]} if given.get("currency") else set())
@@ -136,6 +70,8 @@ def _price(account: Account, session: Json, given: Json) -> None:
         raise malformed(text, "amount_too_small")
     if total > LARGEST:
         raise malformed("The Checkout Session's total amount must be no more than $999,999.99.", "amount_too_large")
+    if BANK in session["payment_method_types"] and unit != "usd":
+        raise malformed(f"{BANK} takes usd only.", param="allowed_payment_method_types")
     session.update(currency=unit, amount_subtotal=total, amount_total=total)
     session.update(customer_creation=None if session["customer"] else given.get("customer_creation") or "if_required")
     session["total_details"] = {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0}

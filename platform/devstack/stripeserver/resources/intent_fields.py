@@ -77,6 +77,8 @@ def use_method(account: Account, intent: Json, given: Json) -> None:
     else:
         return
     usable(account, method, intent["customer"])
+    if method["type"] not in intent["payment_method_types"]:
+        raise invalid(f"The PaymentMethod provided ({method['type']}) is not allowed for this {intent['object']}.")
     intent["payment_method"] = method["id"]
     if intent["status"] in ("requires_payment_method", "requires_action"):
         intent.update(status="requires_confirmation", next_action=None)
