@@ -16,17 +16,30 @@ from billing.models import (
     SubscriptionEvent,
     SubscriptionPeriod,
 )
+from billing.partitions import ensure_partitions
 from billing.plans import renewing
 from billing.plans.choosing import choose
 from billing.plans.ending import cancel_now
 from billing.plans.errors import PlanError
 from billing.plans.periods import following
 from billing.plans.renewing import renew_due
+from billing.posting import post_segment
+from billing.spending import spent
 from hotstate.errors import Unreachable
-from hotstate.records import Limits
+from hotstate.records import Budgets, Limits
 from tests.billing.plans.conftest import START, balance_of, plan_credit, use
 from tests.billing.test_races import at_once
-from tests.cast import DOLLAR, give_credit, make_plan
+from tests.cast import (
+    DOLLAR,
+    give_credit,
+    make_key,
+    make_model,
+    make_organization,
+    make_plan,
+    make_segment,
+    raw,
+    usage_line,
+)
 
 DUE = datetime(2027, 2, 28, 9, 30, tzinfo=UTC)
 MONTH, YEAR = PlanVersion.Period.MONTH, PlanVersion.Period.YEAR
@@ -65,6 +78,21 @@ def test_a_period_that_is_renewed_late_starts_when_it_was_due(organization: Orga
     subscription = Subscription.objects.get()
     assert subscription.period_starts_at == DUE
     assert subscription.period_ends_at == datetime(2027, 3, 31, 9, 30, tzinfo=UTC)
+
+
+def test_a_renewal_wipes_nobodys_spend(organization: Organization, owner: User) -> None:
+    """LiteLLM 22013: a reset job wiped a new customer's spend."""
+    choose(organization, make_plan(), actor=owner, now=START)
+    ensure_partitions(DUE.date(), behind=1, ahead=1)
+    make_model()
+    newcomer, _ = make_key(make_organization("New", now=DUE), budgets=Budgets(month=DOLLAR))
+    line = usage_line(newcomer, at=DUE - timedelta(minutes=1))
+    assert post_segment(make_segment(raw(line), now=DUE).pk, now=DUE)
+    before = spent([newcomer], DUE)
+    assert before[0].month > 0
+    assert renew_due(DUE + timedelta(minutes=1)) == {**NOTHING, "renewed": 1}
+    assert spent([newcomer], DUE) == before
+    assert balance_of(newcomer.organization) == -before[0].month
 
 
 def test_after_a_standstill_the_missed_periods_follow_in_order(organization: Organization, owner: User) -> None:
