@@ -15,11 +15,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
-from billing.models import PriceVersion
+from billing.models import Plan, PlanVersion, PriceVersion
+from billing.plans.offering import Offer, create_plan
 from billing.prices import publish_prices
 from catalog.changes import announce
 from catalog.models import Model, Route, Upstream
 from gateway.credentials import adopt_credential
+from hotstate.records import Limits
 
 DOLLAR = 10**9
 MILLION = 10**6
@@ -64,6 +66,11 @@ CATALOGUE: list[tuple[str, str, str, list[str], int, int, dict[str, tuple[int, i
         {"input_tokens": (DOLLAR // 50, MILLION)},
     ),
 ]
+# slug, name, description, fee and included credit in dollars a month, requests a minute
+PLANS = [
+    ("basic", "Basic", "For trying things out.", 2, 1, 60),
+    ("pro", "Pro", "For what customers of yours depend on.", 4, 3, 600),
+]
 
 
 class Command(BaseCommand):
@@ -97,6 +104,24 @@ class Command(BaseCommand):
             Route.objects.get_or_create(model=model, upstream=upstream, upstream_model=public_id)
             if not PriceVersion.objects.filter(model=model).exists():
                 publish_prices(model, prices, effective_from=None, actor=None, reason="Demo prices", now=now)
+        for slug, name, description, fee, credit, rate in PLANS:
+            if not Plan.objects.filter(slug=slug).exists():
+                offer = Offer(
+                    period=PlanVersion.Period.MONTH,
+                    fee_nanos=fee * DOLLAR,
+                    included_credit_nanos=credit * DOLLAR,
+                    limits=Limits(requests_per_minute=rate),
+                )
+                create_plan(
+                    slug,
+                    name,
+                    offer,
+                    description=description,
+                    public=True,
+                    actor=None,
+                    reason="Demo plans",
+                    now=now,
+                )
         if settings.GATEWAY_CREDENTIAL:
             adopt_credential("development gateway", settings.GATEWAY_CREDENTIAL, sources=["gw-*"], now=now)
         announce(now)
