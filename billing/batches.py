@@ -13,15 +13,16 @@ from django.conf import settings
 from accounts import secrets
 from accounts.models import ApiKeySecret
 from billing.adapters import LONGEST_LINE, LONGEST_RECORD, FindKey, Format, convert
-from billing.intake import OtherContentError, receive_file
+from billing.intake import MOST_LINES, OtherContentError, receive_file
 from billing.models import Segment
 from billing.unpacking import limited, records
 
 # Unpacked. A worker posts it in one transaction.
 LARGEST = 64 * 1024 * 1024
 IN_MEMORY = 1024 * 1024
-# A file becomes segments of about this size.
+# A file becomes segments of about this size, and of no more lines.
 CHUNK = 16 * 1024 * 1024
+CHUNK_LINES = 100_000
 # So long a line is no usage line, but kept to be looked at.
 MOST_LINE = 4 * LONGEST_LINE
 
@@ -46,20 +47,21 @@ def receive_batch(
     The same key, or without one the same content, is the same batch. Raises UnpackingError, IntakeError, and
     OtherContentError where the key is known with other content; nothing of the batch is stored then.
     """
-    digest = hashlib.sha256()
-
-    def digested() -> Iterator[bytes]:
-        for portion in limited(portions, LARGEST):
-            digest.update(portion)
-            yield portion
-
-    raws = records(digested(), longest(format_))
-    return _receive(raws, digest, sender, format_, now=now, idempotency_key=idempotency_key)
+    digested = _Digested(limited(portions, LARGEST))
+    raws = records(digested, longest(format_), MOST_LINES)
+    with SpooledTemporaryFile(max_size=IN_MEMORY) as file:
+        skipped = _write(raws, file, sender.source, format_)
+        sent = digested.whole()
+        told = f"key:{idempotency_key}" if idempotency_key else f"content:{sent}"
+        return _register(file, sender, format_, told, sent, skipped, now)
 
 
 def receive_chunk(raws: Sequence[bytes], sender: Sender, format_: Format, *, now: datetime) -> tuple[Segment, bool]:
     """As `receive_batch`, of records that were cut out of a file."""
-    return _receive(iter(raws), hashlib.sha256(b"\n".join(raws)), sender, format_, now=now)
+    with SpooledTemporaryFile(max_size=IN_MEMORY) as file:
+        skipped = _write(iter(raws), file, sender.source, format_)
+        sent = hashlib.sha256(b"\n".join(raws)).hexdigest()
+        return _register(file, sender, format_, f"content:{sent}", sent, skipped, now)
 
 
 def chunks(raws: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -69,7 +71,7 @@ def chunks(raws: Iterable[bytes]) -> Iterator[list[bytes]]:
     for raw in raws:
         chunk.append(raw)
         size += len(raw)
-        if size >= CHUNK:
+        if size >= CHUNK or len(chunk) >= CHUNK_LINES:
             yield chunk
             chunk, size = [], 0
     if chunk:
@@ -81,31 +83,40 @@ def longest(format_: Format) -> int:
     return MOST_LINE if format_.read is None else LONGEST_RECORD
 
 
-def _receive(
-    raws: Iterator[bytes],
-    digest: "hashlib._Hash",
-    sender: Sender,
-    format_: Format,
-    *,
-    now: datetime,
-    idempotency_key: str = "",
+class _Digested:
+    """Portions, and the digest of them all once they were read."""
+
+    def __init__(self, portions: Iterable[bytes]) -> None:
+        self._portions = iter(portions)
+        self._digest = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[bytes]:
+        for portion in self._portions:
+            self._digest.update(portion)
+            yield portion
+
+    def whole(self) -> str:
+        """Hexadecimal; what nobody read yet is read."""
+        for _ in self:
+            pass
+        return self._digest.hexdigest()
+
+
+def _register(
+    file: IO[bytes], sender: Sender, format_: Format, told: str, sent: str, skipped: int, now: datetime
 ) -> tuple[Segment, bool]:
-    with SpooledTemporaryFile(max_size=IN_MEMORY) as file:
-        skipped = _write(raws, file, sender.source, format_)
-        sent = digest.hexdigest()
-        identity = _identity(sender, format_, f"key:{idempotency_key}" if idempotency_key else f"content:{sent}")
-        segment = Segment(
-            identity=identity,
-            source=sender.source,
-            organizations=list(sender.organizations),
-            origin=sender.origin,
-            sent_by=sender.credential,
-            sent_sha256=sent,
-            format=format_.name,
-            skipped=skipped,
-            received_at=now,
-        )
-        known, new = receive_file(segment, file)
+    segment = Segment(
+        identity=_identity(sender, format_, told),
+        source=sender.source,
+        organizations=list(sender.organizations),
+        origin=sender.origin,
+        sent_by=sender.credential,
+        sent_sha256=sent,
+        format=format_.name,
+        skipped=skipped,
+        received_at=now,
+    )
+    known, new = receive_file(segment, file)
     if known.sent_sha256 != sent:
         raise OtherContentError("This Idempotency-Key was used with other content.")
     return known, new

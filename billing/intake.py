@@ -13,10 +13,13 @@ from django.db import transaction
 from billing import archive
 from billing.models import Segment
 from billing.tasks import post_segment
+from billing.unpacking import too_many
 from config import enqueue
 
 IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,149}")
 LONGEST_SOURCE = 80
+# Of one segment, which a worker posts in one transaction: in some seconds. 64 MiB of true usage have fewer.
+MOST_LINES = 300_000
 
 
 class IntakeError(ValueError):
@@ -33,10 +36,12 @@ def receive_shipped(
     """As `receive_segment`, of what a gateway ships under a name that it chose.
 
     Such a name begins with its source and a dot. None of ours has a dot, so nobody can take the name that a batch or a
-    replay will have, nor another source's.
+    replay will have, nor another source's. Raises TooLargeError for too many lines.
     """
     if not identity.startswith(f"{source}."):
         raise IntakeError("A segment's identity begins with its source and a dot.")
+    if content.count(b"\n") + (not content.endswith(b"\n")) > MOST_LINES:
+        raise too_many(MOST_LINES)
     return receive_segment(
         identity,
         content,

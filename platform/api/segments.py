@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 from api.authentication import GatewayAuthentication, IsGateway, gateway_of, source_of
 from api.bodies import announced, portions_of
 from api.intake_refusals import TooLarge, refusing
+from api.intake_throttles import Segments
 from billing.intake import receive_shipped
 
 LARGEST_SEGMENT = 64 * 1024 * 1024
@@ -34,6 +35,7 @@ class SegmentView(APIView):
 
     authentication_classes = [GatewayAuthentication]
     permission_classes = [IsGateway]
+    throttle_classes = [Segments]
     parser_classes = [LinesParser]
 
     def put(self, request: Request, identity: str) -> Response:

@@ -18,6 +18,7 @@ from rest_framework.views import APIView
 from api.authentication import GatewayAuthentication, IsGateway, gateway_of, source_of
 from api.bodies import portions_of
 from api.intake_refusals import refusing
+from api.intake_throttles import Batches
 from billing.adapters import FORMATS, KEYMETER
 from billing.batches import Sender, receive_batch
 from billing.models import Segment
@@ -27,6 +28,8 @@ from billing.unpacking import inflated, limited
 # As sent, compressed or not.
 LARGEST_BODY = 64 * 1024 * 1024
 LONGEST_KEY = 200
+# One after another in a body.
+MOST_GZIPS = 10_000
 
 
 class Stream(BaseParser):
@@ -53,6 +56,7 @@ class UsageEventsView(APIView):
 
     authentication_classes = [GatewayAuthentication]
     permission_classes = [IsGateway]
+    throttle_classes = [Batches]
     parser_classes = [Stream]
     renderer_classes = [JSONRenderer]
     content_negotiation_class = OneFormat
@@ -118,7 +122,7 @@ def _portions(request: Request) -> Iterator[bytes]:
     stream = body if hasattr(body, "read") else None
     sent = limited(portions_of(request, stream), LARGEST_BODY)
     if encoding in ("gzip", "x-gzip"):
-        return inflated(sent)
+        return inflated(sent, most_members=MOST_GZIPS)
     if encoding not in ("", "identity"):
         raise ValidationError({"detail": "`Content-Encoding` has to be gzip, or nothing."})
     return sent

@@ -254,6 +254,9 @@ CELERY_TASK_DEFAULT_QUEUE = "keymeter"
 # --- API, logs -----------------------------------------------------------------------------------------------------
 MANAGEMENT_READS_PER_MINUTE = env.read("MANAGEMENT_READS_PER_MINUTE", int, 600)
 MANAGEMENT_WRITES_PER_MINUTE = env.read("MANAGEMENT_WRITES_PER_MINUTE", int, 60)
+USAGE_BATCHES_PER_MINUTE = env.read("USAGE_BATCHES_PER_MINUTE", int, 600)
+# Enough for a hundred gateways that share a credential.
+USAGE_SEGMENTS_PER_MINUTE = env.read("USAGE_SEGMENTS_PER_MINUTE", int, 6_000)
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": ["api.permissions.DenyAll"],

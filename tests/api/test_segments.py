@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from typing import Any
 
 import pytest
 from django.http import HttpResponse
@@ -110,3 +111,25 @@ def test_half_a_segment_is_never_taken_for_one(client: Client, secret: str, anno
     assert answer.status_code == status
     assert not Segment.objects.exists()
     assert put(client, secret).status_code == 201
+
+
+def test_a_segment_has_no_more_lines_than_are_posted_at_once(
+    client: Client, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("billing.intake.MOST_LINES", 3)
+    for content in (b"\n" * 4, b"{}\n{}\n{}\n{}"):
+        answer = put(client, secret, content)
+        assert (answer.status_code, "3 lines" in answer.json()["detail"]) == (413, True)
+    assert not Segment.objects.exists()
+    assert put(client, secret, b"{}\n{}\n{}").status_code == 201
+
+
+def test_a_credential_that_ships_too_often_waits(client: Client, secret: str, settings: Any) -> None:
+    settings.USAGE_SEGMENTS_PER_MINUTE = 2
+    answers = [put(client, secret) for _ in range(5)]
+    # A minute may begin in between.
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused
+    assert 0 < int(refused[0].headers["Retry-After"]) <= 60
+    _, another = create_credential("another", sources=["gw-*"], now=datetime.now(UTC))
+    assert put(client, another).status_code == 200

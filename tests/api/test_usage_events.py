@@ -11,6 +11,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from accounts.models import ApiKey
+from api.usage_events import MOST_GZIPS
 from billing.models import Balance, QuarantinedLine, Segment, UsageEvent
 from billing.posting import post_segment
 from gateway.credentials import create_credential
@@ -160,11 +161,11 @@ def test_an_unknown_format_is_refused(client: Client, secret: str) -> None:
 
 def test_too_much_is_413(client: Client, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("billing.batches.LARGEST", 1024 * 1024)
-    bomb = gzip.compress(b"{}\n" * 1_000_000)
+    bomb = gzip.compress(b"{%s}\n" % (b" " * 97) * 20_000)
     answer = send(client, secret, bomb, Content_Encoding="gzip")
     assert (answer.status_code, "1 MiB" in answer.json()["detail"]) == (413, True)
     monkeypatch.setattr("api.usage_events.LARGEST_BODY", 1024 * 1024)
-    assert send(client, secret, b"{}\n" * 400_000).status_code == 413
+    assert send(client, secret, b"{%s}\n" % (b" " * 97) * 12_000).status_code == 413
     assert not Segment.objects.exists()
 
 
@@ -202,7 +203,7 @@ def test_members_of_an_array_that_are_no_lines_wait(client: Client, secret: str,
     [
         ({"usage": {"input_tokens": -1}}, "malformed"),
         ({"usage": {"input_tokens": 10**30}}, "malformed"),
-        ({"usage": {"input_tokens": 10**12}}, "implausible"),
+        ({"usage": {"output_tokens": 10**9}}, "implausible"),
         ({"usage": {"bananas": 1}}, "malformed"),
         ({"key": "key_nobody"}, "unknown_key"),
         ({"model": "nobody"}, "unknown_model"),
@@ -229,3 +230,26 @@ def test_half_a_batch_is_never_taken_for_one(
     assert answer.status_code == status
     assert not Segment.objects.exists()
     assert send(client, secret, content, Idempotency_Key="a").json()["new_batch"]
+
+
+def test_a_batch_has_no_more_lines_than_are_posted_at_once(
+    client: Client, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("billing.batches.MOST_LINES", 3)
+    for content in (b"{}\n" * 4, b"[1,2,3,4]"):
+        assert send(client, secret, content).status_code == 413
+    assert not Segment.objects.exists()
+    assert send(client, secret, b"{}\n" * 3).status_code == 202
+
+
+def test_many_gzips_in_one_body_are_refused(client: Client, secret: str) -> None:
+    packed = gzip.compress(b"{}\n") * (MOST_GZIPS + 1)
+    answer = send(client, secret, packed, Content_Encoding="gzip")
+    assert (answer.status_code, "pack it in one" in answer.json()["detail"]) == (400, True)
+
+
+def test_a_credential_that_sends_too_often_waits(client: Client, secret: str, settings: Any) -> None:
+    settings.USAGE_BATCHES_PER_MINUTE = 2
+    statuses = [send(client, secret, b"{}\n").status_code for _ in range(5)]
+    assert statuses[:2] == [202, 202]
+    assert 429 in statuses

@@ -87,3 +87,28 @@ def test_a_gzip_bomb_is_unpacked_by_portions_and_stopped_at_the_limit() -> None:
     with pytest.raises(TooLargeError, match="1 MiB"):
         sizes += [len(portion) for portion in limited(inflated([bomb]), 1024 * 1024)]
     assert next(inflated([bomb])) == b"\0" * PORTION
+
+
+@pytest.mark.parametrize("content", [b"[,]", b"[{},,{}]", b"[{},]", b"[ , {}]", b"[{}, \n]"])
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_nothing_between_two_commas_is_no_member(content: bytes, size: int) -> None:
+    with pytest.raises(UnpackingError, match="nothing where its member"):
+        list(records(cut(content, size), 100))
+
+
+@pytest.mark.parametrize("content", [b"{}\n" * 5, b"{}\n{}\n\n\n{}", b"[{}, {}, {}, {}, {}]"])
+@pytest.mark.parametrize("size", [1, 4, 1000])
+def test_there_are_no_more_lines_than_allowed(content: bytes, size: int) -> None:
+    """Blank ones count: millions of them are as much work."""
+    assert len(list(records(cut(content, size), 100, 5))) in (3, 5)
+    with pytest.raises(TooLargeError, match="More than 4 lines"):
+        list(records(cut(content, size), 100, 4))
+
+
+def test_many_small_gzips_are_read_in_time_and_bounded() -> None:
+    one = gzip.compress(b"{}\n")
+    assert b"".join(inflated([one * 20_000])) == b"{}\n" * 20_000
+    with pytest.raises(UnpackingError, match="pack it in one"):
+        list(inflated([one * 11], most_members=10))
+    assert b"".join(inflated([one * 10], most_members=10)) == b"{}\n" * 10
+    assert max(len(portion) for portion in inflated([one * 200_000])) == PORTION
