@@ -6,6 +6,7 @@ the day of closing, and the ledger gives it ever after. That of sums folds the d
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from django.db import connection, transaction
@@ -71,7 +72,7 @@ def close_day(day: date, now: datetime) -> ClosedDay:
         closed = ClosedDay.objects.select_for_update().get(day=day)
         if closed.closed_at is None:
             closed.events, closed.charge_nanos, closed.charges_hash = charged_by_events(day)
-            closed.sums_hash = hash_of_sums(day)
+            closed.sums_hash = hashes_of_sums([day])[day]
             closed.closed_at = now
             closed.save()
     return closed
@@ -89,63 +90,65 @@ def _seal(day: date, now: datetime) -> None:
 # Organization by organization, so that no text grows beyond what one of them did in a day.
 FOLD = """
 WITH folded AS (
-    SELECT organization_id, sum(events) AS events, sum(nanos) AS nanos,
+    SELECT day, organization_id, sum(events) AS events, sum(nanos) AS nanos,
         sha256(
             string_agg(segment_id || ':' || nanos, ',' ORDER BY segment_id) FILTER (WHERE nanos <> 0)::bytea
         ) AS digest
-    FROM ({sums}) AS sums GROUP BY organization_id
+    FROM ({sums}) AS sums GROUP BY day, organization_id
 )
-SELECT coalesce(sum(events), 0)::bigint, coalesce(sum(nanos), 0)::bigint, encode(sha256(coalesce(
+SELECT day, sum(events)::bigint, sum(nanos)::bigint, encode(sha256(coalesce(
     string_agg(organization_id || ':' || encode(digest, 'hex'), ',' ORDER BY organization_id)
         FILTER (WHERE nanos <> 0), ''
-)::bytea), 'hex') FROM folded
+)::bytea), 'hex') FROM folded GROUP BY day
 """
 OF_EVENTS = """
-SELECT organization_id, segment_id, count(*) AS events, sum(charge_nanos)::bigint AS nanos
-FROM billing_usageevent WHERE id >= %s AND id < %s AND kind = 'usage' GROUP BY 1, 2
+SELECT %s::date AS day, organization_id, segment_id, count(*) AS events, sum(charge_nanos)::bigint AS nanos
+FROM billing_usageevent WHERE id >= %s AND id < %s AND kind = 'usage' GROUP BY 2, 3
 """
 OF_LEDGER = """
-SELECT posted.organization_id, split_part(posted.operation_key, ':', 2)::bigint AS segment_id, 0 AS events,
-    sum(amount_nanos)::bigint AS nanos
+SELECT posted.event_day AS day, posted.organization_id,
+    split_part(posted.operation_key, ':', 2)::bigint AS segment_id, 0 AS events, sum(amount_nanos)::bigint AS nanos
 FROM billing_ledgertransaction AS posted JOIN billing_ledgerentry AS entry ON entry.transaction_id = posted.id
-WHERE posted.event_day = %s AND posted.kind = 'usage' AND entry.account = 'revenue' GROUP BY 1, 2
+WHERE posted.event_day >= %s AND posted.event_day <= %s AND posted.event_day = ANY(%s) AND posted.kind = 'usage'
+    AND entry.account = 'revenue'
+GROUP BY 1, 2, 3
 """
 _GROUP = ("organization_id", "api_key_id", "model_id", "coalesce(route_id, 0)")
 _MEASURES = ("events", "errors", "charge_nanos", *METERS)
 OF_SUMS = f"""
 WITH folded AS (
-    SELECT organization_id, sha256(string_agg(
+    SELECT day, organization_id, sha256(string_agg(
         concat_ws(':', {", ".join((*_GROUP, *_MEASURES))}), ',' ORDER BY api_key_id, model_id, route_id
     )::bytea) AS digest
-    FROM billing_dailyusage WHERE day = %s AND kind = 'usage' GROUP BY organization_id
+    FROM billing_dailyusage WHERE day = ANY(%s) AND kind = 'usage' GROUP BY day, organization_id
 )
-SELECT encode(sha256(coalesce(
-    string_agg(organization_id || ':' || encode(digest, 'hex'), ',' ORDER BY organization_id), ''
-)::bytea), 'hex') FROM folded
+SELECT day, encode(sha256(
+    string_agg(organization_id || ':' || encode(digest, 'hex'), ',' ORDER BY organization_id)::bytea
+), 'hex') FROM folded GROUP BY day
 """  # noqa: S608  (names of ours)
+# Of nothing.
+EMPTY = sha256(b"").hexdigest()
 
 
 def charged_by_events(day: date) -> tuple[int, int, str]:
     """How many events of kind usage a day has, their charges in nano-dollars, and the hash of charges."""
-    return _folded(OF_EVENTS, [first_id(day), first_id(day + timedelta(days=1))])
+    rows = _rows(FOLD.format(sums=OF_EVENTS), [day, first_id(day), first_id(day + timedelta(days=1))])
+    return next(((events, nanos, digest) for _, events, nanos, digest in rows), (0, 0, EMPTY))
 
 
-def charged_by_ledger(day: date) -> tuple[int, str]:
-    """A day's usage as the ledger has it: nano-dollars, and the hash of charges."""
-    _, nanos, digest = _folded(OF_LEDGER, [day])
-    return nanos, digest
+def charged_by_ledger(days: list[date]) -> dict[date, tuple[int, str]]:
+    """Usage of some days as the ledger has it: nano-dollars, and the hash of charges."""
+    rows = _rows(FOLD.format(sums=OF_LEDGER), [min(days), max(days), days]) if days else []
+    return dict.fromkeys(days, (0, EMPTY)) | {day: (nanos, digest) for day, _, nanos, digest in rows}
 
 
-def _folded(sums: str, parameters: list[Any]) -> tuple[int, int, str]:
+def hashes_of_sums(days: list[date]) -> dict[date, str]:
+    """The hashes of some days' rollups of kind usage."""
+    return dict.fromkeys(days, EMPTY) | dict(_rows(OF_SUMS, [days]))
+
+
+def _rows(sql: str, parameters: list[Any]) -> list[Any]:
     with connection.cursor() as cursor:
-        cursor.execute(FOLD.format(sums=sums), parameters)
-        found: tuple[int, int, str] = cursor.fetchone()
-    return found
-
-
-def hash_of_sums(day: date) -> str:
-    """The hash of a day's rollups of kind usage."""
-    with connection.cursor() as cursor:
-        cursor.execute(OF_SUMS, [day])
-        found: str = cursor.fetchone()[0]
+        cursor.execute(sql, parameters)
+        found: list[Any] = cursor.fetchall()
     return found

@@ -14,10 +14,18 @@ log = structlog.get_logger(__name__)
 
 
 def close(night: Night) -> Result:
-    """Close the days before the night's date, the oldest first. Raises NotReadyError where one isn't ready yet."""
+    """Close the days that are over, the oldest first. Raises NotReadyError where one before the date isn't ready.
+
+    Also later ones, where nights are caught up on: no proof finds them over and open.
+    """
     closed, missing = [], 0
-    for day in open_days(night.date):
-        row = close_if_ready(day, night.clock())
+    for day in open_days(night.clock().date()):
+        try:
+            row = close_if_ready(day, night.clock())
+        except NotReadyError:
+            if day < night.date:
+                raise
+            break
         closed.append(row)
         missing += len(row.missing)
         log.info("day closed", day=str(day), missing=row.missing)

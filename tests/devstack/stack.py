@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from devstack import envfile
 from devstack.environment import without_stack
 from devstack.places import CHECKOUT
 from devstack.process import MARK, marked, spawn
@@ -60,6 +61,15 @@ class Stack:
         """Whether everything with a port answers."""
         addresses = (self.console_url, self.api_url, self.models_url, self.mailbox_url, self.stripe_url)
         return all(answers(address.removesuffix("/v1") + "/readyz") for address in addresses)
+
+
+def command(stack: Stack, *arguments: str) -> str:
+    """Run Python with these arguments on the stack's engines, and return what it printed."""
+    environment = {**os.environ, **envfile.read(stack.var / "dev.env"), "LOG_FORMAT": "json"}
+    environment |= {"DJANGO_SETTINGS_MODULE": "config.settings", "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'platform'}"}
+    done = subprocess.run([sys.executable, *arguments], env=environment, cwd=CHECKOUT, capture_output=True, timeout=100)
+    assert done.returncode == 0, done.stderr.decode()[-3000:] + done.stdout.decode()[-3000:]
+    return done.stdout.decode()
 
 
 @contextmanager

@@ -1,9 +1,7 @@
 """Segments delivered twice and shuffled, while workers and engines are killed in the middle of something."""
 
 import json
-import os
 import random
-import subprocess
 import sys
 import threading
 import time
@@ -19,9 +17,8 @@ import pytest
 import redis
 
 from devstack import envfile
-from devstack.places import CHECKOUT
 from tests.cast import raw, usage_line
-from tests.devstack.stack import Stack, wait_for
+from tests.devstack.stack import Stack, command, wait_for
 from tests.e2e.books import assert_settled, query
 from tests.e2e.faults import Faults
 
@@ -63,14 +60,6 @@ class World:
         for line in self.lines:
             spent[owners[line["key"]]] += line["usage"]["input_tokens"]
         return spent
-
-
-def command(stack: Stack, *arguments: str) -> str:
-    environment = {**os.environ, **envfile.read(stack.var / "dev.env"), "LOG_FORMAT": "json"}
-    environment |= {"DJANGO_SETTINGS_MODULE": "config.settings", "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'platform'}"}
-    done = subprocess.run([sys.executable, *arguments], env=environment, cwd=CHECKOUT, capture_output=True, timeout=100)
-    assert done.returncode == 0, done.stderr.decode()[-3000:] + done.stdout.decode()[-3000:]
-    return done.stdout.decode()
 
 
 def make_world(stack: Stack, *, organizations: int, events: int) -> World:
