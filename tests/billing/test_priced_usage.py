@@ -10,6 +10,8 @@ import pytest
 from accounts.models import ApiKey
 from billing.correcting import correct
 from billing.correction_rules import by_rate_card
+from billing.known import Known
+from billing.lines import parse
 from billing.models import EventCorrection, PriceVersion, Segment, UsageEvent
 from billing.partitions import ensure_partitions, first_id
 from billing.posting import post_segment
@@ -126,6 +128,18 @@ def test_terms_hold_from_their_moment_on_for_what_comes_late_too(model: Model) -
     set_terms(key.organization, effective_from=BY_DAY, own_discount_bp=2000)
     just_before = used(key, BY_DAY - timedelta(milliseconds=1))
     assert (charged(just_before), charged(used(key, BY_DAY))) == ((90, [9000]), (80, [8000]))
+
+
+def test_the_terms_of_a_portion_are_one_query(model: Model, django_assert_num_queries: Any) -> None:
+    keys = [customer(f"Customer {number}", own_discount_bp=number * 100) for number in range(1, 6)]
+    portion = [parse(raw(usage_line(key)).strip()) for key in keys]
+    known = Known()
+    # Keys, terms, models, routes, price versions and their prices.
+    with django_assert_num_queries(6):
+        known.learn(portion)
+    assert [known.terms[key.organization_id][0].own_discount_bp for key in keys] == [100, 200, 300, 400, 500]
+    with django_assert_num_queries(0):
+        known.learn(portion)
 
 
 def test_a_superseding_price_concerns_the_usage_of_its_list_only(model: Model) -> None:

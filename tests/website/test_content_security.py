@@ -80,6 +80,8 @@ def test_staff_pages(staff_browser: Client, organization: Organization, key: Api
         f"{one}adjust/",
         f"{one}suspend/",
         f"{one}reinstate/",
+        f"{one}terms/",
+        "prices/lists/",
         "audit/",
     ):
         answer = staff_browser.get(f"/staff/{page}")
