@@ -1,11 +1,12 @@
 """What a price version has, as a value: to compare, to change, and to keep in a draft."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from billing.meters import METERS
-from billing.models import DraftLine, PriceVersion
+from billing.models import DraftLine, Price, PriceList, PriceVersion
 from billing.prices import unit_prices_of
 from billing.tariff import UnitPrice
 
@@ -54,6 +55,21 @@ def wanted_of_version(version: PriceVersion | None) -> Wanted:
 
 def wanted_of_line(line: DraftLine) -> Wanted:
     return Wanted(tuple(UnitPrice(*price) for price in line.prices), tuple(line.off_peak))
+
+
+def in_force_with_prices(
+    price_list: PriceList | None, moment: datetime, models: Iterable[int]
+) -> dict[int, tuple[PriceVersion, Wanted]]:
+    """Model pk → the version that a list has at a moment, and what is in it. Quick for hundreds of models."""
+    versions = list(PriceVersion.objects.in_force(moment, price_list).filter(model_id__in=list(models)))
+    prices: dict[int, list[UnitPrice]] = defaultdict(list)
+    rows = Price.objects.filter(version_id__in=[version.pk for version in versions])
+    for version, *price in rows.values_list("version_id", *UnitPrice._fields):
+        prices[version].append(UnitPrice(*price))
+    return {
+        version.model_id: (version, Wanted(in_order(prices[version.pk]), tuple(version.off_peak)))
+        for version in versions
+    }
 
 
 def versions_at(moment: datetime, models: Iterable[int] | None = None) -> dict[Place, PriceVersion]:

@@ -29,6 +29,12 @@ class ChangedModel:
     changes: list[Change]
     stale: bool
 
+    @property
+    def address(self) -> str:
+        """Of the model's page."""
+        of_list = f"?list={self.line.price_list_id}" if self.line.price_list_id else ""
+        return f"/staff/prices/{self.line.model_id}/{of_list}"
+
 
 def changes(draft: PriceDraft, stale: Collection[int] = ()) -> list[ChangedModel]:
     based = Prefetch("based_on", PriceVersion.objects.prefetch_related("prices"))

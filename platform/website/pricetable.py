@@ -1,14 +1,13 @@
 """The staff price table: every model with what it costs in a price list and what a draft would make of that."""
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 
 from django.db.models import Q
 
-from billing.drafts.versions import Wanted, versions_at, wanted_of_line, wanted_of_version
+from billing.drafts.versions import Wanted, in_force_with_prices, wanted_of_line
 from billing.meters import LABELS
 from billing.models import DraftLine, PriceDraft, PriceList, PriceVersion
 from billing.tariff import UnitPrice
@@ -55,13 +54,28 @@ class Row:
     before: Wanted
     wanted: Wanted
     in_draft: bool
+    # Whether it is of a list of its own, where no price is no matter.
+    of_list: bool = False
 
     @property
     def cells(self) -> list[Cell]:
         return [cell(self.before, self.wanted, meter) for meter in COLUMNS]
 
     @property
-    def others(self) -> list[str]:
+    def address(self) -> str:
+        """Of its own page."""
+        return f"/staff/prices/{self.model.pk}/"
+
+    @property
+    def tags(self) -> list[str]:
+        """What is special about it."""
+        found = [] if self.state == LifeState.ACTIVE else [str(self.state.label).lower()]
+        if self.model.visibility == Visibility.HIDDEN:
+            found.append("hidden")
+        return found if self.wanted.prices or self.of_list else [*found, "no price: not for sale"]
+
+    @property
+    def also(self) -> str:
         """What is charged beside the columns, in words."""
         found = [
             f"{LABELS[price.meter]} {per_unit(price)}"
@@ -73,7 +87,7 @@ class Row:
         for count, noun in ((tiers, "tier"), (variants, "variant")):
             if count:
                 found.append(f"{count} {noun}{'s' if count > 1 else ''}")
-        return [*found, *(["off-peak times"] if self.wanted.off_peak else [])]
+        return " · ".join([*found, *(["off-peak times"] if self.wanted.off_peak else [])])
 
     @property
     def dearness(self) -> dict[str, tuple[bool, Fraction]]:
@@ -138,23 +152,22 @@ def rows(asked: Asked, draft: PriceDraft | None, now: datetime) -> list[Row]:
     return shown
 
 
-def rows_of(
-    models: Iterable[Model], price_list: PriceList | None, draft: PriceDraft | None, now: datetime
-) -> list[Row]:
-    list_id = price_list.pk if price_list else None
-    versions = versions_at(now)
+def rows_of(models: list[Model], price_list: PriceList | None, draft: PriceDraft | None, now: datetime) -> list[Row]:
+    versions = in_force_with_prices(price_list, now, [model.pk for model in models])
     coming: dict[int, list[PriceVersion]] = defaultdict(list)
     ahead = PriceVersion.objects.standing().of_list(price_list).filter(effective_from__gt=now)
     for following in ahead.order_by("effective_from"):
         coming[following.model_id].append(following)
     drafted = DraftLine.objects.filter(draft=draft, price_list=price_list) if draft else DraftLine.objects.none()
     lines = {line.model_id: wanted_of_line(line) for line in drafted}
+    of_list = price_list is not None
     found = []
     for model in models:
-        version = versions.get((model.pk, list_id))
-        before = wanted_of_version(version)
+        version, before = versions.get(model.pk, (None, Wanted()))
         wanted = lines.get(model.pk, before)
-        found.append(Row(model, model.state(now), version, coming[model.pk], before, wanted, model.pk in lines))
+        found.append(
+            Row(model, model.state(now), version, coming[model.pk], before, wanted, model.pk in lines, of_list)
+        )
     return found
 
 

@@ -96,7 +96,7 @@ def test_newer_prices_are_shown_and_gone_before_only_on_purpose(
 def test_a_line_is_taken_out_and_a_draft_discarded(
     staff_browser: Client, address: str, draft: PriceDraft, model: Model
 ) -> None:
-    page = staff_browser.post(f"{address}lines/{draft.lines.get().pk}/remove/", follow=True).content.decode()
+    page = staff_browser.post(f"{address}remove/", {"line": draft.lines.get().pk}, follow=True).content.decode()
     assert "Nothing yet" in page
     staff_browser.post(f"{address}discard/")
     draft.refresh_from_db()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
@@ -108,8 +108,12 @@ def discard(request: HttpRequest, draft: int) -> HttpResponse:
 
 
 @require_POST
-def remove_line(request: HttpRequest, draft: int, line: int) -> HttpResponse:
-    return _do(request, draft, lambda found: editing.remove(found, line, timezone.now()), "Taken out of the draft.")
+def remove_line(request: HttpRequest, draft: int) -> HttpResponse:
+    line = request.POST.get("line", "")
+    if not line.isdecimal():
+        raise Http404
+    out = int(line[:18])
+    return _do(request, draft, lambda found: editing.remove(found, out, timezone.now()), "Taken out of the draft.")
 
 
 @require_POST
