@@ -11,6 +11,9 @@ from billing.models import Plan, PlanVersion, PriceList
 from billing.plans.errors import PlanError
 from hotstate.records import Limits
 
+# Valkey counts up to $9M.
+LARGEST_NANOS = 1_000_000 * 10**9
+
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
@@ -48,6 +51,15 @@ def create_plan(
         raise PlanError(f"There is a plan {slug} already.") from error
 
 
+def check(offer: Offer) -> None:
+    """Raises PlanError for amounts that can't be."""
+    amounts = (offer.fee_nanos, offer.included_credit_nanos, offer.overdraft_nanos)
+    if not all(0 <= nanos <= LARGEST_NANOS for nanos in amounts):
+        raise PlanError("A plan's amounts are from $0 to $1,000,000.")
+    if not 0 <= offer.discount_bp <= 10_000:
+        raise PlanError("A discount is from 0 to 100 percent.")
+
+
 def add_version(plan: Plan, offer: Offer, *, actor: User | None, reason: str, now: datetime) -> PlanVersion:
     """What the plan offers from now on. Who has an older version keeps it."""
     with transaction.atomic():
@@ -76,6 +88,7 @@ def archive(plan: Plan, *, archived: bool, actor: User, reason: str, now: dateti
 
 
 def _version(plan: Plan, number: int, offer: Offer, *, actor: User | None, reason: str, now: datetime) -> PlanVersion:
+    check(offer)
     version = PlanVersion.objects.create(
         plan=plan,
         number=number,

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
-from accounts.models import Organization
+from accounts.models import Organization, alarm
 from billing import ledger
 from billing.expiry import expire_grants
 from billing.models import Subscription
@@ -27,14 +28,15 @@ payers: list[Payer] = []
 def renew_due(now: datetime) -> dict[str, int]:
     """Renew, or end, what is due; return how many periods began, failed, and so on. Again, it does nothing twice.
 
-    Each period is a transaction. What Valkey's absence puts off stays due.
+    Each period is a transaction. What Valkey's absence puts off stays due, and so does what breaks: an alarm tells of
+    it, and the others go on.
     """
-    counts = {"renewed": 0, "failed": 0, "ended": 0, "put off": 0}
+    counts = {"renewed": 0, "failed": 0, "ended": 0, "put off": 0, "broken": 0}
     due = Subscription.objects.current().filter(due_at__lte=now).order_by("pk")
     last = 0
     while found := list(due.filter(pk__gt=last).values_list("pk", flat=True)[:500]):
         for pk in found:
-            for outcome in renew(pk, now):
+            for outcome in _renew_or_tell(pk, now):
                 counts[outcome] += 1
         last = found[-1]
     return counts
@@ -48,6 +50,19 @@ def renew(subscription_id: int, now: datetime) -> list[str]:
         if outcome == "put off":
             break
     return outcomes
+
+
+def _renew_or_tell(subscription_id: int, now: datetime) -> list[str]:
+    try:
+        return renew(subscription_id, now)
+    except (InterfaceError, OperationalError):
+        # The database is away, for all of them.
+        raise
+    except Exception as error:
+        log.exception("renewal breaks", subscription=subscription_id)
+        detail = f"{type(error).__name__}: {str(error)[:500]}. It stays due, and is tried again until this is mended."
+        alarm.raise_alarm("renewal_breaks", f"subscription {subscription_id}", detail, now=now)
+        return ["broken"]
 
 
 def pay_now(organization: Organization, *, now: datetime) -> list[str]:

@@ -62,6 +62,8 @@ def test_a_slug_is_taken_once(staff_browser: Client) -> None:
         {"fee": "1.0000000001"},
         {"fee": ""},
         {"fee": "99999999999999"},
+        {"fee": "1000000.01"},
+        {"included_credit": "1000001"},
         {"discount": "100.01"},
         {"discount": "1.234"},
         {"period": "week"},
@@ -121,7 +123,7 @@ class TestGiving:
         assert (entry.actor, entry.reason, entry.staff) == (staff, "Contract", True)
         assert "deal" in staff_browser.get(f"/staff/organizations/{organization.public_id}/").content.decode()
         page = staff_browser.get(f"{address}end/").content.decode()
-        assert "Back for time that isn't used" in page
+        assert "Comes back to the balance" in page
         staff_browser.post(f"{address}end/", {"reason": "Left"})
         assert Subscription.objects.get().ended_at
         assert Balance.objects.get(organization=organization).nanos > 99 * DOLLAR

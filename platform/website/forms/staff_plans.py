@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 
 from billing.models import PlanVersion, PriceList
-from billing.plans.offering import Offer
+from billing.plans.offering import LARGEST_NANOS, Offer
 from website import money
 from website.forms.limits import LimitFields
 from website.forms.prices import DollarField
@@ -64,6 +64,12 @@ class VersionForm(LimitFields):
         if len(found) > MOST_MODELS or any(len(line) > 200 for line in found):
             raise forms.ValidationError(f"At most {MOST_MODELS} lines of up to 200 characters.")
         return found
+
+    def clean(self) -> dict[str, Any]:
+        for name in ("fee", "included_credit", "overdraft"):
+            if (self.cleaned_data.get(name) or 0) > LARGEST_NANOS:
+                self.add_error(name, "The largest amount is $1,000,000.")
+        return self.cleaned_data
 
     @property
     def offer(self) -> Offer:

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import Membership
 from billing import usage
-from billing.models import SubscriptionEvent
+from billing.models import Balance, SubscriptionEvent
 from billing.plans import choosing, ending, renewing
 from billing.plans.errors import OtherwiseError, PlanError
 from billing.plans.quoting import Quote, quote
@@ -76,8 +76,17 @@ def plan_choose(request: HttpRequest, member: Membership, slug: str) -> HttpResp
             messages.warning(request, LATER)
             return redirect("billing", org=member.organization.public_id)
     limits = plan_standing.limits_of(version)
-    context = {"member": member, "version": version, "limits": limits, "offer": offer, "form": form}
-    return render(request, "console/plan_choose.html", {**context, "standing": standing})
+    balance = Balance.objects.filter(organization=member.organization).first()
+    context = {
+        "member": member,
+        "version": version,
+        "limits": limits,
+        "offer": offer,
+        "form": form,
+        "standing": standing,
+        "balance_nanos": balance.nanos if balance else 0,
+    }
+    return render(request, "console/plan_choose.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

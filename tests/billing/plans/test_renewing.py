@@ -5,9 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import DatabaseError
 
-from accounts.models import Organization, User
+from accounts.models import Alarm, Organization, User
 from billing.models import (
     CreditGrant,
     LedgerTransaction,
@@ -43,7 +42,7 @@ from tests.cast import (
 
 DUE = datetime(2027, 2, 28, 9, 30, tzinfo=UTC)
 MONTH, YEAR = PlanVersion.Period.MONTH, PlanVersion.Period.YEAR
-NOTHING = {"renewed": 0, "failed": 0, "ended": 0, "put off": 0}
+NOTHING = {"renewed": 0, "failed": 0, "ended": 0, "put off": 0, "broken": 0}
 
 
 def days(first: datetime, period: str, anchor_day: int, count: int) -> list[str]:
@@ -209,6 +208,28 @@ class TestUnpaid:
         return asked
 
 
+def test_one_that_breaks_is_told_and_holds_nobody_up(
+    organization: Organization, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_organization("Other", now=START)
+    give_credit(other, 100 * DOLLAR, now=START)
+    version = make_plan()
+    for subscriber in (organization, other):
+        choose(subscriber, version, actor=owner, now=START)
+    works = renewing.begin_due
+
+    def breaks(subscription: Subscription, *args: Any, **fields: Any) -> None:
+        if subscription.organization_id == organization.pk:
+            raise RuntimeError("broken")
+        works(subscription, *args, **fields)
+
+    with monkeypatch.context() as breaking:
+        breaking.setattr(renewing, "begin_due", breaks)
+        assert renew_due(DUE) == {**NOTHING, "renewed": 1, "broken": 1}
+    assert Alarm.objects.get(kind="renewal_breaks").closed_at is None
+    assert renew_due(DUE) == {**NOTHING, "renewed": 1}
+
+
 def test_with_valkey_away_a_renewal_is_put_off(
     organization: Organization, owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +245,10 @@ def test_with_valkey_away_a_renewal_is_put_off(
     assert renew_due(DUE) == {**NOTHING, "renewed": 1}
 
 
+class KilledError(BaseException):
+    """As a signal ends a worker: nothing catches it."""
+
+
 def test_killed_between_setting_aside_and_posting_it_is_done_again(
     organization: Organization, owner: User, monkeypatch: pytest.MonkeyPatch, empty_valkey: Any
 ) -> None:
@@ -233,12 +258,12 @@ def test_killed_between_setting_aside_and_posting_it_is_done_again(
     holds_of = names.decision_keys(organization.public_id)[2]
 
     def killed(*_: object, **__: object) -> None:
-        raise DatabaseError("killed")
+        raise KilledError
 
     with monkeypatch.context() as killing:
         killing.setattr("billing.plans.beginning._write", killed)
         killing.setattr("hotstate.aside.give_back", lambda *_: None)
-        with pytest.raises(DatabaseError):
+        with pytest.raises(KilledError):
             renew_due(DUE)
     assert empty_valkey.hlen(holds_of) == 1
     # Its lease ends, and it was no request's: nothing to explain.
