@@ -6,9 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple, Self
 from uuid import UUID
 
+from billing import lines
 from billing.closing import closed_among
 from billing.known import Key, Known
-from billing.lines import LONGEST_LINE, LineError, UsageLine, number_of, parse
+from billing.lines import LONGEST_LINE, LineError, UsageLine, number_of
 from billing.models import QuarantineReason, RollupKind, Segment
 from billing.partitions import partition_days
 from billing.rate_card import Priced
@@ -96,6 +97,7 @@ class Rater:
         """One result per line, those that can't be read first. `first` is the first one's number, `last` whether the
         segment ends with them."""
         parsed: list[tuple[int, bytes, UsageLine]] = []
+        parse = lines.parse if self.segment.origin == Segment.Origin.GATEWAY else lines.parse_strictly
         for number, raw in enumerate(raw_lines, first):
             try:
                 parsed.append((number, raw, parse(raw)))

@@ -78,22 +78,32 @@ def _note(source: UsageSource, segment: Segment, now: datetime) -> None:
         detail = f"{segment.identity}: {len(segment.seq_ranges) // 2} ranges. This source has to count by one."
         alarm.raise_alarm("sequence_broken", source.name, detail, now=now)
         return
+    known = 0
     for first, last in zip(segment.seq_ranges[::2], segment.seq_ranges[1::2], strict=True):
         if first <= source.last_seq:
-            _fill(source, first, last, now)
+            known += min(last, source.last_seq) - first + 1 - _fill(source, first, last, now)
         elif first > source.last_seq + 1:
             SequenceGap.objects.create(source=source, first=source.last_seq + 1, last=first - 1, found_at=now)
         source.last_seq = max(source.last_seq, last)
+    if known and segment.new and not segment.duplicate and segment.origin != Segment.Origin.REPLAY:
+        # Of what comes twice there are duplicates. This is other usage.
+        detail = (
+            f"{segment.identity}: {known} of its numbers were other lines' before. This source counts anew, so what it"
+            " lost can't be seen."
+        )
+        alarm.raise_alarm("sequence_reused", source.name, detail, now=now)
 
 
-def _fill(source: UsageSource, first: int, last: int, now: datetime) -> None:
-    """Numbers that came late: what is left of a gap stays open, under the row that it had."""
+def _fill(source: UsageSource, first: int, last: int, now: datetime) -> int:
+    """Numbers that came late, and how many: what is left of a gap stays open, under the row that it had."""
+    filled = 0
     for gap in SequenceGap.objects.filter(source=source, filled_at=None, first__lte=last, last__gte=first):
         left = [(gap.first, first - 1)] if gap.first < first else []
         left += [(last + 1, gap.last)] if gap.last > last else []
         came = SequenceGap(
             source=source, first=max(gap.first, first), last=min(gap.last, last), found_at=gap.found_at, filled_at=now
         )
+        filled += came.last - came.first + 1
         if not left:
             gap.filled_at = now
             gap.save(update_fields=["filled_at"])
@@ -112,6 +122,7 @@ def _fill(source: UsageSource, first: int, last: int, now: datetime) -> None:
             for begin, end in left
         ]
         SequenceGap.objects.bulk_create([came, *rest])
+    return filled
 
 
 def explain_gap(gap: SequenceGap, explanation: str, *, actor: User, now: datetime) -> bool:

@@ -1,5 +1,6 @@
 """A JSON access log of nginx or Envoy, as deploy/gateways writes it: for models that are priced per request."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -26,7 +27,7 @@ def read(record: Record) -> dict[str, Any]:
     started, finished = _times(record)
     outcome = outcome_of(status)
     return {
-        **identified(record, started, "access-log", record.optional("request_id", "x-request-id")),
+        **identified(record, started, "access-log", record.optional("request_id", "x-request-id"), *_others(record)),
         "key": record.text("key"),
         "org": record.optional("org"),
         "model": record.text("model"),
@@ -36,6 +37,14 @@ def read(record: Record) -> dict[str, Any]:
         "usage": _usage(record, outcome),
         "ended": finished,
     }
+
+
+def _others(record: Record) -> Iterator[str]:
+    yield record.told("key")
+    yield record.told("path", "uri", "x-envoy-origin-path")
+    yield record.told("status", "response_code")
+    yield record.told("response_bytes", "bytes_sent")
+    yield record.told("seconds", "request_time", "milliseconds", "duration")
 
 
 def _usage(record: Record, outcome: str) -> dict[str, int]:

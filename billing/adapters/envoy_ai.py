@@ -36,10 +36,12 @@ def read(record: Record) -> dict[str, Any]:
         raise NotUsageError
     started = moment(record.text("start_time", "time"), "start_time")
     endpoint = endpoint_of(record.text("x-envoy-origin-path", "path"))
+    names = ("key", "x-envoy-origin-path", "path", "response_code", "bytes_received", "bytes_sent", "duration")
+    others = [record.told(name) for name in names]
     flags = record.optional("response_flags").split(",")
     outcome = "client_disconnected" if "DC" in flags and status < 400 else outcome_of(status)
     return {
-        **identified(record, started, "envoy-ai", record.optional("x-request-id")),
+        **identified(record, started, "envoy-ai", record.optional("x-request-id"), *others),
         "key": record.text("key"),
         "org": record.optional("org"),
         "model": record.text("gen_ai.request.model"),

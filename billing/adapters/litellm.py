@@ -46,19 +46,20 @@ def read(record: Record) -> dict[str, Any]:
     status = _status(record)
     outcome = outcome_of(status)
     call_id = record.optional("litellm_call_id", "id")
+    key = authorized.optional("keymeter_key") or metadata.text("user_api_key_hash")
     if outcome == "completed":
         named = Record({"keymeter_request_id": authorized.get("keymeter_request_id")})
-        identity = identified(named, started, "litellm", call_id)
+        identity = identified(named, started, "litellm", call_id, key)
     else:
         # An attempt that failed may be told before the one that didn't, and must not take its place.
-        identity = {"id": derived_id(started, "litellm", call_id, "failed"), "time": started}
+        identity = {"id": derived_id(started, "litellm", call_id, key, "failed"), "time": started}
     usage, is_estimated = _usage(record, metadata, endpoint) if outcome == "completed" else ({"requests": 1}, False)
     first = record.get("completionStartTime")
     streamed = record.get("stream") is True
     team = metadata.optional("user_api_key_team_id")
     return {
         **identity,
-        "key": authorized.optional("keymeter_key") or metadata.text("user_api_key_hash"),
+        "key": key,
         "org": team if team.startswith("org_") else "",
         "model": record.text("model_group", "model"),
         "endpoint": endpoint,

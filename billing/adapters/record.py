@@ -88,6 +88,11 @@ class Record:
             raise UnreadableError(f"`{names[0]}` is no count: {str(value)[:40]}")
         return value
 
+    def told(self, *names: str) -> str:
+        """As text, whatever it is; empty where none is there."""
+        value = self.get(*names)
+        return "" if value is None else str(value)
+
     def inner(self, name: str) -> "Record":
         value = self.members.get(name)
         return Record(value if isinstance(value, Mapping) else {})
@@ -119,14 +124,14 @@ def duration(seconds: Any, name: str) -> timedelta:
     return timedelta(milliseconds=int(told * 1000))
 
 
-def identified(record: Record, started: datetime, *parts: str) -> dict[str, Any]:
+def identified(record: Record, started: datetime, format_: str, own_id: str, *others: str) -> dict[str, Any]:
     """`id` and `time`: Keymeter's request id where the record carries it, else one derived from what never changes.
 
     Only a field by this very name is believed: an `x-request-id` may be a client's, who could send the same each time.
     """
     told = record.optional("keymeter_request_id")
     if not told:
-        return {"id": derived_id(started, *parts), "time": started}
+        return {"id": derived_id(started, format_, own_id, *others), "time": started}
     try:
         request_id = UUID(told)
     except ValueError as error:
@@ -136,17 +141,20 @@ def identified(record: Record, started: datetime, *parts: str) -> dict[str, Any]
     return {"id": request_id, "time": EPOCH + timedelta(milliseconds=request_id.int >> 80)}
 
 
-def derived_id(started: datetime, *parts: str) -> UUID:
-    """A UUIDv7 whose milliseconds are the record's own time and whose rest is a hash of its own id.
+def derived_id(started: datetime, format_: str, own_id: str, *others: str) -> UUID:
+    """A UUIDv7 whose milliseconds are the record's own time and whose rest is a hash of its own id and of `others`.
 
-    Raises UnreadableError where a part is empty: records that can't be told apart are never taken for one.
+    Others are what tells requests apart whose id a client chose, the same for each. Not the source: a record that comes
+    by two ways is one event. Raises UnreadableError where it has no id: what can't be told apart is never one event.
     """
-    if not all(parts):
+    if not own_id:
         raise UnreadableError("it has no id of its own: log one, such as `x-request-id`")
     milliseconds = (started - EPOCH) // timedelta(milliseconds=1)
     if not 0 <= milliseconds < 1 << 48:
         raise UnreadableError("its time is not of our age")
-    rest = int.from_bytes(hashlib.sha256("\x1f".join(parts).encode("utf-8", "replace")).digest()[:10])
+    rest = int.from_bytes(
+        hashlib.sha256("\x1f".join((format_, own_id, *others)).encode("utf-8", "replace")).digest()[:10]
+    )
     return UUID(int=milliseconds << 80 | 7 << 76 | (rest >> 62 & 0xFFF) << 64 | 2 << 62 | rest & (1 << 62) - 1)
 
 

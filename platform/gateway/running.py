@@ -23,7 +23,7 @@ from gateway.leases import Held
 from gateway.offer import OfferedModel, OfferedRoute
 from gateway.outgoing import Outgoing
 from gateway.streaming import Stream
-from gateway.upstream import UpstreamError, Upstreams, read_answer
+from gateway.upstream import UpstreamError, Upstreams, decoded, read_answer
 from gateway.usage_log import UsageLog
 from hotstate.errors import Unreachable
 from hotstate.fast import HotState
@@ -135,9 +135,9 @@ class Running:
     async def _whole(self, response: aiohttp.ClientResponse) -> None:
         answer = await read_answer(response)
         if "usage" in answer:
-            self.progress.reported = self.reported(msgspec.json.decode(answer["usage"]))
+            self.progress.reported = self.reported(decoded(answer["usage"]))
         if self.progress.reported is None:
-            self.progress.output_bytes = estimating.output_bytes(msgspec.json.decode(msgspec.json.encode(answer)))
+            self.progress.output_bytes = estimating.output_bytes(decoded(msgspec.json.encode(answer)))
         if "model" in answer:
             answer["model"] = msgspec.Raw(msgspec.json.encode(self.model.public_id))
         self.progress.finished = self.progress.answered = True
@@ -169,8 +169,8 @@ class Running:
                     multipliers=self.priced.multipliers,
                 )
             except (UnpricedError, OverflowError):
-                # The worker quarantines the line; until a person looks, nothing is known to charge.
-                nanos = 0
+                # The worker quarantines the line; until a person looks, what was set aside for it stays so.
+                nanos = self.held.nanos
             self.usage_log.append(**self._line(usage, estimated=estimated, nanos=nanos))
             tokens = meters.tokens(usage)
             self._logged = Logged(nanos, tokens)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -81,6 +82,14 @@ async def read_answer(response: aiohttp.ClientResponse) -> dict[str, msgspec.Raw
     if "error" in answer or not ANSWERS.intersection(answer):
         raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error")
     return answer
+
+
+def decoded(raw: msgspec.Raw | bytes) -> Any:
+    """Raises UpstreamError for what is JSON by its looks alone: a number that nothing holds, nesting without end."""
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error") from None
 
 
 def require_stream(response: aiohttp.ClientResponse) -> None:

@@ -166,6 +166,25 @@ def test_an_id_that_a_client_may_have_sent_is_not_believed(format_: str) -> None
         assert "keymeter_request_id" in complaint(format_, RECORDS[format_](keymeter_request_id=wrong))
 
 
+@pytest.mark.parametrize(
+    ("format_", "change"),
+    [
+        ("access-log", {"key": "key_B"}),
+        ("access-log", {"path": "/v1/embeddings"}),
+        ("access-log", {"response_bytes": 99}),
+        ("envoy-ai", {"key": "key_B"}),
+        ("envoy-ai", {"bytes_sent": 433}),
+        ("envoy-ai", {"duration": 1527}),
+        ("litellm", {"metadata": {**litellm()["metadata"], "user_api_key_auth_metadata": {"keymeter_key": "key_B"}}}),
+    ],
+)
+def test_requests_of_one_moment_with_an_id_that_clients_chose_are_two(format_: str, change: dict[str, Any]) -> None:
+    """Else whoever sends the same `x-request-id` with each gets all but the first for nothing."""
+    record = RECORDS[format_]()
+    assert line(format_, record).id == line(format_, {**record, "unheard-of": 1}).id
+    assert line(format_, record).id != line(format_, {**record, **change}).id
+
+
 def test_ids_of_a_later_record_are_later() -> None:
     ids = [derived_id(STARTED + timedelta(milliseconds=at), "x", str(at)) for at in range(100)]
     assert ids == sorted(ids)

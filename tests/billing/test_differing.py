@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from accounts.models import ApiKey
+from billing.adapters import FORMATS, KEYMETER
+from billing.batches import Sender, receive_batch
 from billing.correcting import correct
 from billing.correction_rules import one_event, void
 from billing.models import Balance, QuarantinedLine, QuarantineRun, Segment, UsageEvent
@@ -157,3 +159,30 @@ def test_an_id_of_its_own_follows_from_what_the_line_says(key: ApiKey) -> None:
     assert ids[0] == ids[1]
     assert len({line["id"], *ids}) == 6
     assert {found[:13] for found in ids} == {line["id"][:13]}
+
+
+@pytest.mark.parametrize(
+    ("twice", "detail"),
+    [
+        (b'"usage":{"input_tokens":1},"usage":', "says `usage` twice"),
+        (b'"usage":{"input_tokens":1,"input_tokens":1000,"output_tokens":100},"variant":"","usage" :', "twice"),
+        (b'"\\u0075sage":{},"usage":', "twice"),
+    ],
+)
+def test_a_line_of_two_meanings_waits(key: ApiKey, twice: bytes, detail: str) -> None:
+    line = msgspec.json.encode(usage_line(key, source="edge"))
+    sender = Sender(source="edge", origin=Segment.Origin.API, credential="edge", mark="1")
+    segment, _ = receive_batch([line.replace(b'"usage":', twice)], sender, FORMATS[KEYMETER], now=NOW)
+    post_segment(segment.pk, now=NOW)
+    waiting = QuarantinedLine.objects.get()
+    assert (waiting.reason, detail in waiting.detail) == ("malformed", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [(rb"a\\u0000", ""), (rb"a\u0000", "malformed"), (rb"a\\\u0000", "malformed")]
+)
+def test_only_a_real_nul_is_refused(key: ApiKey, text: bytes, reason: str) -> None:
+    line = msgspec.json.encode(usage_line(key, variant="TEXT")).replace(b"TEXT", text)
+    post_segment(make_segment(line).pk, now=NOW)
+    assert [one.reason for one in QuarantinedLine.objects.all()] == [reason] * bool(reason)
+    assert UsageEvent.objects.count() == (not reason)

@@ -6,7 +6,9 @@ from pathlib import Path
 from threading import Barrier
 from typing import Any
 
+import msgspec
 import pytest
+from celery import current_app
 from django.db import connection
 from django.db.models import Sum
 
@@ -15,7 +17,8 @@ from billing import rollups, staging, tasks, usage
 from billing.models import Balance, DailyUsage, HourlyUsage, LedgerTransaction, QuarantinedLine, SecretUse, Segment
 from billing.models import UsageEvent as Event
 from billing.posting import post_segment
-from gateway.usage_log import UsageLog
+from config.schedule import SCHEDULE
+from gateway.usage_log import UsageLog, closed_segments
 from tests.cast import (
     DOLLAR,
     give_credit,
@@ -61,19 +64,38 @@ def test_litellm_33872_what_was_taken_up_and_not_committed_is_taken_up_again(
         patched.setattr(rollups, "add", failing)
         tasks.post_segment(segment.pk)
     monkeypatch.setattr("billing.tasks.enqueue.now", lambda task, pk: task(pk))
-    tasks.sweep_segments()
+    # By whatever beat starts every few seconds: no other message comes.
+    for scheduled in SCHEDULE.values():
+        if scheduled["task"].startswith("billing.tasks.") and scheduled["schedule"] <= 60:
+            current_app.tasks[scheduled["task"]]()
     assert spent(key) == CHARGE
 
 
-def test_litellm_38157_a_shutdown_leaves_what_is_not_shipped_for_the_next_start(tmp_path: Path, key: ApiKey) -> None:
+def test_litellm_38157_a_shutdown_leaves_what_is_not_shipped_for_the_next_start(
+    tmp_path: Path, key: ApiKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written, and what wasn't because the disk was full: both are in a segment when `shut` returns."""
     log = UsageLog(tmp_path, largest_bytes=2**20, oldest_seconds=60)
-    line = usage_line(key)
-    id, time = request_id(datetime.now(UTC)), datetime.fromisoformat(line["time"])
-    fields = {name: line[name] for name in ("key", "model", "endpoint", "status", "outcome", "usage")}
-    log.append(id=id, time=time, **fields)
+
+    def append() -> str:
+        line = usage_line(key)
+        id, time = request_id(datetime.now(UTC)), datetime.fromisoformat(line["time"])
+        fields = {name: line[name] for name in ("key", "model", "endpoint", "status", "outcome", "usage")}
+        log.append(id=id, time=time, **fields)
+        return str(id)
+
+    written = append()
+    with monkeypatch.context() as full:
+        full.setattr("gateway.usage_log.os.write", failing_to_write)
+        unwritten = append()
+    assert log.blocked
     log.shut()
-    (left,) = UsageLog(tmp_path, largest_bytes=2**20, oldest_seconds=60).closed()
-    assert str(id).encode() in left.read_bytes()
+    (left,) = closed_segments(tmp_path)
+    assert [line["id"] for line in map(msgspec.json.decode, left.read_bytes().splitlines())] == [written, unwritten]
+
+
+def failing_to_write(*_: Any) -> int:
+    raise OSError("no space left on device")
 
 
 def test_litellm_6633_lines_with_an_empty_id_all_wait_and_none_hides_another(key: ApiKey) -> None:

@@ -125,3 +125,21 @@ class TestGaps:
         self.come(key, *range(1, 2 * MOST_RANGES + 4, 2))
         assert self.gaps() == []
         assert Alarm.objects.get().kind == "sequence_broken"
+
+    def test_numbers_that_other_lines_had_are_told(self, key: ApiKey) -> None:
+        """A source that counts anew, having lost its log: what it lost leaves no gap."""
+        self.come(key, 1, 2, 5)
+        assert self.gaps() == [(3, 4)]
+        self.come(key, 3, 4)
+        assert (self.gaps(), Alarm.objects.count()) == ([], 0)
+        self.come(key, 1, 2, 3)
+        assert self.gaps() == []
+        alarm = Alarm.objects.get()
+        assert (alarm.kind, alarm.subject, alarm.detail.split()[1]) == ("sequence_reused", "gw-test", "3")
+
+    def test_the_same_lines_again_use_no_number_twice(self, key: ApiKey) -> None:
+        lines = raw(*(usage_line(key, at=NOW, seq=seq) for seq in (1, 2, 3)))
+        for content in (lines, lines, lines + raw(usage_line(key, at=NOW, seq=4))):
+            post_segment(make_segment(content, now=NOW).pk, now=NOW)
+            note_sequences(LATER)
+        assert not Alarm.objects.exists()

@@ -142,3 +142,19 @@ def test_what_an_upstreams_counts_mean_is_its_convention(
     says(whole(json.dumps({"choices": [{"message": {"content": "hi"}}], "usage": usage}).encode()))
     assert gateway.chat().status == 200
     assert line(gateway)["charge_nanos"] == rest * INPUT + 6 * INPUT // 10 + OUTPUT
+
+
+def test_what_has_no_price_keeps_what_was_set_aside_until_a_person_looks(gateway: RunningGateway, says: Says) -> None:
+    says(whole(b'{"choices": [{"message": {"content": "hi"}}], "usage": {"seconds": 3}}'))
+    assert gateway.chat(max_tokens=10).status == 200
+    found = line(gateway)
+    assert found["usage"] == {"requests": 1, "seconds": 3}
+    assert found["charge_nanos"] >= 10 * OUTPUT
+
+
+@pytest.mark.parametrize(("seconds", "status"), [('"1e999990"', 200), ("1e400", 502), ('"-1e999990"', 200)])
+def test_a_number_without_bounds_keeps_nobody_busy(
+    gateway: RunningGateway, says: Says, seconds: str, status: int
+) -> None:
+    says(whole(b'{"choices": [{"message": {"content": "four"}}], "usage": {"seconds": %s}}' % seconds.encode()))
+    assert gateway.chat().status == line(gateway)["status"] == status
