@@ -1,6 +1,7 @@
 """What the books must prove, every night and on demand: money.md's list, one proof for each claim."""
 
 from billing.proofs import (
+    accounts,
     closed,
     corrections,
     grants,
@@ -8,6 +9,7 @@ from billing.proofs import (
     lines,
     plans,
     prices,
+    quarantine,
     rerating,
     statements,
     usage,
@@ -17,12 +19,14 @@ from billing.proofs.shape import Proof
 
 PROOFS: list[Proof] = [
     *ledger.PROOFS,
+    *accounts.PROOFS,
     *grants.PROOFS,
     *usage.PROOFS,
     *corrections.PROOFS,
     *closed.PROOFS,
     *statements.PROOFS,
     *lines.PROOFS,
+    *quarantine.PROOFS,
     *rerating.PROOFS,
     *prices.PROOFS,
     *plans.PROOFS,

@@ -18,6 +18,15 @@ FROM (
 ) AS days
 """
 
+# Days are closed in their order.
+CONTIGUOUS = """
+SELECT CASE WHEN day < (SELECT max(day) FROM billing_closedday WHERE closed_at IS NOT NULL) AND NOT EXISTS (
+    SELECT FROM billing_closedday AS closed WHERE closed.day = used.day AND closed_at IS NOT NULL
+) THEN format('%%s has usage and is open, and a later day is closed', day) END AS wrong
+FROM (SELECT DISTINCT day FROM billing_dailyusage WHERE kind = 'usage') AS used
+WHERE %(day)s::date IS NULL OR day = %(day)s
+"""
+
 
 # Days that are asked about together: so much of the ledger and the sums is less than a day of events.
 TOGETHER = 16
@@ -29,10 +38,10 @@ def _check(extent: Extent) -> Finding:
         closed = closed.filter(day=extent.day)
     rows = list(closed)
     known = [*extent.event_days, *(row.day for row in rows)]
-    unproved = look(UNPROVED, {"known": known, "day": extent.day})
+    others = look(UNPROVED, {"known": known, "day": extent.day}) + look(CONTIGUOUS, {"day": extent.day})
     portions = (rows[place : place + TOGETHER] for place in range(0, len(rows), TOGETHER))
     compared = together(finding for portion in portions for finding in _compare(portion, extent.event_days))
-    return compared + Finding(0, unproved.wrong, unproved.offender)
+    return compared + Finding(0, others.wrong, others.offender)
 
 
 def _compare(rows: list[ClosedDay], event_days: list[date]) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from django.db import connection
 
 from accounts.models import ApiKey
 from billing import closing, proofs
+from billing.closing import close_day
 from billing.models import (
     CreditGrant,
     DailyUsage,
@@ -34,7 +35,7 @@ from billing.proofs.proving import prove
 from billing.sequences import explain_gap, note_sequences
 from billing.statements.drawing import draw
 from tests.billing.proofs.conftest import DAY, NEXT_NOON, NOON, forget_outbox, post, red
-from tests.cast import give_credit, make_user
+from tests.cast import PRICES, give_credit, make_model, make_user, set_prices
 
 Tamper = Callable[..., None]
 
@@ -106,7 +107,60 @@ def test_a_balance_and_its_debt_that_differ_by_the_same(key: ApiKey, tamper: Tam
 def test_an_entry_of_a_customer(key: ApiKey, tamper: Tamper) -> None:
     entry = LedgerTransaction.objects.get(operation_key__endswith=":large").entries.get(account="customer_credit")
     tamper("UPDATE billing_ledgerentry SET amount_nanos = amount_nanos - 1 WHERE id = %s", entry.pk)
-    assert f"organization {key.organization_id}:" in offender("balances", "transactions")
+    assert f"organization {key.organization_id}:" in offender("balances", "transactions", "accounts")
+
+
+def test_money_under_another_account(key: ApiKey, tamper: Tamper) -> None:
+    """No sum of an organization or of usage shows it, and revenue would be more than what was charged."""
+    for kind, account in (("grant", "promotions"), ("expiry", "breakage"), ("fee", "fees")):
+        entry = LedgerTransaction.objects.filter(kind=kind).earliest("id").entries.get(account=account)
+        for other in ("revenue", "cash_stripe"):
+            tamper("UPDATE billing_ledgerentry SET account = %s WHERE id = %s", other, entry.pk)
+            assert f"isn't its kind's: {other}" in offender("accounts")
+        tamper("UPDATE billing_ledgerentry SET account = %s WHERE id = %s", account, entry.pk)
+
+
+def test_accounts_that_were_swapped_between_credit_and_debt(key: ApiKey, tamper: Tamper) -> None:
+    entry = LedgerTransaction.objects.get(operation_key__endswith=":large").entries.get(account="customer_credit")
+    tamper("UPDATE billing_ledgerentry SET account = 'receivable' WHERE id = %s", entry.pk)
+    assert "changed credit by 0" in offender("accounts", "balances")
+
+
+def test_a_burn_of_another_transaction(key: ApiKey, tamper: Tamper) -> None:
+    """What burned is recorded, and a refund unwinds what was recorded."""
+    burn = GrantBurn.objects.filter(transaction__kind="usage").earliest("id")
+    other = LedgerTransaction.objects.filter(kind="usage").exclude(pk=burn.transaction_id).latest("id")
+    tamper("UPDATE billing_grantburn SET transaction_id = %s WHERE id = %s", other.pk, burn.pk)
+    assert "changed credit by" in offender("accounts")
+
+
+def test_a_grant_of_another_transaction(key: ApiKey, tamper: Tamper) -> None:
+    grant = CreditGrant.objects.get(transaction__operation_key__endswith=":large")
+    other = LedgerTransaction.objects.filter(kind="usage").latest("id")
+    tamper("UPDATE billing_creditgrant SET transaction_id = %s WHERE id = %s", other.pk, grant.pk)
+    assert "changed credit by" in offender("accounts")
+
+
+def test_a_transaction_of_another_organization(key: ApiKey, tamper: Tamper) -> None:
+    other = CreditGrant.objects.exclude(organization=key.organization).earliest("id").organization_id
+    posted = LedgerTransaction.objects.get(operation_key__endswith=":large")
+    tamper("UPDATE billing_ledgertransaction SET organization_id = %s WHERE id = %s", other, posted.pk)
+    assert f"transaction {posted.pk} " in offender("accounts")
+
+
+def test_an_entry_of_another_day(key: ApiKey, tamper: Tamper) -> None:
+    entry = LedgerTransaction.objects.get(operation_key__endswith=":large").entries.get(account="promotions")
+    tamper("UPDATE billing_ledgerentry SET event_day = '2026-01-01' WHERE id = %s", entry.pk)
+    assert f"transaction {entry.transaction_id} " in offender("accounts")
+
+
+def test_a_correction_of_another_transaction(key: ApiKey, tamper: Tamper) -> None:
+    made = LedgerTransaction.objects.get(kind="correction")
+    tamper("UPDATE billing_ledgertransaction SET corrects_id = NULL WHERE id = %s", made.pk)
+    assert f"transaction {made.pk} corrects" in offender("corrections")
+    foreign = LedgerTransaction.objects.exclude(organization=key.organization).earliest("id")
+    tamper("UPDATE billing_ledgertransaction SET corrects_id = %s WHERE id = %s", foreign.pk, made.pk)
+    assert f"one of organization {foreign.organization_id}" in offender("accounts", "corrections")
 
 
 def test_grants(key: ApiKey, tamper: Tamper) -> None:
@@ -118,7 +172,7 @@ def test_grants(key: ApiKey, tamper: Tamper) -> None:
 def test_burns(key: ApiKey, tamper: Tamper) -> None:
     burn = GrantBurn.objects.latest("id")
     tamper("UPDATE billing_grantburn SET amount_nanos = amount_nanos + 1 WHERE id = %s", burn.pk)
-    assert f"grant {burn.grant_id} " in offender("burns")
+    assert f"grant {burn.grant_id} " in offender("burns", "accounts")
 
 
 def test_charges(key: ApiKey, tamper: Tamper) -> None:
@@ -167,6 +221,27 @@ def test_a_correction_that_begins_elsewhere(key: ApiKey, tamper: Tamper) -> None
     assert str(made.event_id) in offender("corrections", "rerating")
 
 
+def test_a_correction_of_other_units(key: ApiKey, tamper: Tamper) -> None:
+    """Of a meter that costs nothing, so that no charge shows it."""
+    tamper("""UPDATE billing_eventcorrection SET usage = usage || '{"requests": 3}'""")
+    assert "units of the corrections" in offender("corrections")
+
+
+def test_a_correction_without_its_transaction(key: ApiKey, tamper: Tamper) -> None:
+    tamper("UPDATE billing_eventcorrection SET transaction_id = NULL")
+    assert "its corrections come to 0" in offender("corrections")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["DELETE FROM billing_closedday WHERE day = %s", "UPDATE billing_closedday SET closed_at = NULL WHERE day = %s"],
+)
+def test_a_day_that_was_opened_again(key: ApiKey, tamper: Tamper, sql: str) -> None:
+    close_day(DAY + timedelta(days=1), closing.end_of(DAY + timedelta(days=1)))
+    tamper(sql, DAY)
+    assert f"{DAY} has usage and is open" in offender("closed_days", "nothing_stuck")
+
+
 def test_closed_days(key: ApiKey, tamper: Tamper) -> None:
     tamper("UPDATE billing_closedday SET charge_nanos = charge_nanos + 1 WHERE day = %s", DAY)
     assert str(DAY) in offender("closed_days")
@@ -196,13 +271,27 @@ def test_the_ledger_of_a_closed_day_whose_events_are_detached(key: ApiKey, tampe
 def test_usage_of_a_day_that_nothing_proves(key: ApiKey, tamper: Tamper) -> None:
     usage = LedgerTransaction.objects.get(event_day=DAY, kind="usage")
     tamper("UPDATE billing_ledgertransaction SET event_day = '2026-01-01' WHERE id = %s", usage.pk)
-    assert "not as it was closed" in offender("closed_days", "charges")
+    assert "not as it was closed" in offender("closed_days", "charges", "accounts")
 
 
 def test_lines(key: ApiKey, tamper: Tamper) -> None:
     line = QuarantinedLine.objects.get()
     tamper("DELETE FROM billing_quarantinedline WHERE id = %s", line.pk)
     assert f"segment {line.segment_id} " in offender("lines")
+
+
+def test_quarantine(key: ApiKey, tamper: Tamper) -> None:
+    """A line that nobody replayed or discarded, and that nobody sees any more."""
+    line = QuarantinedLine.objects.get()
+    tamper("UPDATE billing_quarantinedline SET resolved_at = now() WHERE id = %s", line.pk)
+    assert f"line {line.line} of segment {line.segment_id} is resolved by nothing" in offender("quarantine")
+
+
+def test_a_line_that_another_segment_resolved(key: ApiKey, tamper: Tamper) -> None:
+    line = QuarantinedLine.objects.get()
+    other = Segment.objects.earliest("id")
+    tamper("UPDATE billing_quarantinedline SET resolved_at = now(), replay_id = %s WHERE id = %s", other.pk, line.pk)
+    assert f"segment {other.pk} ({other.identity}) is a replay with 3 lines, and resolved 1" in offender("quarantine")
 
 
 def test_sequences(key: ApiKey, tamper: Tamper) -> None:
@@ -275,7 +364,7 @@ def test_a_statement_whose_transaction_is_another(statement: Statement, tamper: 
     """Money that the ledger has and the statement hasn't: not even the sum of its own lines shows it."""
     late = LedgerTransaction.objects.get(kind="grant", operation_key__endswith=":large")
     tamper("UPDATE billing_ledgertransaction SET event_day = %s WHERE id = %s", DAY, late.pk)
-    assert "grant come to" in offender("statements")
+    assert "grant come to" in offender("statements", "accounts")
 
 
 def test_a_statement_that_is_missing_in_its_chain(statement: Statement, tamper: Tamper) -> None:
@@ -293,6 +382,29 @@ def test_prices(key: ApiKey, tamper: Tamper) -> None:
         version.pk,
     )
     assert f"model {version.model_id}:" in offender("prices")
+
+
+def test_prices_in_force(key: ApiKey, tamper: Tamper) -> None:
+    version = PriceVersion.objects.get()
+    tamper("UPDATE billing_priceversion SET effective_from = %s WHERE id = %s", NEXT_NOON, version.pk)
+    assert f"name price version {version.pk}, which begins at" in offender("prices_in_force")
+    tamper("UPDATE billing_priceversion SET effective_from = %s, superseded_at = now() WHERE id = %s", NOON, version.pk)
+    assert "which was superseded" in offender("prices_in_force")
+
+
+def test_an_event_with_the_price_of_another_model(key: ApiKey, tamper: Tamper) -> None:
+    """At the same prices, so that it rates the same."""
+    make_model("other")
+    other = PriceVersion.objects.latest("id")
+    tamper("UPDATE billing_usageevent SET price_version_id = %s WHERE seq = 6", other.pk)
+    assert f"name price version {other.pk}, which is one of model {other.model_id}" in offender("prices_in_force")
+
+
+def test_an_event_with_a_price_that_another_followed(key: ApiKey, tamper: Tamper) -> None:
+    later = set_prices(PriceVersion.objects.get().model, PRICES, effective_from=NOON - timedelta(hours=1))
+    assert "a later version was in force" in offender("prices_in_force")
+    tamper("UPDATE billing_priceversion SET effective_from = %s WHERE id = %s", NEXT_NOON + timedelta(1), later.pk)
+    assert red() == {}
 
 
 def test_plans_due(key: ApiKey, tamper: Tamper) -> None:
