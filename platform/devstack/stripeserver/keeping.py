@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from devstack.stripeserver.version import VERSION
 from devstack.stripeserver.webhooks.deliveries import Deliveries, Delivery
 
 PAUSE_SECONDS = 0.2
+SHARE = 10
+"""A pause is at least so many times what the last writing took: much that is kept doesn't stop the server."""
 
 
 @dataclass
@@ -24,6 +27,7 @@ class Keeper:
     account: Account
     results: Results
     deliveries: Deliveries
+    _cost: float = 0
 
     def load(self) -> None:
         """What was kept, unless it is of another API version or unreadable: then the server starts over."""
@@ -61,7 +65,9 @@ class Keeper:
         try:
             while True:
                 await self.account.bell.sleep()
-                await asyncio.sleep(PAUSE_SECONDS)
+                await asyncio.sleep(max(PAUSE_SECONDS, SHARE * self._cost))
+                start = time.monotonic()
                 self.save()
+                self._cost = time.monotonic() - start
         finally:
             self.save()

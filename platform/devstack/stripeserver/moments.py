@@ -21,12 +21,17 @@ LONGEST_SLEEP = 60
 async def keep(account: Account) -> None:
     """Do each duty when its time has come, until cancelled."""
     while True:
-        while account.agenda and account.agenda[0].at <= account.time():
-            duty = account.agenda.pop(0)
-            account.request = {"id": None, "idempotency_key": None}
-            try:
-                ACTIONS[duty.action](account, duty.about)
-            except Exception:
-                traceback.print_exc()  # to the log; what comes after it is done nevertheless
+        do_what_is_due(account)
         until = account.agenda[0].at - account.time() if account.agenda else LONGEST_SLEEP
         await account.bell.sleep(min(max(until, 0), LONGEST_SLEEP))
+
+
+def do_what_is_due(account: Account) -> None:
+    """One that goes wrong doesn't keep the others from being done."""
+    while account.agenda and account.agenda[0].at <= account.time():
+        duty = account.agenda.pop(0)
+        account.request = {"id": None, "idempotency_key": None}
+        try:
+            ACTIONS[duty.action](account, duty.about)
+        except Exception:
+            traceback.print_exc()  # to the log

@@ -78,6 +78,14 @@ def test_off_session_a_card_that_must_authenticate_is_refused(shop: Shop) -> Non
     assert error.error
     assert error.error.payment_method
     assert error.error.payment_method.id == method.id
+    assert error.error.payment_intent
+    again = {"payment_method": method.id, "return_url": RETURN}
+    intent = shop.stripe.v1.payment_intents.confirm(error.error.payment_intent.id, again)  # type: ignore[arg-type]
+    assert intent.next_action
+    assert intent.next_action.redirect_to_url
+    visit(str(intent.next_action.redirect_to_url.url), outcome="complete")
+    intent = shop.stripe.v1.payment_intents.retrieve(intent.id)
+    assert (intent.status, intent.last_payment_error) == ("succeeded", None)
 
 
 def test_on_session_the_customer_authenticates_on_the_banks_page(shop: Shop) -> None:
