@@ -1,12 +1,14 @@
 """One running Keymeter for the end-to-end tests, and a browser."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from devstack.totp import code
 from tests.devstack.stack import Stack, remove_data, running_stack
 
 CHROMIUM_OPTIONS = (
@@ -52,3 +54,31 @@ def page(browser: Browser, stack: Stack) -> Iterator[Page]:
     context.set_default_timeout(15_000)
     yield context.new_page()
     context.close()
+
+
+@pytest.fixture(scope="module")
+def admin(browser: Browser, stack: Stack) -> Iterator[Page]:
+    """A page on which the demo admin has signed in, once: a code counts only once."""
+    context = browser.new_context(base_url=stack.console_url, locale="en-US", timezone_id="UTC")
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    page.goto("/account/login/")
+    page.get_by_label("Email").fill(stack.demo["admin_email"])
+    page.get_by_label("Password", exact=True).fill(stack.demo["admin_password"])
+    page.get_by_role("button", name="Sign in").click()
+    page.locator("input[name=code]").fill(_fresh_code(stack))
+    page.locator("main button[type=submit]").first.click()
+    expect(page.locator("input[name=code]")).to_have_count(0)
+    yield page
+    context.close()
+
+
+_used_codes: set[str] = set()
+
+
+def _fresh_code(stack: Stack) -> str:
+    """One that no file before has used."""
+    while (found := code(stack.demo["admin_totp_secret"], time.time())) in _used_codes:
+        time.sleep(0.2)
+    _used_codes.add(found)
+    return found

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,9 +10,8 @@ import openai
 import psycopg
 import pytest
 from openai import OpenAI
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from devstack.totp import code
 from tests.devstack.stack import Stack
 from tests.e2e.books import assert_settled, query
 
@@ -129,23 +128,6 @@ def test_the_newest_secret_is_nowhere_to_be_found_again(page: Page, stack: Stack
         ).fetchall():
             rows = connection.execute(f'SELECT count(*) FROM "{table}" t WHERE t::text LIKE %s', [f"%{secret[8:40]}%"])
             assert rows.fetchone() == (0,), table
-
-
-@pytest.fixture(scope="module")
-def admin(browser: Browser, stack: Stack) -> Iterator[Page]:
-    """A page on which the demo admin has signed in, once: a code counts only once."""
-    context = browser.new_context(base_url=stack.console_url, locale="en-US", timezone_id="UTC")
-    context.set_default_timeout(15_000)
-    page = context.new_page()
-    page.goto("/account/login/")
-    page.get_by_label("Email").fill(stack.demo["admin_email"])
-    page.get_by_label("Password", exact=True).fill(stack.demo["admin_password"])
-    page.get_by_role("button", name="Sign in").click()
-    page.locator("input[name=code]").fill(code(stack.demo["admin_totp_secret"], time.time()))
-    page.locator("main button[type=submit]").first.click()
-    expect(page.locator("input[name=code]")).to_have_count(0)
-    yield page
-    context.close()
 
 
 def test_an_admin_changes_a_price_for_later_requests_and_adjusts_a_balance(
