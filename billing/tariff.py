@@ -7,7 +7,7 @@ from datetime import datetime
 from math import lcm
 from typing import NamedTuple
 
-from billing.meters import FALLBACK, FREE_UNLESS_PRICED, INPUT_METERS, METERS, OUTPUT_METERS
+from billing.meters import FALLBACK, FREE_UNLESS_PRICED, INPUT_METERS, OUTPUT_METERS
 from billing.off_peak import NO_OFF_PEAK, OffPeak
 
 BASIS_POINTS = 10_000
@@ -110,8 +110,7 @@ def _rates(named: tuple[UnitPrice, ...], start: int, variant: str, denominator: 
     for price in sorted(named, key=lambda one: (one.variant, one.from_input_tokens)):
         if price.from_input_tokens <= start and price.variant in ("", variant):
             found[price.meter] = price
-    for meter in METERS:
-        coarser = FALLBACK.get(meter)
+    for meter, coarser in FALLBACK.items():
         if meter not in found and coarser in found:
             found[meter] = found[coarser]
     free = FREE_UNLESS_PRICED - found.keys()
@@ -121,7 +120,7 @@ def _rates(named: tuple[UnitPrice, ...], start: int, variant: str, denominator: 
 
 def _ceiling(first: int, following: int | None, of_variants: list[Rates]) -> Ceiling:
     def dearest(meters: Iterable[str]) -> int:
-        return max((rates.weights.get(meter, 0) for rates in of_variants for meter in meters), default=0)
+        return max([rates.weights.get(meter, 0) for rates in of_variants for meter in meters])
 
     last = None if following is None else following - 1
     return Ceiling(first, last, dearest(INPUT_METERS), dearest(OUTPUT_METERS), dearest(["requests"]))

@@ -1,8 +1,11 @@
 """Terms are by the moment of a request, start no sooner than gateways can know, and are never edited."""
 
 from datetime import UTC, datetime, timedelta
+from threading import Thread
+from typing import Any
 
 import pytest
+from django.db import connection, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +16,7 @@ from billing.terms import KEPT, NO_TERMS, TermsError, change_terms, histories, i
 from hotstate import outbox
 from hotstate.records import OrganizationRecord, Terms
 from tests.cast import make_organization, make_price_list, make_user
+from tests.gateway.serving import wait_until
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -144,3 +148,39 @@ def test_the_latest_start_that_has_come_is_in_force(begun: list[int], moment: in
     history = [Terms(effective_ms=start, own_discount_bp=index) for index, start in enumerate(sorted(begun))]
     come = [terms for terms in history if terms.effective_ms <= moment]
     assert in_force(history, moment) == (come[-1] if come else NO_TERMS)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_changes_at_once_neither_is_lost(organization: Organization, empty_valkey: Any) -> None:
+    """Each takes over what the other named: they read what stands one after the other."""
+    done: list[str] = []
+
+    def changing(name: str, discount: int) -> Thread:
+        def run() -> None:
+            try:
+                change(organization, **{name: discount})
+                done.append(name)
+            finally:
+                connection.close()
+
+        return Thread(target=run, daemon=True)
+
+    threads = [changing("own_discount_bp", 1000), changing("plan_discount_bp", 2000)]
+    with transaction.atomic():
+        Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: waiting_for_locks() == 2, "both to wait")
+    for thread in threads:
+        thread.join(20)
+    assert sorted(done) == ["own_discount_bp", "plan_discount_bp"]
+    found = at(organization, NOW + DAY)
+    assert (found.own_discount_bp, found.plan_discount_bp) == (1000, 2000)
+    assert Organization.objects.get().record().terms[-1] == found
+
+
+def waiting_for_locks() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted")
+        found: int = cursor.fetchone()[0]
+    return found
