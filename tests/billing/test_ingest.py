@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts.models import ApiKey
-from billing import batches
+from billing import batches, intake
 from billing.models import Balance, Segment, UsageEvent
 from billing.posting import post_segment
 from tests.cast import DOLLAR, give_credit, make_key, make_model, make_organization, raw, usage_line
@@ -79,6 +79,12 @@ def test_the_same_file_again_is_known_and_a_longer_one_adds_what_is_new(
     ingest(path)
     assert UsageEvent.objects.count() == 20
     assert Balance.objects.get(organization=key.organization).nanos == DOLLAR - 20 * CHARGE
+
+
+def test_a_file_of_short_lines_becomes_segments_of_no_more_than_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "CHUNK_LINES", 4)
+    assert [len(chunk) for chunk in batches.chunks(b"x" for _ in range(10))] == [4, 4, 2]
+    assert batches.CHUNK_LINES <= intake.MOST_LINES
 
 
 def test_without_waiting_it_is_archived(key: ApiKey, tmp_path: Path) -> None:
