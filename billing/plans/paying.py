@@ -76,22 +76,25 @@ class Till:
 def carry_out(organization_id: int, work: Callable[[Till], T]) -> T:
     """Do a change of an organization's plan in one transaction, alone. Raises PutOffError where Valkey is away."""
     for _ in range(ATTEMPTS):
-        till = None
         try:
             with transaction.atomic():
                 # Not its identity: usage that is being posted refers to it, and nobody waits for that.
                 organization = Organization.objects.select_for_update(no_key=True).get(pk=organization_id)
-                till = Till(organization)
-                return work(till)
-        except BaseException as error:
-            if till:
-                till.give_back()
-            if not isinstance(error, Unreachable):
-                raise
-            if not isinstance(error, aside.BehindError):
-                raise PutOffError(AWAY) from error
-        _tell_valkey()
+                return _work_on(Till(organization), work)
+        except aside.BehindError:
+            _tell_valkey()
+        except Unreachable as error:
+            raise PutOffError(AWAY) from error
     raise PutOffError(AWAY)
+
+
+def _work_on(till: Till, work: Callable[[Till], T]) -> T:
+    # Not for a commit that fails: whether it happened can't be told, and then the posting needs what was set aside.
+    try:
+        return work(till)
+    except BaseException:
+        till.give_back()
+        raise
 
 
 def own_money(balance: Balance, now: datetime) -> int:

@@ -24,6 +24,7 @@ from billing.plans.periods import following
 from billing.plans.renewing import renew_due
 from billing.posting import post_segment
 from billing.spending import spent
+from hotstate import names
 from hotstate.errors import Unreachable
 from hotstate.records import Budgets, Limits
 from tests.billing.plans.conftest import START, balance_of, plan_credit, use
@@ -116,6 +117,23 @@ def test_two_schedulers_at_once_renew_a_plan_once(organization: Organization, ow
     at_once(lambda _: renew_due(DUE))
     assert SubscriptionPeriod.objects.count() == LedgerTransaction.objects.filter(kind="fee").count() == 2
     assert balance_of(organization) == 70 * DOLLAR
+
+
+def test_a_plan_is_paid_while_usage_is_posted(organization: Organization, owner: User, empty_valkey: Any) -> None:
+    """Valkey hears of each posting a moment later: the fee waits for that, and nothing is held at the end."""
+    version = make_plan(included_credit_nanos=0)
+
+    def work(number: int) -> None:
+        if number == 0:
+            choose(organization, version, actor=owner, now=START)
+        else:
+            for again in range(5):
+                use(organization, DOLLAR, now=START, key=f"{number}-{again}")
+
+    at_once(work)
+    assert balance_of(organization) == (100 - 20 - 25) * DOLLAR
+    name = names.decision_keys(organization.public_id)[0]
+    assert empty_valkey.hmget(name, "balance", "held") == [str(55 * DOLLAR).encode(), b"0"]
 
 
 def test_who_subscribes_twice_at_once_pays_once(organization: Organization, owner: User) -> None:
@@ -252,7 +270,7 @@ class KilledError(BaseException):
 def test_killed_between_setting_aside_and_posting_it_is_done_again(
     organization: Organization, owner: User, monkeypatch: pytest.MonkeyPatch, empty_valkey: Any
 ) -> None:
-    from hotstate import holds, names
+    from hotstate import holds
 
     choose(organization, make_plan(), actor=owner, now=START)
     holds_of = names.decision_keys(organization.public_id)[2]
