@@ -62,11 +62,6 @@ class Row:
         return [cell(self.before, self.wanted, meter) for meter in COLUMNS]
 
     @property
-    def address(self) -> str:
-        """Of its own page."""
-        return f"/staff/prices/{self.model.pk}/"
-
-    @property
     def tags(self) -> list[str]:
         """What is special about it."""
         found = [] if self.state == LifeState.ACTIVE else [str(self.state.label).lower()]

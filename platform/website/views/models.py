@@ -5,6 +5,7 @@ import hashlib
 import orjson
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
@@ -14,6 +15,9 @@ from catalog.models import FAMILIES, Model, Visibility
 from website import catalogue
 from website.throttle import throttled
 
+# Kept for each state of the catalogue.
+MOST_TABLES = 50
+
 
 @require_safe
 def model_list(request: HttpRequest) -> HttpResponse:
@@ -22,8 +26,13 @@ def model_list(request: HttpRequest) -> HttpResponse:
     query, family, sort = (request.GET.get(name, "").strip()[:200] for name in ("q", "family", "sort"))
     family = family if family in FAMILIES else ""
     sort = sort if sort in catalogue.SORTS else "model"
+    asked = (query, family, sort)
+    models = found.found(*asked)
+    if asked not in found.tables and len(found.tables) < MOST_TABLES:
+        found.tables[asked] = render_to_string("public/models_table.html", {"models": models})
     context = {
-        "models": found.found(query, family, sort),
+        "models": models,
+        "table": found.tables.get(asked),
         "all": len(found.models),
         "query": query,
         "family": family,
