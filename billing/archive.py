@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Iterator
+from datetime import datetime
 from typing import IO, Any, NamedTuple
 
-from django.core.files.base import File
+import msgspec
+from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage, storages
 
 from billing.lines import LONGEST_LINE
@@ -33,6 +35,52 @@ def store(name: str, content: IO[bytes]) -> str:
     A name that is taken is changed, never overwritten.
     """
     return storages["archive"].save(name, File(content))
+
+
+DESCRIBED = ".json"
+# What rebuilding keeps for a moment.
+TEMPORARY = "rebuilding"
+
+
+def describe(path: str, segment: dict[str, Any]) -> None:
+    """Write beside an archived file what its row is to say: the file can be registered again by it."""
+    storages["archive"].save(path + DESCRIBED, ContentFile(msgspec.json.encode(segment)))
+
+
+def described(path: str) -> dict[str, Any] | None:
+    """What was written beside an archived file; None where there is nothing."""
+    storage = storages["archive"]
+    if not storage.exists(path + DESCRIBED):
+        return None
+    with storage.open(path + DESCRIBED) as file:
+        found: dict[str, Any] = msgspec.json.decode(file.read())
+    found["received_at"] = datetime.fromisoformat(found["received_at"])
+    return found
+
+
+def remove(path: str) -> None:
+    """What turned out to be a copy."""
+    storages["archive"].delete(path)
+    storages["archive"].delete(path + DESCRIBED)
+
+
+def folders(within: str = "") -> Iterator[str]:
+    """The folders that have archived files, in order."""
+    try:
+        below, names = storages["archive"].listdir(within)
+    except FileNotFoundError:
+        return
+    if names and within:
+        yield within
+    for name in sorted(below):
+        if within or name != TEMPORARY:
+            yield from folders(f"{within}/{name}" if within else name)
+
+
+def files(folder: str) -> Iterator[str]:
+    """The paths of the archived files of a folder, in order."""
+    _, names = storages["archive"].listdir(folder)
+    return (f"{folder}/{name}" for name in sorted(names) if not name.endswith(DESCRIBED))
 
 
 def read_lines(path: str) -> Iterator[bytes]:

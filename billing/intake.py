@@ -18,6 +18,11 @@ from config import enqueue
 
 IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,149}")
 LONGEST_SOURCE = 80
+# Kept beside the archived file: what its row is made of again where PostgreSQL has lost it.
+DESCRIBED = (
+    *("identity", "source", "sent_by", "sent_sha256", "format", "organizations", "origin", "received_at"),
+    *("size_bytes", "sha256", "skipped"),
+)
 # Of one segment, which a worker posts in one transaction: in some seconds. 64 MiB of true usage have fewer.
 MOST_LINES = 300_000
 
@@ -99,9 +104,14 @@ def receive_file(segment: Segment, content: IO[bytes]) -> tuple[Segment, bool]:
     segment.size_bytes = content.seek(0, os.SEEK_END)
     content.seek(0)
     segment.path = archive.store(f"{segment.received_at:%Y/%m/%d}/{segment.identity}.jsonl", content)
+    archive.describe(segment.path, {name: getattr(segment, name) for name in DESCRIBED})
     with transaction.atomic():
         Segment.objects.bulk_create([segment], ignore_conflicts=True)
         known = Segment.objects.get(identity=segment.identity)
         # Only a hint: the sweep finds what the workers were not told of.
         enqueue.after_commit(post_segment, known.pk)
-    return known, known.path == segment.path
+    new = known.path == segment.path
+    if not new:
+        # Another process was faster.
+        archive.remove(segment.path)
+    return known, new

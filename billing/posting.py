@@ -16,7 +16,7 @@ from billing.archive import Chunk, read_chunks
 from billing.fullness import nearly_full, overflowed
 from billing.models import Account, QuarantineReason, Segment, TransactionKind
 from billing.quarantine.keeping import Keeper
-from billing.rated import Quarantined, RatedEvent, Rater
+from billing.rated import NotYetError, Quarantined, RatedEvent, Rater
 from billing.sequences import MOST_RANGES, merged, ranges
 from billing.spending import spent_by_organization
 from billing.staging import insert_new
@@ -32,6 +32,8 @@ def try_post(segment_id: int, *, now: datetime) -> None:
     except (InterfaceError, OperationalError) as error:
         # The database is away, or took this transaction as a deadlock's victim. If that lasts, `usage_waits` says so.
         log.warning("posting put off", segment=segment_id, error=str(error))
+    except NotYetError as error:
+        log.warning("a clock is ahead: posting put off", segment=segment_id, error=str(error))
     except Exception as error:
         log.exception("posting fails", segment=segment_id)
         identity = Segment.objects.values_list("identity", flat=True).get(pk=segment_id)

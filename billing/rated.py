@@ -12,6 +12,7 @@ from billing.known import Key, Known
 from billing.lines import LONGEST_LINE, LineError, UsageLine, number_of
 from billing.models import QuarantineReason, RollupKind, Segment
 from billing.partitions import partition_days
+from billing.prices import NOTICE
 from billing.rate_card import Priced
 from billing.rating import UnpricedError, outcome_charge
 from billing.terms import NO_TERMS, in_force
@@ -82,9 +83,11 @@ class Rater:
     full: frozenset[int] = frozenset()
     known: Known = field(default_factory=Known)
     latest: datetime = field(init=False)
+    due: datetime = field(init=False)
 
     def __post_init__(self) -> None:
         self.latest = self.now + AHEAD
+        self.due = self.now + NOTICE
 
     @classmethod
     def for_segment(cls, segment: Segment, now: datetime, full: frozenset[int] = frozenset()) -> Self:
@@ -171,6 +174,8 @@ class Rater:
             raise _Refused(QuarantineReason.WRONG_SOURCE, f"{line.source} in a segment of {self.segment.source}")
         if time > self.latest:
             raise _Refused(QuarantineReason.TOO_EARLY, f"{time.isoformat()} is ahead of our clock")
+        if time > self.due:
+            raise NotYetError(f"a line of {time.isoformat()}, when prices may still change")
         kind = self.days.get(ms // DAY_MS)
         if kind is None:
             raise _Refused(QuarantineReason.TOO_OLD, f"there is no partition for {time.date()} any more")
@@ -218,6 +223,10 @@ def duration_ms(started: datetime, ended: datetime | None) -> int | None:
     if ended is None or not timedelta(0) <= ended - started <= LONGEST:
         return None
     return (ended - started) // timedelta(milliseconds=1)
+
+
+class NotYetError(Exception):
+    """A line is so far ahead of our clock that the price of its time isn't settled: its segment waits until it is."""
 
 
 class _Refused(Exception):

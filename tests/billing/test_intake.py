@@ -28,7 +28,7 @@ def receive(identity: str = "gw-1.0001", content: bytes = CONTENT) -> Segment:
 
 
 def files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".json"]
 
 
 @pytest.mark.django_db

@@ -9,8 +9,10 @@ from django.conf import settings
 from django.db import OperationalError
 
 from accounts.models import Alarm, ApiKey
-from billing import rollups, tasks
+from billing import posting, rollups, tasks
 from billing.models import Segment, UsageEvent
+from billing.prices import NOTICE, publish_prices
+from catalog.models import Model
 from tests.cast import make_key, make_model, make_organization, make_segment, raw, usage_line
 
 pytestmark = pytest.mark.django_db
@@ -81,3 +83,21 @@ def test_segments_that_fail_for_ever_do_not_keep_others_from_the_sweep(
         if honest.pk in sent:
             break
     assert honest.pk in sent
+
+
+def test_a_line_ahead_of_the_clock_is_posted_when_the_price_of_its_time_is_settled(key: ApiKey) -> None:
+    """A gateway's clock was ahead, and a price was published for a moment before the line's: both lines cost that."""
+    now = datetime.now(UTC)
+    at, model = now + timedelta(minutes=2), Model.objects.get()
+    early = make_segment(raw(usage_line(key, at=at, seq=1)), now=now)
+    posting.try_post(early.pk, now=now)
+    assert not UsageEvent.objects.exists()
+    assert not Alarm.objects.exists()
+    starts = now + timedelta(seconds=60)
+    dearer = {"input_tokens": (30_000, 1), "output_tokens": (15_000, 1)}
+    publish_prices(model, dearer, effective_from=starts, actor=None, reason="", now=now + timedelta(seconds=10))
+    posting.try_post(early.pk, now=at - NOTICE)
+    late = make_segment(raw(usage_line(key, at=at, seq=2)), now=at)
+    posting.try_post(late.pk, now=at + timedelta(hours=1))
+    charges = list(UsageEvent.objects.order_by("seq").values_list("charge_nanos", flat=True))
+    assert charges == [1000 * 30_000 + 100 * 15_000] * 2

@@ -1,6 +1,7 @@
 """All usage, computed again from the archive by the same code, is what the books have; nothing of it stays."""
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO
@@ -17,6 +18,7 @@ from accounts.models import Alarm, ApiKey
 from billing import closing
 from billing.correcting import correct
 from billing.correction_rules import one_event, void
+from billing.intake import receive_segment
 from billing.models import LedgerTransaction, PriceVersion, QuarantinedLine, Segment, UsageEvent
 from billing.partitions import ensure_partitions
 from billing.posting import post_segment
@@ -192,3 +194,42 @@ def test_a_rebuild_holds_up_neither_postings_nor_closings() -> None:
     assert found == [2]
     assert replayed.checked == 1
     assert {name: finding.wrong for name, finding in compared.items()} == dict.fromkeys(compared, 0)
+
+
+class TestWhatTheBooksForgot:
+    """As after a restore from an older backup: the sender was told that it came, and has deleted it."""
+
+    @pytest.fixture
+    def forgotten(self, key: ApiKey, tamper: Callable[..., None], tmp_path: Path) -> bytes:
+        content = raw(usage_line(key, at=NOON, seq=7))
+        fields: dict[str, Any] = {"source": "gw-test", "origin": Segment.Origin.GATEWAY, "now": NEXT_NOON}
+        lost, _ = receive_segment("gw-test.lost", content, sent_by="edge", **fields)
+        tamper("DELETE FROM billing_segment WHERE id = %s", lost.pk)
+        for path in (tmp_path / "archive").rglob("*lost*"):
+            os.utime(path, (0, 0))
+        return content
+
+    def test_rebuild_names_it(self, forgotten: bytes) -> None:
+        assert "gw-test.lost.jsonl is archived, and the books don't know it" in red()["archive"]
+
+    def test_it_is_registered_as_it_was_and_posted(self, forgotten: bytes) -> None:
+        told = StringIO()
+        call_command("register_archived", stdout=told)
+        assert told.getvalue().splitlines()[0].endswith("/gw-test.lost.jsonl")
+        assert not Segment.objects.filter(identity="gw-test.lost").exists()
+        call_command("register_archived", "--post", stdout=told)
+        again = Segment.objects.get(identity="gw-test.lost")
+        assert (again.source, again.sent_by, again.received_at) == ("gw-test", "edge", NEXT_NOON)
+        assert (again.origin, again.size_bytes) == ("gateway", len(forgotten))
+        assert post_segment(again.pk, now=NEXT_NOON)
+        assert UsageEvent.objects.filter(seq=7).exists()
+        assert red() == {}
+
+    def test_one_that_is_another_than_came_in_is_refused(self, forgotten: bytes, tmp_path: Path) -> None:
+        (path,) = (tmp_path / "archive").rglob("*lost.jsonl")
+        path.write_bytes(b"{}")
+        os.utime(path, (0, 0))
+        told = StringIO()
+        call_command("register_archived", "--post", stdout=StringIO(), stderr=told)
+        assert "isn't what came in" in told.getvalue()
+        assert not Segment.objects.filter(identity="gw-test.lost").exists()
