@@ -193,7 +193,7 @@ class TestOneEvent:
             ({"input_tokens": -1}, "out of bounds"),
             ({"input_tokens": 10**13}, "out of bounds"),
             ({"images": 1}, "don't name"),
-            ({"input_tokens": 10**12}, "more than a request can"),
+            ({"output_tokens": 10**9}, "more than a request can"),
         ],
     )
     def test_usage_that_cannot_be_is_refused(self, key: ApiKey, usage: dict[str, int], words: str) -> None:
