@@ -12,6 +12,7 @@ from billing.forecasting import portions
 from billing.models import Forecast, QuarantineRun, Segment
 from billing.nightly import running
 from billing.notices import balances, budgets, mailing, plans
+from billing.payments import healing
 from billing.plans import renewing
 from billing.proofs import runs
 from config import enqueue
@@ -90,6 +91,11 @@ def sweep_proof_runs() -> None:
 def renew_plans() -> None:
     """Plans are renewed when they are due, not at night only: their credit isn't missed until then."""
     renewing.renew_due(timezone.now())
+
+
+@shared_task
+def heal_top_ups() -> None:
+    healing.heal(timezone.now)
 
 
 @shared_task

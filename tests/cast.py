@@ -21,8 +21,10 @@ from billing.models import (
     PriceList,
     PriceVersion,
     Segment,
+    TopUp,
     TransactionKind,
 )
+from billing.payments import settling
 from billing.plans.offering import Offer, create_plan
 from billing.prices import write
 from billing.tariff import Prices, unit_prices
@@ -216,3 +218,28 @@ def make_plan(slug: str = "pro", *, public: bool = True, now: datetime = LONG_AG
     }
     offer = Offer(**{**terms, **offered})
     return create_plan(slug, slug.title(), offer, public=public, actor=None, reason="", now=now)
+
+
+def make_top_up(
+    organization: Organization, dollars: int = 25, *, now: datetime | None = None, paid: bool = True
+) -> TopUp:
+    """One that was credited without a Stripe, or one that waits to be paid."""
+    now = now or datetime.now(UTC)
+    top_up = TopUp.objects.create(
+        organization=organization,
+        amount=dollars * 100,
+        nanos=dollars * DOLLAR,
+        currency="usd",
+        livemode=False,
+        created_at=now,
+        closes_at=now + timedelta(hours=1),
+        look_at=now + timedelta(hours=1),
+        looked_at=now,
+        customer="cus_1",
+        checkout_session=f"cs_{uuid4().hex}",
+        payment_intent=f"pi_{uuid4().hex}",
+    )
+    if paid:
+        settling.credit(top_up, now)
+        top_up.save()
+    return top_up

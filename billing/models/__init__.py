@@ -6,6 +6,7 @@ from billing.models.grant import CreditGrant, GrantBurn
 from billing.models.ledger import Account, Balance, LedgerEntry, LedgerTransaction, TransactionKind
 from billing.models.nightly import NightlyRun, NightlyStep
 from billing.models.notice import BalanceThreshold, Notice, NoticeChoice, NoticeKind, NoticeMail, NoticeWatch
+from billing.models.payment import StripeCustomer, TopUp, WebhookEvent
 from billing.models.plan import Plan, PlanVersion, Subscription, SubscriptionEvent, SubscriptionPeriod
 from billing.models.price import Price, PriceList, PriceVersion
 from billing.models.proof import ProofResult, ProofRun
@@ -64,10 +65,13 @@ __all__ = [
     "SequenceGap",
     "Statement",
     "StatementLine",
+    "StripeCustomer",
     "Subscription",
     "SubscriptionEvent",
     "SubscriptionPeriod",
+    "TopUp",
     "TransactionKind",
     "UsageEvent",
     "UsageSource",
+    "WebhookEvent",
 ]

@@ -14,6 +14,7 @@ class NoticeKind(models.TextChoices):
     KEY_EXPIRY = "key_expiry", "Key about to expire"
     PLAN = "plan", "Plan renewed or failed"
     PRICE_CHANGE = "price_change", "Prices and models that change"
+    RECEIPT = "receipt", "Receipts"
 
 
 class BalanceThreshold(models.Model):

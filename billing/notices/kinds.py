@@ -26,6 +26,7 @@ KINDS: dict[NoticeKind, Told] = {
     NoticeKind.PRICE_CHANGE: Told(
         "A model that was used in the last 30 days gets another price, or is shut down.", _WITH_DEVELOPERS
     ),
+    NoticeKind.RECEIPT: Told("A top-up was paid: the receipt.", _ALL),
 }
 
 

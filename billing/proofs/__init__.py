@@ -7,6 +7,7 @@ from billing.proofs import (
     grants,
     ledger,
     lines,
+    payments,
     plans,
     prices,
     quarantine,
@@ -30,5 +31,6 @@ PROOFS: list[Proof] = [
     *rerating.PROOFS,
     *prices.PROOFS,
     *plans.PROOFS,
+    *payments.PROOFS,
     *waiting.PROOFS,
 ]

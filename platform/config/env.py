@@ -73,6 +73,29 @@ def dollars(raw: str) -> int:
     return int(nanos)
 
 
+def cents(raw: str) -> int:
+    """As `dollars`, more than nothing and in whole cents."""
+    nanos = dollars(raw)
+    if nanos <= 0 or nanos % (NANOS // 100):
+        raise ValueError("an amount above zero, in whole cents, is expected")
+    return nanos
+
+
+def stripe_key(raw: str) -> str:
+    """A secret or restricted key, of test or live mode."""
+    if not raw.startswith(("sk_test_", "sk_live_", "rk_test_", "rk_live_")):
+        raise ValueError("a secret key begins with sk_test_ or sk_live_ (restricted: rk_test_, rk_live_)")
+    return raw
+
+
+def webhook_secrets(raw: str) -> list[str]:
+    """One signing secret, or two while one replaces the other. An empty one would let everybody sign."""
+    found = [part.strip() for part in raw.split(",")]
+    if len(found) > 2 or any(not secret.startswith("whsec_") or len(secret) < 22 for secret in found):
+        raise ValueError("one or two secrets that begin with whsec_ are expected, with a comma between them")
+    return found
+
+
 def boolean(raw: str) -> bool:
     """`true`/`false`, `1`/`0`, `yes`/`no`."""
     known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}

@@ -66,5 +66,7 @@ def logging_config(*, json: bool) -> dict[str, Any]:
         "loggers": {
             "django.request": {"level": "ERROR"},
             "aiohttp.access": {"level": "WARNING"},
+            # Whatever the others' levels are: below this it writes bodies.
+            "stripe": {"level": "WARNING"},
         },
     }

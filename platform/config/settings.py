@@ -57,6 +57,21 @@ USAGE_EVENT_DAYS = env.read("USAGE_EVENT_DAYS", int, 400)
 SECRET_USE_DAYS = env.read("SECRET_USE_DAYS", int, 90)
 ARCHIVE_DIR = env.read("ARCHIVE_DIR", Path, VAR_DIR / "archive")
 
+# --- Payments ------------------------------------------------------------------------------------------------------
+STRIPE_SECRET_KEY = env.read("STRIPE_SECRET_KEY", env.stripe_key, "")
+STRIPE_WEBHOOK_SECRETS: list[str] = env.read(
+    "STRIPE_WEBHOOK_SECRETS", env.webhook_secrets, [], required=bool(STRIPE_SECRET_KEY)
+)
+STRIPE_ACCOUNT = env.read("STRIPE_ACCOUNT", str, "")
+STRIPE_API_BASE = env.read("STRIPE_API_BASE", env.origin, "https://api.stripe.com")
+_local_stripe = STRIPE_API_BASE.replace("//127.0.0.1:", "//localhost:") if "//127.0.0.1:" in STRIPE_API_BASE else ""
+STRIPE_CHECKOUT_ORIGIN = env.read("STRIPE_CHECKOUT_ORIGIN", env.origin, _local_stripe or "https://checkout.stripe.com")
+STRIPE_TIMEOUT_SECONDS = env.read("STRIPE_TIMEOUT_SECONDS", int, 10)
+# Pages write amounts with a dollar sign, so it isn't read from the environment.
+CURRENCY = "usd"
+TOP_UP_LEAST_NANOS = env.read("TOP_UP_LEAST", env.cents, 5 * env.NANOS)
+TOP_UP_MOST_NANOS = env.read("TOP_UP_MOST", env.cents, 5_000 * env.NANOS)
+
 # --- The gateway ---------------------------------------------------------------------------------------------------
 GATEWAY_CREDENTIAL = env.read("GATEWAY_CREDENTIAL", str, "")
 GATEWAY_SPOOL_DIR = env.read("GATEWAY_SPOOL_DIR", Path, VAR_DIR / "spool")

@@ -47,7 +47,7 @@ def for_payers(view: View) -> View:
     @wraps(view)
     def checked(request: HttpRequest, member: Membership, **kwargs: Any) -> HttpResponseBase:
         if not member.may_pay:
-            raise PermissionDenied("Only owners and admins of the organization change its plan.")
+            raise PermissionDenied("Only owners and admins of the organization decide what it pays for.")
         return view(request, member, **kwargs)
 
     return for_members(checked)

@@ -56,3 +56,34 @@ def test_dollars_are_read_exactly(raw: str, nanos: int) -> None:
 def test_other_dollars_are_refused(raw: str) -> None:
     with pytest.raises((ValueError, ArithmeticError)):
         env.dollars(raw)
+
+
+@pytest.mark.parametrize(
+    "secrets", ["", " ", ",", "whsec_0123456789abcdef,", "whsec_", "secret_0123456789abcdef", "a,b,c"]
+)
+def test_with_stripe_nothing_starts_without_secrets_for_its_webhooks(secrets: str) -> None:
+    """An empty one would let everybody sign."""
+    environment = {**os.environ, "STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRETS": secrets}
+    command = [sys.executable, "-c", "import config.wsgi"]
+    started = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert started.returncode == 2
+    assert "keymeter.E001: STRIPE_WEBHOOK_SECRETS" in started.stderr
+
+
+@pytest.mark.parametrize("secrets", ["whsec_0123456789abcdef", "whsec_0123456789abcdef, whsec_fedcba9876543210"])
+def test_one_secret_for_webhooks_or_two(secrets: str) -> None:
+    assert len(env.webhook_secrets(secrets)) == len(secrets.split(","))
+
+
+@pytest.mark.parametrize("raw", ["0", "-5", "1.005", "5.5.5"])
+def test_bounds_of_top_ups_are_whole_cents(raw: str) -> None:
+    assert env.cents("5") == 5 * 10**9
+    with pytest.raises((ValueError, ArithmeticError)):
+        env.cents(raw)
+
+
+@pytest.mark.parametrize("raw", ["pk_test_x", "x", "whsec_x"])
+def test_a_key_that_is_not_secret_is_refused(raw: str) -> None:
+    assert env.stripe_key("rk_live_x") == "rk_live_x"
+    with pytest.raises(ValueError, match="sk_test_"):
+        env.stripe_key(raw)

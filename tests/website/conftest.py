@@ -15,7 +15,10 @@ from catalog.models import Model
 from hotstate import client as hotstate_client
 from hotstate.errors import Unreachable
 from tests.cast import make_key, make_model, make_organization
+from tests.paying import shop, stripe_server
 from tests.website.browsing import passed_second_factor, person, signed_in
+
+__all__ = ["shop", "stripe_server"]
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from django.test import Client
 
 from accounts.models import ApiKey, Organization, User
 from catalog.models import Model
+from tests.cast import make_top_up
 from tests.website.browsing import use
 
 POLICY = "default-src 'none'"
@@ -46,6 +47,7 @@ def test_pages_of_an_organization(
     browse: Callable[[User], Client], owner: User, organization: Organization, key: ApiKey, model: Model
 ) -> None:
     event = use(key, model)[0]
+    top_up = make_top_up(organization)
     browser = browse(owner)
     for page in (
         "",
@@ -57,6 +59,9 @@ def test_pages_of_an_organization(
         "usage/",
         f"requests/{event.id}/",
         "settings/",
+        "billing/top-ups/",
+        f"billing/top-ups/{top_up.public_id}/",
+        f"billing/top-ups/{top_up.public_id}/receipt/",
     ):
         answer = browser.get(f"/o/{organization.public_id}/{page}")
         assert answer.status_code == 200, page

@@ -9,7 +9,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models import ApiKey, Organization, User
 from catalog.models import Model
-from tests.cast import make_plan
+from tests.cast import make_plan, make_top_up
 from tests.website.browsing import passed_second_factor, use
 
 # For everybody. `start` and the pages of entering lead on by themselves.
@@ -46,7 +46,7 @@ OWN = {
     "account/sessions/",
 }
 # Machines show a credential of their own; a browser's session is worth nothing there.
-MACHINES = ("api/v1/", "metrics")
+MACHINES = ("api/v1/", "metrics", "stripe/webhook")
 OF_AN_ORGANIZATION = "o/<str:org>/"
 OF_STAFF = ("staff/", "admin/")
 
@@ -69,6 +69,7 @@ STAFF = [route for route in EVERY if route.startswith(OF_STAFF)]
 def filled(organization: Organization, key: ApiKey, model: Model) -> dict[str, str]:
     """What the parts of an address in angle brackets stand for: things that exist."""
     event = use(key, model)[0]
+    top_up = make_top_up(organization)
     return {
         "<str:org>": organization.public_id,
         "<str:key>": key.public_id,
@@ -76,6 +77,7 @@ def filled(organization: Organization, key: ApiKey, model: Model) -> dict[str, s
         "<uuid:request_id>": str(event.id),
         "<int:model>": str(model.pk),
         "<int:number>": "1",
+        "<str:top_up>": top_up.public_id,
         "<str:night>": "2026-03-10",
         "<str:step>": "prove",
         "<int:alarm>": "1",
@@ -167,7 +169,8 @@ def test_a_session_opens_nothing_for_machines(
 ) -> None:
     browser = browse(outsider)
     for method in (browser.get, browser.post):
-        assert method(address(route, filled)).status_code in (401, 403, 404, 405)
+        # 400 is what an unsigned webhook gets.
+        assert method(address(route, filled)).status_code in (400, 401, 403, 404, 405)
 
 
 class TestThingsOfAnotherOrganization:
@@ -175,6 +178,7 @@ class TestThingsOfAnotherOrganization:
         self, browse: Callable[[User], Client], outsider: User, key: ApiKey, model: Model
     ) -> None:
         event = use(key, model)[0]
+        theirs = make_top_up(key.organization).public_id
         mine = Organization.objects.of(outsider).get().public_id
         browser = browse(outsider)
         for page in (
@@ -182,6 +186,8 @@ class TestThingsOfAnotherOrganization:
             f"keys/{key.public_id}/revoke/",
             f"keys/{key.public_id}/first-request/",
             f"requests/{event.id}/",
+            f"billing/top-ups/{theirs}/",
+            f"billing/top-ups/{theirs}/receipt/",
             f"usage/?key={key.public_id}",
             f"usage/requests.csv?key={key.public_id}",
         ):

@@ -10,7 +10,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import Membership
 from billing import usage
-from billing.models import Balance, SubscriptionEvent
+from billing.models import Balance, SubscriptionEvent, TopUp
+from billing.payments import calling
 from billing.plans import choosing, ending, renewing
 from billing.plans.errors import OtherwiseError, PlanError
 from billing.plans.quoting import Quote, quote
@@ -21,6 +22,7 @@ from website.forms.plans import AT_END, NOW, WhenForm
 
 LATER = "Done. The gateways can't be reached at this moment; they will know as soon as they can."
 EVENTS = 20
+TOP_UPS = 5
 
 
 @require_safe
@@ -34,6 +36,8 @@ def billing(request: HttpRequest, member: Membership) -> HttpResponse:
         "summary": usage.summary(member.organization, now=now),
         "standing": plan_standing.of(member.organization, now),
         "grants": plan_standing.burning(member.organization, now)[:50],
+        "top_ups": TopUp.objects.filter(organization=member.organization).order_by("-pk")[:TOP_UPS],
+        "offered": calling.offered(),
         "events": events.select_related("version__plan", "actor").order_by("-id")[:EVENTS],
     }
     return render(request, "console/billing.html", context)

@@ -24,6 +24,7 @@ from tests.cast import (
     make_organization,
     make_plan,
     make_segment,
+    make_top_up,
     raw,
     usage_line,
 )
@@ -51,6 +52,7 @@ def key(db: None) -> ApiKey:
     choose(subscribed, make_plan(fee_nanos=1000, included_credit_nanos=2000), actor=None, now=NOON)
     # The command asks the real clock.
     Subscription.objects.update(due_at=datetime(2200, 1, 1, tzinfo=UTC))
+    make_top_up(subscribed, now=NOON)
     organization = make_organization()
     give_credit(organization, 10_000_000, key="small", expires_at=NOON + timedelta(hours=1), now=NOON)
     key, _ = make_key(organization)

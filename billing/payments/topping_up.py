@@ -1,0 +1,132 @@
+"""A top-up begins: our row first, committed; then Stripe is asked for a page on which to pay."""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.urls import reverse
+
+from accounts.models import Organization, User, alarm
+from billing.models import TopUp
+from billing.payments import customers, settling
+from billing.payments.calling import RefusedError, UnknownError, calling, livemode
+from billing.payments.currencies import FractionError, nanos_of, smallest_units
+from billing.payments.seen import EXPANDED, Seen
+
+if TYPE_CHECKING:
+    from stripe.params.checkout import SessionCreateParams
+
+OPEN_FOR = timedelta(hours=1)
+"""How long it can be paid. Stripe allows no less than half an hour."""
+
+MOST_OPEN = 20
+"""Top-ups of an organization at once that nobody has paid yet."""
+
+LOOK_AFTER = timedelta(minutes=5)
+
+
+class AmountError(ValueError):
+    """Such an amount isn't taken; the message says why."""
+
+
+class TooManyError(ValueError):
+    """There are too many unpaid ones; the message says so."""
+
+
+def begin(organization: Organization, nanos: int, *, saves_card: bool, actor: User | None, now: datetime) -> TopUp:
+    """Write down what is to be paid; nano-dollars. Raises AmountError and TooManyError."""
+    if TopUp.objects.unsettled().filter(organization=organization).count() >= MOST_OPEN:
+        raise TooManyError("Too many top-ups wait to be paid. Pay one of them, or wait until they close.")
+    return TopUp.objects.create(
+        organization=organization,
+        actor=actor,
+        amount=amount_of(nanos),
+        nanos=nanos,
+        currency=settings.CURRENCY,
+        account=settings.STRIPE_ACCOUNT,
+        livemode=livemode(),
+        saves_card=saves_card,
+        created_at=now,
+        closes_at=now + OPEN_FOR,
+        look_at=now + LOOK_AFTER,
+    )
+
+
+def amount_of(nanos: int) -> int:
+    """Nano-dollars as the currency's smallest units, where so much may be paid. Raises AmountError."""
+    least, most = settings.TOP_UP_LEAST_NANOS, settings.TOP_UP_MOST_NANOS
+    if not least <= nanos <= most:
+        raise AmountError(f"Choose an amount from ${dollars(least)} to ${dollars(most)}.")
+    try:
+        return smallest_units(nanos, settings.CURRENCY)
+    except FractionError:
+        raise AmountError("Choose whole cents.") from None
+
+
+def dollars(nanos: int) -> str:
+    """As people read an amount of whole cents: `1,250` or `12.50`."""
+    cents = nanos // nanos_of(1, "usd")
+    return f"{cents // 100:,}" if cents % 100 == 0 else f"{cents // 100:,}.{cents % 100:02d}"
+
+
+def open_checkout(top_up: TopUp, *, now: datetime) -> TopUp:
+    """Have the page made on which it is paid: its `pay_url`. Raises RefusedError and UnknownError.
+
+    What is unknown is looked up, and not asked for a second time: whoever wants to pay begins another one.
+    """
+    try:
+        top_up.customer = customers.customer_of(top_up.organization, now=now)
+        TopUp.objects.filter(pk=top_up.pk).update(customer=top_up.customer)
+        return settling.take(top_up.pk, _create(top_up), now=now)
+    except UnknownError:
+        found = settling.look(top_up, now=now)
+        if not found.pay_url:
+            raise
+        return found
+    except RefusedError as error:
+        _refused(top_up, error, now)
+        raise
+
+
+def _create(top_up: TopUp) -> Seen:
+    here = settings.CONSOLE_URL + reverse(
+        "top_up", kwargs={"org": top_up.organization.public_id, "top_up": top_up.public_id}
+    )
+    metadata = {"top_up": top_up.public_id, "organization": top_up.organization.public_id}
+    name = f"{settings.PRODUCT_NAME}: balance of {top_up.organization.name}"
+    params: SessionCreateParams = {
+        "mode": "payment",
+        "customer": top_up.customer,
+        "client_reference_id": top_up.public_id,
+        "metadata": metadata,
+        "line_items": [
+            {
+                "price_data": {
+                    "currency": top_up.currency,
+                    "unit_amount": top_up.amount,
+                    "product_data": {"name": name[:250]},
+                },
+                "quantity": 1,
+            }
+        ],
+        "payment_intent_data": {"metadata": metadata},
+        "success_url": here,
+        "cancel_url": here,
+        "expires_at": int(top_up.closes_at.timestamp()),
+        "expand": EXPANDED,
+    }
+    if top_up.saves_card:
+        params["payment_intent_data"]["setup_future_usage"] = "off_session"
+    with calling("checkout.sessions.create") as stripe:
+        made = stripe.checkout.sessions.create(params, {"idempotency_key": f"keymeter:{top_up.public_id}"})
+    return Seen.of(made)
+
+
+def _refused(top_up: TopUp, error: RefusedError, now: datetime) -> None:
+    why = "Stripe is busy." if error.temporary else "The payment page couldn't be made."
+    TopUp.objects.filter(pk=top_up.pk, state=TopUp.State.OPEN).update(state=TopUp.State.FAILED, why=why)
+    if error.code == "resource_missing":
+        customers.forget(top_up.organization)
+    elif not error.temporary:
+        detail = f"{error}. Nobody can top up until this is mended: look at the keys and settings of Stripe."
+        alarm.raise_alarm("stripe_refuses", "top-ups", detail, now=now)

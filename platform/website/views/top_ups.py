@@ -1,0 +1,95 @@
+"""Topping up: an amount, Stripe's page, and back to what became of it."""
+
+from datetime import timedelta
+
+from csp.decorators import csp_update
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts.models import Membership
+from billing.models import TopUp
+from billing.payments import calling, settling, topping_up
+from website.access import for_members, for_payers
+from website.forms.payments import TopUpForm
+from website.paging import page_of
+
+SHOWN = 50
+LOOK_EVERY = timedelta(seconds=3)
+
+AWAY = "Stripe can't be reached at this moment. Nothing was charged. Try again in a moment."
+REFUSED = "The payment page couldn't be made. Nothing was charged."
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@for_payers
+def top_up_new(request: HttpRequest, member: Membership) -> HttpResponseBase:
+    """Choose an amount; then to Stripe's page."""
+    if not calling.offered():
+        raise Http404
+    form = TopUpForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        now = timezone.now()
+        try:
+            begun = topping_up.begin(
+                member.organization,
+                form.cleaned_data["amount"],
+                saves_card=form.cleaned_data["save_card"],
+                actor=member.user,
+                now=now,
+            )
+            return redirect(topping_up.open_checkout(begun, now=now).pay_url)
+        except topping_up.TooManyError as error:
+            form.add_error(None, str(error))
+        except calling.UnknownError:
+            form.add_error(None, AWAY)
+        except calling.RefusedError as error:
+            form.add_error(None, AWAY if error.temporary else REFUSED)
+    context = {"member": member, "form": form}
+    # Browsers follow the form's redirect to Stripe's page only where the policy names it.
+    leading_there = csp_update({"form-action": [settings.STRIPE_CHECKOUT_ORIGIN]})
+    return leading_there(lambda request: render(request, "console/top_up_new.html", context))(request)
+
+
+@require_safe
+@for_members
+def top_up_list(request: HttpRequest, member: Membership) -> HttpResponse:
+    """What was paid, and what wasn't, the newest first."""
+    rows = TopUp.objects.filter(organization=member.organization).order_by("-pk")
+    shown, following = page_of(request, rows, SHOWN, newest_first=True)
+    context = {"member": member, "top_ups": shown, "following": following, "offered": calling.offered()}
+    return render(request, "console/top_ups.html", context)
+
+
+@require_safe
+@for_members
+def top_up(request: HttpRequest, member: Membership, top_up: str) -> HttpResponse:
+    """Where Stripe's page leads back to: looks it up, as a webhook does, and shows how it goes until it is settled."""
+    mine = TopUp.objects.select_related("organization").filter(organization=member.organization)
+    found = get_object_or_404(mine, public_id=top_up)
+    away = False
+    now = timezone.now()
+    if not found.settled and (found.looked_at is None or now - found.looked_at > LOOK_EVERY):
+        try:
+            found = settling.look(found, now=now)
+        except (calling.RefusedError, calling.UnknownError):
+            away = True
+    if request.headers.get("HX-Request"):
+        changed = found.state != request.GET.get("seen") or found.trouble
+        return HttpResponse(headers={"HX-Refresh": "true"}) if changed else HttpResponse(status=204)
+    return render(request, "console/top_up.html", {"member": member, "top_up": found, "away": away})
+
+
+@require_safe
+@for_members
+def top_up_receipt(request: HttpRequest, member: Membership, top_up: str) -> HttpResponse:
+    """A page to print."""
+    found = get_object_or_404(
+        TopUp.objects.select_related("transaction"),
+        organization=member.organization,
+        public_id=top_up,
+        state=TopUp.State.PAID,
+    )
+    return render(request, "console/top_up_receipt.html", {"member": member, "top_up": found})
