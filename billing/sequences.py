@@ -77,6 +77,11 @@ def _note(source: UsageSource, segment: Segment, now: datetime) -> None:
     if len(segment.seq_ranges) > 2 * MOST_RANGES:
         detail = f"{segment.identity}: {len(segment.seq_ranges) // 2} ranges. This source has to count by one."
         alarm.raise_alarm("sequence_broken", source.name, detail, now=now)
+        reached = segment.last_seq or 0
+        if reached > source.last_seq:
+            # One, which a person explains, of however many: the proofs ask for each number.
+            SequenceGap.objects.create(source=source, first=source.last_seq + 1, last=reached, found_at=now)
+            source.last_seq = reached
         return
     known = 0
     for first, last in zip(segment.seq_ranges[::2], segment.seq_ranges[1::2], strict=True):

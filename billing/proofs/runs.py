@@ -61,7 +61,7 @@ def _carry_out(
         ProofResult.objects.bulk_create(
             ProofResult(run=run, name=it.name, ok=it.ok, checked=it.checked, offender=it.offender) for it in results
         )
-        run.ok, run.finished_at, run.lapsed_holds = all(it.ok for it in results), clock(), _lapsed()
+        run.ok, run.finished_at, run.lapsed_holds = all(it.ok for it in results), clock(), lapsed()
         run.save()
         for result in results:
             if not result.ok:
@@ -102,7 +102,8 @@ def _note(run: ProofRun, proof: Proof) -> None:
     cache.set(f"proofs:{run.pk}", PROOFS.index(proof) + 1, 3600)
 
 
-def _lapsed() -> int | None:
+def lapsed() -> int | None:
+    """How many holds have lapsed since Valkey counts; None where it can't be asked."""
     try:
         return holds.lapsed_in_all()
     except Unreachable:

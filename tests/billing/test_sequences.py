@@ -10,6 +10,7 @@ from accounts.models import Alarm, ApiKey, AuditEntry
 from billing.models import SequenceGap, UsageSource
 from billing.posting import post_segment
 from billing.sequences import LASTING, MOST_RANGES, explain_gap, merged, note_sequences, ranges, watch_gaps
+from tests.billing.proofs.conftest import red
 from tests.cast import make_key, make_model, make_organization, make_segment, make_user, raw, usage_line
 
 NOW = datetime.now(UTC)
@@ -121,10 +122,15 @@ class TestGaps:
         assert (alarm.kind, alarm.subject) == ("usage_missing", "gw-test")
         assert "2 to 4" in alarm.detail
 
-    def test_numbers_that_mean_nothing_are_an_alarm_and_no_thousand_gaps(self, key: ApiKey) -> None:
-        self.come(key, *range(1, 2 * MOST_RANGES + 4, 2))
-        assert self.gaps() == []
+    def test_numbers_that_mean_nothing_are_an_alarm_and_one_gap_that_a_person_explains(self, key: ApiKey) -> None:
+        last = 2 * MOST_RANGES + 3
+        self.come(key, *range(1, last + 1, 2))
+        assert self.gaps() == [(1, last)]
         assert Alarm.objects.get().kind == "sequence_broken"
+        much_later = LATER + timedelta(hours=1)
+        assert "first 2 to 2" in red(much_later)["sequences"].offender
+        explain_gap(SequenceGap.objects.get(), "A test", actor=make_user("s@example.com"), now=LATER)
+        assert "sequences" not in red(much_later)
 
     def test_numbers_that_other_lines_had_are_told(self, key: ApiKey) -> None:
         """A source that counts anew, having lost its log: what it lost leaves no gap."""

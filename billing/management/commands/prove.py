@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from billing.proofs import PROOFS
 from billing.proofs.proving import Result, prove
+from billing.proofs.runs import lapsed
 from config.progress import Progress
 
 
@@ -26,7 +27,9 @@ class Command(BaseCommand):
         progress.finish()
         ok = all(result.ok for result in results)
         if json:
-            self.stdout.write(encoding.dumps({"ok": ok, "proofs": [_plain(result) for result in results]}))
+            self.stdout.write(
+                encoding.dumps({"ok": ok, "proofs": [_plain(result) for result in results], "lapsed_holds": lapsed()})
+            )
         else:
             for result in results:
                 self.stdout.write(f"{'ok ' if result.ok else 'RED'}  {result.name:<14} {result.checked:>12,} checked")

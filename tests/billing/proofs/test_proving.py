@@ -36,6 +36,7 @@ class TestTheCommand:
     def test_right_books_are_told_as_such(self, key: ApiKey) -> None:
         told, code = command()
         assert (told["ok"], code) == (True, 0)
+        assert "lapsed_holds" in told
         assert [proof["name"] for proof in told["proofs"]] == [proof.name for proof in proofs.PROOFS]
         assert {tuple(proof) for proof in told["proofs"]} == {("name", "ok", "checked", "offender")}
 
