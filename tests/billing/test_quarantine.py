@@ -29,8 +29,7 @@ def waiting(key: ApiKey) -> QuarantinedLine:
 
 
 @pytest.fixture
-def key(request: pytest.FixtureRequest) -> ApiKey:
-    request.getfixturevalue("transactional_db" if "transactional_db" in request.fixturenames else "db")
+def key(db: None) -> ApiKey:
     make_model()
     return make_key(make_organization())[0]
 
@@ -45,9 +44,8 @@ def test_a_line_is_not_resolved_by_a_segment_that_is_no_replay_of_it(key: ApiKey
     assert Segment.objects.filter(origin="replay").count() == 0
 
 
-def test_what_somebody_replays_is_not_discarded_too(
-    key: ApiKey, transactional_db: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_what_somebody_replays_is_not_discarded_too(key: ApiKey, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its hold would be released although it will be charged."""
     line = waiting(key)
     make_model("later")
