@@ -71,6 +71,30 @@ def _usage_events_are_emptied_too(django_db_modify_db_settings: None) -> None:
     connection.introspection.django_table_names = all_of_them  # type: ignore[method-assign]
 
 
+@pytest.fixture(autouse=True)
+def _days_are_as_they_were(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After a test that commits: the days' tables that it made go, those that it detached or dropped come back."""
+    marker = request.node.get_closest_marker("django_db")
+    if "transactional_db" not in request.fixturenames and not (marker and marker.kwargs.get("transaction")):
+        yield
+        return
+    request.getfixturevalue("transactional_db")
+    from django.db import connection
+
+    from billing.partitions import ensure_partitions, partition_days, partition_name
+
+    before = partition_days()
+    yield
+    kept = {partition_name(day) for day in before & partition_days()}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relname FROM pg_class WHERE relname ~ '^billing_usageevent_[0-9]{8}$' AND relkind = 'r'")
+        for (name,) in cursor.fetchall():
+            if name not in kept:
+                cursor.execute(f"DROP TABLE {name}")
+    for day in before - partition_days():
+        ensure_partitions(day, behind=0, ahead=0)
+
+
 @pytest.fixture
 def empty_valkey() -> Iterator[Any]:
     """A client of this worker's own Valkey database, which has nothing but an era at the start."""

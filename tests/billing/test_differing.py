@@ -36,8 +36,11 @@ from tests.cast import (
 )
 
 pytestmark = pytest.mark.django_db
-NOW = datetime.now(UTC)
 CHARGE = 1000 * 3_000 + 100 * 15_000
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -60,14 +63,14 @@ def rival() -> ApiKey:
 
 
 def post(*lines: dict[str, Any], **fields: Any) -> Segment:
-    posted = post_segment(make_segment(raw(*lines), **fields).pk, now=NOW)
+    posted = post_segment(make_segment(raw(*lines), **fields).pk, now=now())
     assert posted
     return posted
 
 
 def post_waiting() -> None:
     for segment in Segment.objects.unposted():
-        post_segment(segment.pk, now=NOW)
+        post_segment(segment.pk, now=now())
 
 
 def squatted(key: ApiKey, rival: ApiKey) -> tuple[dict[str, Any], QuarantinedLine]:
@@ -86,13 +89,13 @@ def balance(key: ApiKey) -> int:
 
 def unproved() -> list[str]:
     """Days that are over aren't closed here."""
-    return [result.name for result in prove(NOW) if not result.ok and result.name != "nothing_stuck"]
+    return [result.name for result in prove(now()) if not result.ok and result.name != "nothing_stuck"]
 
 
 def test_whoever_was_first_with_an_id_takes_nobodys_charge_away(key: ApiKey, rival: ApiKey) -> None:
     line, waiting = squatted(key, rival)
     assert waiting.reason == "differs"
-    replay_line(waiting, actor=make_user("staff@example.com"), now=NOW)
+    replay_line(waiting, actor=make_user("staff@example.com"), now=now())
     post_waiting()
     event = UsageEvent.objects.get(organization=key.organization)
     assert event.charge_nanos == CHARGE
@@ -106,9 +109,9 @@ def test_whoever_was_first_with_an_id_takes_nobodys_charge_away(key: ApiKey, riv
 def test_the_same_line_again_is_charged_once(key: ApiKey, rival: ApiKey) -> None:
     line, _ = squatted(key, rival)
     post({**line, "ttft_ms": 4})
-    run = start_run(Kind("differs"), QuarantineRun.Action.REPLAY, actor=make_user("staff@example.com"), now=NOW)
+    run = start_run(Kind("differs"), QuarantineRun.Action.REPLAY, actor=make_user("staff@example.com"), now=now())
     assert run
-    while go_on(run.pk, NOW):
+    while go_on(run.pk, now()):
         pass
     post_waiting()
     replay = Segment.objects.get(origin="replay")
@@ -120,9 +123,9 @@ def test_the_first_can_be_voided_where_it_was_the_wrong_one(key: ApiKey) -> None
     wrong = usage_line(key, usage={"input_tokens": 10**6})
     post(wrong)
     post({**wrong, "usage": {"input_tokens": 1000, "output_tokens": 100}, "seq": 2})
-    replay_line(QuarantinedLine.objects.get(), actor=make_user("staff@example.com"), now=NOW)
+    replay_line(QuarantinedLine.objects.get(), actor=make_user("staff@example.com"), now=now())
     post_waiting()
-    correct(one_event(UsageEvent.objects.get(seq=1).pk), void, what="x", reason="y", actor=None, clock=lambda: NOW)
+    correct(one_event(UsageEvent.objects.get(seq=1).pk), void, what="x", reason="y", actor=None, clock=now)
     assert balance(key) == DOLLAR - CHARGE
     assert unproved() == []
 
@@ -141,7 +144,7 @@ def test_what_its_request_holds_stays_set_aside_until_a_person_decides(
         reason: dict[str, Any] = {"reason": "x"} if resolve is discard_line else {}
         with django_capture_on_commit_callbacks(execute=True):
             waiting = QuarantinedLine.objects.open().get()
-            resolve(waiting, actor=make_user(f"{resolve.__name__}@example.com"), now=NOW, **reason)
+            resolve(waiting, actor=make_user(f"{resolve.__name__}@example.com"), now=now(), **reason)
         assert holds.find(hold.org, hold.request_id) is None
 
 
@@ -172,8 +175,8 @@ def test_an_id_of_its_own_follows_from_what_the_line_says(key: ApiKey) -> None:
 def test_a_line_of_two_meanings_waits(key: ApiKey, twice: bytes, detail: str) -> None:
     line = msgspec.json.encode(usage_line(key, source="edge"))
     sender = Sender(source="edge", origin=Segment.Origin.API, credential="edge", mark="1")
-    segment, _ = receive_batch([line.replace(b'"usage":', twice)], sender, FORMATS[KEYMETER], now=NOW)
-    post_segment(segment.pk, now=NOW)
+    segment, _ = receive_batch([line.replace(b'"usage":', twice)], sender, FORMATS[KEYMETER], now=now())
+    post_segment(segment.pk, now=now())
     waiting = QuarantinedLine.objects.get()
     assert (waiting.reason, detail in waiting.detail) == ("malformed", True)
 
@@ -183,6 +186,6 @@ def test_a_line_of_two_meanings_waits(key: ApiKey, twice: bytes, detail: str) ->
 )
 def test_only_a_real_nul_is_refused(key: ApiKey, text: bytes, reason: str) -> None:
     line = msgspec.json.encode(usage_line(key, variant="TEXT")).replace(b"TEXT", text)
-    post_segment(make_segment(line).pk, now=NOW)
+    post_segment(make_segment(line).pk, now=now())
     assert [one.reason for one in QuarantinedLine.objects.all()] == [reason] * bool(reason)
     assert UsageEvent.objects.count() == (not reason)

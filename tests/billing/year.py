@@ -6,10 +6,10 @@ from random import Random
 from typing import Any
 
 from accounts.models import ApiKey, Organization, User
-from billing import adjustments, ledger
+from billing import adjustments
 from billing.correcting import correct
 from billing.correction_rules import one_event, other_usage, void
-from billing.models import Account, Balance, CreditGrant, PlanVersion, Segment, TransactionKind, UsageEvent
+from billing.models import Balance, PlanVersion, Segment, UsageEvent
 from billing.partitions import detach_old, ensure_partitions
 from billing.plans import choosing, ending, offering
 from billing.plans.errors import PlanError
@@ -105,7 +105,7 @@ class World:
         """Top up, take a plan or leave it; now and then something of staff's."""
         lot = self.lots.random()
         if lot < 0.03 and customer.pays:
-            self._top_up(customer, now)
+            self._credit(customer, now)
         elif lot < 0.08:
             self._plan(customer, now)
         elif lot < 0.083:
@@ -117,18 +117,9 @@ class World:
                 customer.organization, nanos, reason="By lot", actor=customer.owner, now=now, operation_id=str(now)
             )
 
-    def _top_up(self, customer: Customer, now: datetime) -> None:
-        terms = ledger.GrantTerms(source=CreditGrant.Source.TOP_UP, priority=50)
-        movement = ledger.Movement(
-            operation_key=f"top-up:{customer.organization.pk}:{now}",
-            kind=TransactionKind.TOP_UP,
-            organization_id=customer.organization.pk,
-            nanos=self.lots.randrange(10, 40) * DOLLAR,
-            counter=Account.CASH_STRIPE,
-            event_day=now.date(),
-            grant=terms,
-        )
-        ledger.post([movement], now=now)
+    def _credit(self, customer: Customer, now: datetime) -> None:
+        nanos = self.lots.randrange(10, 40) * DOLLAR
+        give_credit(customer.organization, nanos, key=f"credit:{customer.organization.pk}:{now}", now=now)
 
     def _plan(self, customer: Customer, now: datetime) -> None:
         terms: dict[str, Any] = {"actor": customer.owner, "now": now}

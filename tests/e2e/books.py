@@ -1,6 +1,7 @@
 """What the running stack's database says, read from outside of it."""
 
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -39,11 +40,19 @@ def query(stack: Stack, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return connection.execute(sql, parameters).fetchall()
 
 
+def _has_lines(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        # Closed, or shipped, since it was listed.
+        return False
+
+
 def assert_settled(stack: Stack, *, seconds: float = 60) -> int:
     """Wait until nothing waits, then check that the books agree. Returns what was charged in all, in nano-dollars."""
 
     def nothing_waits() -> bool:
-        spooled = [path for path in (stack.var / "spool").rglob("*.jsonl") if path.stat().st_size]
+        spooled = [path for path in (stack.var / "spool").rglob("*.jsonl") if _has_lines(path)]
         try:
             waiting = query(
                 stack,

@@ -13,9 +13,12 @@ from tests.e2e.test_story import Mail, create_first_key, sign_up
 
 # What was granted at the sign-up, a day sooner: statements are of days that are over.
 YESTERDAY = """
-UPDATE billing_ledgertransaction SET event_day = event_day - 1 WHERE organization_id = (
-    SELECT id FROM accounts_organization WHERE public_id = %s
+WITH moved AS (
+    UPDATE billing_ledgertransaction SET event_day = event_day - 1 WHERE organization_id = (
+        SELECT id FROM accounts_organization WHERE public_id = %s
+    ) RETURNING id, event_day
 )
+UPDATE billing_ledgerentry SET event_day = moved.event_day FROM moved WHERE transaction_id = moved.id
 """
 
 

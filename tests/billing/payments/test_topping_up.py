@@ -19,10 +19,16 @@ from tests.devstack.stripeserver.shop import Shop, visit
 from tests.paying import begin, completed, pay, post
 
 pytestmark = pytest.mark.django_db(transaction=True)
-NOW = datetime.now(UTC)
 SESSIONS = "POST /v1/checkout/sessions"
-LATER = NOW + timedelta(minutes=10)
 State = TopUp.State
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def later() -> datetime:
+    return now() + timedelta(minutes=10)
 
 
 def balance(organization: Organization) -> int:
@@ -104,7 +110,7 @@ class TestPaid:
         pay(top_up)
         told.quiet()
         [waiting] = NoticeMail.objects.all()
-        assert mailing.send(waiting.pk, NOW)
+        assert mailing.send(waiting.pk, now())
         assert "$25.00" in mail.outbox[0].subject
         assert top_up.public_id in mail.outbox[0].body
 
@@ -131,7 +137,7 @@ class TestAmounts:
         self, organization: Organization, shop: Shop, nanos: int
     ) -> None:
         with pytest.raises(topping_up.AmountError):
-            topping_up.begin(organization, nanos, saves_card=False, actor=None, now=NOW)
+            topping_up.begin(organization, nanos, saves_card=False, actor=None, now=now())
         assert not TopUp.objects.exists()
 
     def test_a_page_is_not_made_without_end(self, organization: Organization, shop: Shop, monkeypatch: Any) -> None:
@@ -160,11 +166,11 @@ class TestUnknownOutcomes:
     ) -> None:
         order(shop, "error_before")
         with pytest.raises(calling.UnknownError):
-            begin(organization, now=NOW)
+            begin(organization, now=now())
         assert TopUp.objects.get().state == State.OPEN
-        healing.heal(lambda: LATER)
+        healing.heal(later)
         assert TopUp.objects.get().state == State.OPEN
-        healing.heal(lambda: NOW + timedelta(hours=2))
+        healing.heal(lambda: now() + timedelta(hours=2))
         assert TopUp.objects.get().state == State.FAILED
         begin(organization)
 
@@ -173,7 +179,7 @@ class TestUnknownOutcomes:
         order(shop, "error_before", "GET /v1/checkout/sessions")
         with pytest.raises(calling.UnknownError):
             begin(organization)
-        assert healing.heal(lambda: LATER) == 1
+        assert healing.heal(later) == 1
         top_up = TopUp.objects.get()
         pay(top_up)
         assert look(top_up).state == State.PAID
@@ -227,18 +233,18 @@ class TestHealing:
         pay(begin(organization))
         told.quiet()
         assert balance(organization) == 0
-        assert healing.heal(lambda: LATER) == 1
+        assert healing.heal(later) == 1
         credited(organization, 25)
-        assert healing.heal(lambda: LATER) == 0
+        assert healing.heal(later) == 0
 
     def test_stripe_away_puts_it_off_and_staff_hear_of_it(self, organization: Organization, shop: Shop) -> None:
         pay(begin(organization))
         order(shop, "error_before", "GET /v1/checkout/sessions/{id}", times=2)
-        assert healing.heal(lambda: LATER) == 0
+        assert healing.heal(later) == 0
         assert not Alarm.objects.exists()
-        assert healing.heal(lambda: NOW + timedelta(minutes=25)) == 0
+        assert healing.heal(lambda: now() + timedelta(minutes=25)) == 0
         assert Alarm.objects.get().kind == "stripe_away"
-        assert healing.heal(lambda: LATER) == 1
+        assert healing.heal(later) == 1
         credited(organization, 25)
 
     def test_what_belongs_to_the_other_mode_is_left_alone(
@@ -246,13 +252,13 @@ class TestHealing:
     ) -> None:
         top_up = begin(organization)
         settings.STRIPE_SECRET_KEY = "sk_live_now"
-        assert healing.heal(lambda: LATER) == 0
+        assert healing.heal(later) == 0
         assert look(top_up).state == State.OPEN
 
 
 def test_no_call_is_made_within_a_transaction(organization: Organization, shop: Shop) -> None:
     with transaction.atomic(), pytest.raises(calling.OpenTransactionError):
-        customers.customer_of(organization, now=NOW)
+        customers.customer_of(organization, now=now())
     with transaction.atomic(), pytest.raises(RuntimeError):
         begin(organization)
     assert not shop.stripe.v1.customers.list().data
