@@ -77,7 +77,7 @@ class TestGaps:
         assert self.gaps() == []
 
     def test_a_quarantined_line_is_there_and_a_torn_one_is_not(self, key: ApiKey) -> None:
-        self.come(key, 1, 2, more=raw({**usage_line(key, seq=3), "model": "nobody's"}) + b'{"seq":4,"sou')
+        self.come(key, 1, 2, more=raw({**usage_line(key, at=NOW, seq=3), "model": "nobody's"}) + b'{"seq":4,"sou')
         self.come(key, 5)
         assert self.gaps() == [(4, 4)]
 

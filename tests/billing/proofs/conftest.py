@@ -11,11 +11,12 @@ from billing import expiry
 from billing.closing import close_day
 from billing.correcting import correct
 from billing.correction_rules import one_event, other_usage
-from billing.models import Subscription, UsageEvent
+from billing.models import Statement, Subscription, UsageEvent
 from billing.partitions import ensure_partitions
 from billing.plans.choosing import choose
 from billing.posting import post_segment
 from billing.proofs.proving import Result, prove
+from billing.statements.drawing import draw
 from tests.cast import (
     DOLLAR,
     give_credit,
@@ -95,3 +96,17 @@ def tamper() -> Callable[..., None]:
 def red(now: datetime = NEXT_NOON, day: date | None = None) -> dict[str, Result]:
     """What isn't proved, by name."""
     return {result.name: result for result in prove(now, day=day) if not result.ok}
+
+
+@pytest.fixture
+def statement(key: ApiKey) -> Statement:
+    """Of the closed day, with a line for each: credit, usage, late usage, a correction."""
+    drawn = draw(key.organization, DAY, now=NEXT_NOON)
+    connection.check_constraints()
+    assert red() == {}
+    return drawn
+
+
+@pytest.fixture
+def right_before(key: ApiKey) -> None:
+    assert red() == {}
