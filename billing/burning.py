@@ -1,4 +1,7 @@
-"""Which grants a charge burns: by priority, then soonest expiry, then id. What burned is recorded, to be unwound."""
+"""Which grants a charge burns: by priority, then soonest expiry, then id. What burned is recorded, to be unwound.
+
+A grant that has expired burns until it is taken back: usage from before may still be on its way (`billing.expiry`).
+"""
 
 from bisect import insort
 from collections import defaultdict
@@ -79,9 +82,7 @@ class Pools:
         pools = cls(now)
         found = CreditGrant.objects.filter(organization_id__in=organization_ids, remaining_nanos__gt=0)
         columns = ("organization_id", "priority", "expires_at", "id", "remaining_nanos", "source")
-        for organization_id, priority, expires_at, grant_id, remaining, source in found.exclude(
-            expires_at__lte=now
-        ).values_list(*columns):
+        for organization_id, priority, expires_at, grant_id, remaining, source in found.values_list(*columns):
             pool = pools._know(Rank(priority, expires_at or NEVER, grant_id), remaining, source)
             pools.queues[organization_id].append(pool)
         for queue in pools.queues.values():
@@ -146,7 +147,7 @@ class Pools:
         pool = self._know(Rank(terms.priority, terms.expires_at or NEVER, grant.pk), nanos - paid_debt, terms.source)
         if paid_debt:
             self.burns.append(Burn(grant.pk, transaction_id, paid_debt))
-        if pool.remaining_nanos and pool.rank.expires_at > self.now:
+        if pool.remaining_nanos:
             insort(self.queues[organization_id], pool, key=_rank)
 
     def _record(self, pool: Pool, nanos: int, transaction_id: int) -> None:

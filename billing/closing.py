@@ -29,9 +29,14 @@ class NotOver(ValueError):
     """A day that can't be closed yet: it isn't over."""
 
 
+def start_of(day: date) -> datetime:
+    """The midnight (UTC) that begins a day."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
 def end_of(day: date) -> datetime:
     """The midnight (UTC) that ends a day."""
-    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+    return start_of(day) + timedelta(days=1)
 
 
 def closed_among(days: Iterable[date]) -> set[date]:

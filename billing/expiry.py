@@ -1,4 +1,4 @@
-"""Credit that has expired is taken back, to breakage. Until then it isn't burned, but still counts as balance."""
+"""Credit that has expired is taken back, to breakage. Until then it burns, and counts as balance, like any other."""
 
 from datetime import datetime
 
@@ -10,14 +10,13 @@ from billing.models import Account, CreditGrant, TransactionKind
 BATCH = 500
 
 
-def expire_grants(now: datetime, *, organization_id: int | None = None) -> int:
-    """Take what is left of grants (or one organization's) that have expired; return of how many.
+def expire_grants(until: datetime, *, now: datetime | None = None) -> int:
+    """Take what is left of grants that had expired by `until`; return of how many. Again, it does nothing twice.
 
-    Again, it does nothing twice.
+    All usage until then has been posted, or its charge wouldn't find the credit that was good when it was made.
     """
-    expired = CreditGrant.objects.filter(expires_at__lte=now, remaining_nanos__gt=0)
-    if organization_id is not None:
-        expired = expired.filter(organization_id=organization_id)
+    now = now or until
+    expired = CreditGrant.objects.filter(expires_at__lte=until, remaining_nanos__gt=0)
     done = last = 0
     while batch := list(expired.filter(pk__gt=last).order_by("id").values_list("pk", "organization_id")[:BATCH]):
         with transaction.atomic():

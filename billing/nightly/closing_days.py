@@ -5,7 +5,7 @@ from datetime import date, datetime
 import structlog
 
 from billing import turns
-from billing.closing import OVERDUE, close_day, end_of, ready_to_close
+from billing.closing import OVERDUE, close_day, end_of, ready_to_close, start_of
 from billing.models import ClosedDay
 from billing.nightly.shape import Night, NotReadyError, Result
 from billing.partitions import partition_days
@@ -41,6 +41,12 @@ def close_if_ready(day: date, now: datetime) -> ClosedDay:
         return close_day(day, now)
     except turns.Busy as error:
         raise NotReadyError(f"{day} isn't closed yet. {error}") from error
+
+
+def closed_until(now: datetime) -> datetime:
+    """The midnight before which nothing is posted any more, but as an adjustment."""
+    today = now.date()
+    return start_of(min(open_days(today), default=today))
 
 
 def open_days(before: date) -> list[date]:

@@ -8,8 +8,9 @@ from billing.nightly.shape import Step
 
 STEPS: list[Step] = [
     Step("renew_plans", "Plans whose period is over are renewed, or end.", renewing.renew),
-    Step("expire_grants", "Credit that has expired is taken back.", expiring.expire),
     Step("close_day", "The day before is closed: what comes later is an adjustment.", closing_days.close),
+    # Usage from before it expired has been posted by now.
+    Step("expire_grants", "Credit that has expired is taken back.", expiring.expire, needs=("close_day",)),
     # Books are proved also where a day can't be closed.
     Step(
         "prove",

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from accounts import organizations
 from accounts.models import Organization, User, audit
 from billing import ledger
-from billing.expiry import expire_grants
 from billing.models import PlanVersion, Subscription
 from billing.plans import beginning, renewing
 from billing.plans.errors import OtherwiseError, PlanError
@@ -93,8 +92,7 @@ def current(organization: Organization) -> Subscription:
 
 
 def prepare(organization: Organization, now: datetime) -> None:
-    """What has come due comes first: credit that has expired goes, a period that is over is followed by the next."""
-    expire_grants(now, organization_id=organization.pk)
+    """What has come due comes first: a period that is over is followed by the next."""
     due = Subscription.objects.current().filter(organization=organization, due_at__lte=now, past_due_since=None)
     for pk in due.values_list("pk", flat=True):
         renewing.renew(pk, now)

@@ -52,7 +52,7 @@ class Till:
         Raises NotEnoughError, and hotstate.errors.Unreachable.
         """
         balance = Balance.objects.get(organization=self.organization)
-        missing = fee_nanos - refund_nanos - own_money(balance, now)
+        missing = fee_nanos - refund_nanos - own_money(balance)
         if fee_nanos and missing > 0:
             raise NotEnoughError(SHORT, missing)
         if needed_nanos <= 0:
@@ -97,9 +97,9 @@ def _work_on(till: Till, work: Callable[[Till], T]) -> T:
         raise
 
 
-def own_money(balance: Balance, now: datetime) -> int:
+def own_money(balance: Balance) -> int:
     """Nano-dollars that can pay a fee: all that can burn but for plans' credit, less debts."""
-    grants = CreditGrant.objects.filter(organization_id=balance.pk, remaining_nanos__gt=0).exclude(expires_at__lte=now)
+    grants = CreditGrant.objects.filter(organization_id=balance.pk, remaining_nanos__gt=0)
     paid = grants.exclude(source=CreditGrant.Source.PLAN).aggregate(nanos=Sum("remaining_nanos"))
     return (paid["nanos"] or 0) - balance.debt_nanos
 

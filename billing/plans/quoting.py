@@ -72,7 +72,7 @@ def running_period(organization: Organization, at: datetime) -> SubscriptionPeri
 def paid_for(period: SubscriptionPeriod, at: datetime) -> Paid:
     """A period as it stands: what has gone of its grant by now is used."""
     grant = grant_of(period)
-    left = 0 if grant is None or (grant.expires_at and grant.expires_at <= at) else grant.remaining_nanos
+    left = grant.remaining_nanos if grant else 0
     included = grant.amount_nanos if grant else 0
     return Paid(
         starts_at=period.starts_at,

@@ -9,7 +9,6 @@ from django.db import InterfaceError, OperationalError
 
 from accounts.models import Organization, alarm
 from billing import ledger
-from billing.expiry import expire_grants
 from billing.models import Subscription
 from billing.plans.beginning import begin_due
 from billing.plans.errors import NotEnoughError, PutOffError
@@ -76,8 +75,6 @@ def pay_now(organization: Organization, *, now: datetime) -> list[str]:
 
 def _renew_once(subscription_id: int, now: datetime) -> str:
     organization_id = Subscription.objects.values_list("organization_id", flat=True).get(pk=subscription_id)
-    # No credit of the period that is over pays for the next.
-    expire_grants(now, organization_id=organization_id)
     try:
         try:
             return carry_out(organization_id, lambda till: _follow(till, subscription_id, now))

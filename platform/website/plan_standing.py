@@ -35,21 +35,21 @@ class PlanStanding:
         return since + timedelta(days=settings.PLAN_GRACE_DAYS) if since else None
 
 
-def of(organization: Organization, now: datetime) -> PlanStanding | None:
+def of(organization: Organization) -> PlanStanding | None:
     found = Subscription.objects.current().filter(organization=organization)
     subscription = found.select_related("version__plan", "version__price_list", "next_version__plan").first()
     if subscription is None:
         return None
     period = subscription.periods.select_related("credit__grant").get(number=subscription.number)
     grant = grant_of(period)
-    if grant is None or (grant.expires_at and grant.expires_at <= now):
+    if grant is None:
         return PlanStanding(subscription, 0, 0)
     return PlanStanding(subscription, grant.amount_nanos, grant.amount_nanos - grant.remaining_nanos)
 
 
-def burning(organization: Organization, now: datetime) -> QuerySet[CreditGrant]:
+def burning(organization: Organization) -> QuerySet[CreditGrant]:
     """Grants with something left, in the order in which they burn."""
-    left = organization.grants.filter(remaining_nanos__gt=0).exclude(expires_at__lte=now)
+    left = organization.grants.filter(remaining_nanos__gt=0)
     return left.order_by("priority", F("expires_at").asc(nulls_last=True), "id")
 
 

@@ -153,7 +153,7 @@ class TestExpiry:
 
     def test_a_debt_stays_what_it_is(self, organization: Organization) -> None:
         give_credit(organization, 10, key="first", expires_at=NOW, now=NOW - timedelta(days=1))
-        move(organization, -4, "usage")
+        move(organization, -14, "usage")
         expiry.expire_grants(LATER)
         balance = Balance.objects.get(organization=organization)
         assert (balance.credit_nanos, balance.debt_nanos) == (0, 4)

@@ -34,8 +34,8 @@ def billing(request: HttpRequest, member: Membership) -> HttpResponse:
     context = {
         "member": member,
         "summary": usage.summary(member.organization, now=now),
-        "standing": plan_standing.of(member.organization, now),
-        "grants": plan_standing.burning(member.organization, now)[:50],
+        "standing": plan_standing.of(member.organization),
+        "grants": plan_standing.burning(member.organization)[:50],
         "top_ups": TopUp.objects.filter(organization=member.organization).order_by("-pk")[:TOP_UPS],
         "offered": calling.offered(),
         "events": events.select_related("version__plan", "actor").order_by("-id")[:EVENTS],
@@ -47,7 +47,7 @@ def billing(request: HttpRequest, member: Membership) -> HttpResponse:
 @for_members
 def plans(request: HttpRequest, member: Membership) -> HttpResponse:
     """What there is to choose from."""
-    standing = plan_standing.of(member.organization, timezone.now())
+    standing = plan_standing.of(member.organization)
     rows = [(version, plan_standing.limits_of(version)) for version in plan_standing.offered()]
     return render(request, "console/plans.html", {"member": member, "standing": standing, "rows": rows})
 
@@ -58,7 +58,7 @@ def plan_choose(request: HttpRequest, member: Membership, slug: str) -> HttpResp
     """What a plan would cost and bring, now or later; then it is chosen."""
     version = get_object_or_404(plan_standing.offered(), plan__slug=slug)
     now = timezone.now()
-    standing = plan_standing.of(member.organization, now)
+    standing = plan_standing.of(member.organization)
     offer = quote(member.organization, version, at=now)
     choices = [(NOW, "Now")]
     if standing and standing.subscription.pays:
@@ -98,7 +98,7 @@ def plan_choose(request: HttpRequest, member: Membership, slug: str) -> HttpResp
 def plan_cancel(request: HttpRequest, member: Membership) -> HttpResponse:
     """What ending the plan means, at the end or now; then it is ended."""
     now = timezone.now()
-    standing = plan_standing.of(member.organization, now)
+    standing = plan_standing.of(member.organization)
     if standing is None:
         return redirect("billing", org=member.organization.public_id)
     offer = quote(member.organization, None, at=now)

@@ -117,6 +117,8 @@ class TestCommand:
 
     def test_one_step_of_one_date(self, capsys: pytest.CaptureFixture[str]) -> None:
         with travel(THAT_NIGHT, tick=False):
+            call_command("nightly", "--date", str(NIGHT), "--step", "close_day")
+            capsys.readouterr()
             call_command("nightly", "--date", str(NIGHT), "--step", "expire_grants")
         assert capsys.readouterr().out == f"ok   {NIGHT}  expire_grants    grants expired: 0\n"
         assert states()["prove"] == State.WAITING

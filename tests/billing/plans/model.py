@@ -57,9 +57,8 @@ class Account:
         self.debt -= paid
         self.own += nanos - paid
 
-    def use(self, nanos: int, now: datetime) -> None:
-        good = [grant for grant in self.grants if grant.expires is None or grant.expires > now]
-        for grant in sorted(good, key=lambda grant: (grant.expires is None, grant.expires)):
+    def use(self, nanos: int) -> None:
+        for grant in sorted(self.grants, key=lambda grant: (grant.expires is None, grant.expires)):
             taken = min(nanos, grant.left)
             grant.left -= taken
             nanos -= taken
@@ -119,7 +118,6 @@ class Account:
         self.plan = None
 
     def renew(self, now: datetime) -> None:
-        self.expire(now)
         while (plan := self.plan) and plan.due <= now:
             version = plan.following or plan.version
             if plan.ends_then:

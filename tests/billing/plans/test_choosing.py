@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from accounts.models import AuditEntry, Organization, User
+from billing.expiry import expire_grants
 from billing.models import (
     LedgerTransaction,
     PlanVersion,
@@ -184,6 +185,7 @@ class TestChangingNow:
         offer = Offer(period=PlanVersion.Period.MONTH, fee_nanos=99 * DOLLAR)
         add_version(old.plan, offer, actor=None, reason="Dearer", now=START)
         assert renew_due(START + timedelta(days=28))["renewed"] == 1
+        assert expire_grants(START + timedelta(days=28)) == 1
         subscription = Subscription.objects.get()
         assert (subscription.version, balance_of(organization)) == (old, (100 - 20 - 20 + 10) * DOLLAR)
 
@@ -195,6 +197,7 @@ class TestLater:
         choose_at_end(organization, large, actor=owner, now=HALF)
         assert balance_of(organization) == 90 * DOLLAR
         renew_due(START + timedelta(days=28))
+        assert expire_grants(START + timedelta(days=28)) == 1
         subscription = Subscription.objects.get()
         assert (subscription.version, subscription.next_version) == (large, None)
         assert balance_of(organization) == (100 - 20 - 50 + 10) * DOLLAR
@@ -218,6 +221,7 @@ class TestLater:
         organization.refresh_from_db()
         assert (organization.plan, organization.limits_in_force) == ("", Limits())
         assert Subscription.objects.get().ended_at == end
+        assert expire_grants(end) == 1
         assert balance_of(organization) == 80 * DOLLAR
 
     def test_cancelling_now_gives_the_rest_back(self, organization: Organization, owner: User) -> None:
@@ -228,7 +232,7 @@ class TestLater:
         organization.refresh_from_db()
         assert organization.plan == ""
         # And what was kept expires with the period that had been paid.
-        renew_due(START + timedelta(days=40))
+        assert expire_grants(START + timedelta(days=40)) == 1
         choose(organization, make_plan("other"), actor=owner, now=START + timedelta(days=40))
         assert balance_of(organization) == (100 - 20 + 10 - 20 + 10) * DOLLAR
 

@@ -77,7 +77,7 @@ class Plans(RuleBasedStateMachine):
     @rule(nanos=dollars)
     def usage_comes(self, nanos: int) -> None:
         use(self.organization, nanos, now=self.now, key=str(next(self.numbers)))
-        self.model.use(nanos, self.now)
+        self.model.use(nanos)
 
     @rule(hours=st.integers(1, 30 * 24), seconds=st.integers(0, 3599))
     def time_passes(self, hours: int, seconds: int) -> None:
@@ -90,10 +90,15 @@ class Plans(RuleBasedStateMachine):
         self.renew()
 
     def renew(self) -> None:
-        expire_grants(self.now)
         renew_due(self.now)
         assert set(renew_due(self.now).values()) == {0}
         self.model.renew(self.now)
+
+    @rule()
+    def credit_expires(self) -> None:
+        expire_grants(self.now)
+        assert expire_grants(self.now) == 0
+        self.model.expire(self.now)
 
     @rule(to=which)
     def a_plan_is_chosen(self, to: int) -> None:

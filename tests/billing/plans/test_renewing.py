@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from accounts.models import Alarm, Organization, User
+from billing.expiry import expire_grants
 from billing.models import (
     CreditGrant,
     LedgerTransaction,
@@ -68,7 +69,8 @@ def test_nothing_is_due_before_its_time_and_a_period_is_renewed_once(organizatio
     assert renew_due(DUE - timedelta(seconds=1)) == NOTHING
     assert renew_due(DUE) == {**NOTHING, "renewed": 1}
     assert renew_due(DUE) == NOTHING
-    # The first credit expired unused.
+    # The first credit expires unused.
+    assert expire_grants(DUE) == 1
     assert (balance_of(organization), plan_credit(organization)) == (70 * DOLLAR, 10 * DOLLAR)
 
 
@@ -106,6 +108,7 @@ def test_after_a_standstill_the_missed_periods_follow_in_order(organization: Org
         (3, "03-31", "04-30"),
     ]
     # What came late isn't lost: both credits last as long as the period that runs.
+    assert expire_grants(late) == 1
     ends = CreditGrant.objects.filter(source="plan", remaining_nanos__gt=0).values_list("expires_at", flat=True)
     assert [f"{end:%m-%d}" for end in ends] == ["04-30", "04-30"]
     assert balance_of(organization) == (100 - 3 * 20 + 2 * 10) * DOLLAR
@@ -116,7 +119,7 @@ def test_two_schedulers_at_once_renew_a_plan_once(organization: Organization, ow
     choose(organization, make_plan(), actor=owner, now=START)
     at_once(lambda _: renew_due(DUE))
     assert SubscriptionPeriod.objects.count() == LedgerTransaction.objects.filter(kind="fee").count() == 2
-    assert balance_of(organization) == 70 * DOLLAR
+    assert balance_of(organization) == 80 * DOLLAR
 
 
 def test_a_plan_is_paid_while_usage_is_posted(organization: Organization, owner: User, empty_valkey: Any) -> None:

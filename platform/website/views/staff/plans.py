@@ -137,7 +137,7 @@ def organization_plan(request: HttpRequest, org: str) -> HttpResponse:
         "rows": quotes(organization, offered[:PAGE], at=now),
         "balance_nanos": balance.nanos if balance else 0,
     }
-    return render(request, "staff/organization_plan.html", {**context, "standing": plan_standing.of(organization, now)})
+    return render(request, "staff/organization_plan.html", {**context, "standing": plan_standing.of(organization)})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -145,7 +145,7 @@ def organization_plan_end(request: HttpRequest, org: str) -> HttpResponse:
     """End an organization's plan now; what isn't used comes back."""
     organization = get_object_or_404(Organization, public_id=org)
     now = timezone.now()
-    standing = plan_standing.of(organization, now)
+    standing = plan_standing.of(organization)
     if standing is None:
         return redirect("staff_organization", org=org)
     form = ReasonForm(request.POST or None)
