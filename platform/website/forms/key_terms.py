@@ -17,8 +17,8 @@ from gateway.endpoints import ALL_SCOPES, SCOPES
 from hotstate.publish import LARGEST_NANOS
 from hotstate.records import Budgets, Limits
 from website import money
+from website.forms.fields import DollarField
 from website.forms.limits import LimitFields
-from website.forms.prices import DollarField
 
 EXPIRIES = {
     "none": "Never",

@@ -5,7 +5,7 @@ from django import forms
 from billing.models import NoticeKind
 from billing.notices.balances import MOST
 from billing.notices.kinds import KINDS
-from website.forms.prices import DollarField
+from website.forms.fields import DollarField
 
 
 class ChoicesForm(forms.Form):

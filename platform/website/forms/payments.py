@@ -2,7 +2,7 @@ from django import forms
 from django.conf import settings
 
 from billing.payments.topping_up import AmountError, amount_of, dollars
-from website.forms.prices import DollarField
+from website.forms.fields import DollarField
 
 
 class TopUpForm(forms.Form):

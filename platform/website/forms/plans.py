@@ -1,11 +1,11 @@
 """Choosing and ending plans: with what was shown, so that nobody pays more than that."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
 
 from billing.plans.quoting import Quote
+from website.forms.fields import MomentField
 
 NOW, AT_END = "now", "end"
 
@@ -13,16 +13,12 @@ NOW, AT_END = "now", "end"
 class ShownForm(forms.Form):
     """`at` is the moment for which amounts were shown, `shown` what was to pay then, nano-dollars."""
 
-    at = forms.DateTimeField(widget=forms.HiddenInput)
+    at = MomentField(widget=forms.HiddenInput)
     shown = forms.IntegerField(widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, offer: Quote, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.initial = {**self.initial, "at": offer.at.isoformat(), "shown": offer.net_nanos}
-
-    def clean_at(self) -> datetime:
-        at: datetime = self.cleaned_data["at"]
-        return at.astimezone(UTC)
 
 
 class WhenForm(ShownForm):

@@ -4,7 +4,8 @@ from django import forms
 
 from billing.drafts.bulk import ROUNDINGS
 from billing.meters import INPUT_METERS, LABELS, METERS, OUTPUT_METERS
-from website.forms.prices import PercentField, StartFields
+from website.forms.fields import PercentField
+from website.forms.starting import StartFields
 from website.pricesheet import MOST_BYTES
 
 ALL, INPUT, OUTPUT = "all", "input", "output"

@@ -1,6 +1,6 @@
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -10,89 +10,15 @@ from billing.drafts.versions import Wanted, in_order
 from billing.meters import LABELS, METERS, MOST_UNITS
 from billing.tariff import UnitPrice
 from website import money
+from website.forms.fields import DollarField, MomentField, PercentField
+from website.forms.starting import StartFields
 
 TOKENS = [meter for meter in METERS if meter.endswith("_tokens")]
 UNITS = {1_000_000: "1M", 1_000: "1K", 1: "1", 60: "60"}
 USUAL_UNIT = {**dict.fromkeys(TOKENS, 1_000_000), "seconds": 60, "characters": 1_000_000}
-FROM_NOW, SCHEDULED = "now", "scheduled"
 DAYS = ((0, "Mon"), (1, "Tue"), (2, "Wed"), (3, "Thu"), (4, "Fri"), (5, "Sat"), (6, "Sun"))
 # Empty rows beneath those that there are; and the most that a form has.
 MORE_PRICES, MORE_TIMES, MOST_ROWS = 4, 2, 200
-PERCENT = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,2}))?")
-
-
-class DollarField(forms.CharField):
-    """Decimal dollars in, integer nano-dollars out; None where left empty."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=24, **kwargs)
-        self.widget.attrs.update({"inputmode": "decimal", "autocomplete": "off"})
-
-    def clean(self, value: Any) -> int | None:
-        text = super().clean(value)
-        if not text:
-            return None
-        try:
-            return money.parse(text)
-        except money.NotAnAmount as error:
-            raise forms.ValidationError(str(error)) from None
-
-
-class PercentField(forms.CharField):
-    """Percent with two decimals in, basis points out; None where left empty."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=8, **kwargs)
-        self.widget.attrs.update({"inputmode": "decimal", "autocomplete": "off"})
-
-    def clean(self, value: Any) -> int | None:
-        text = super().clean(value).removesuffix("%").strip()
-        sign, digits = (-1, text[1:]) if text.startswith(("-", "−")) else (1, text.removeprefix("+"))
-        match = PERCENT.fullmatch(digits)
-        if not text:
-            return None
-        if match is None:
-            raise forms.ValidationError("Write a percentage with at most two decimals, such as 12.5.")
-        return sign * (int(match[1]) * 100 + int(f"{match[2] or 0:0<2}"))
-
-
-class StartFields(forms.Form):
-    """When prices take effect, and why."""
-
-    starts = forms.ChoiceField(
-        choices=[(FROM_NOW, "From now: as soon as gateways know, about two seconds"), (SCHEDULED, "At a set time")],
-        widget=forms.RadioSelect,
-        initial=FROM_NOW,
-        label="Takes effect",
-    )
-    effective_from = forms.DateTimeField(
-        required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
-        label="Date and time, UTC",
-    )
-    reason = forms.CharField(max_length=300, help_text="Goes into the history and the audit trail.")
-
-    def __init__(self, *args: Any, now: datetime, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.now = now
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        if cleaned.get("starts") == SCHEDULED and "effective_from" not in self.errors:
-            at = cleaned.get("effective_from")
-            if at is None:
-                self.add_error("effective_from", "Say when the prices take effect.")
-            elif at <= self.now:
-                self.add_error("effective_from", "This time is over. Prices can't change what was already charged.")
-        return cleaned
-
-    @property
-    def effective(self) -> datetime | None:
-        """None is from now."""
-        if self.cleaned_data["starts"] == FROM_NOW:
-            return None
-        at: datetime = self.cleaned_data["effective_from"]
-        return at.astimezone(UTC)
 
 
 class UnitPriceFields(forms.Form):
@@ -274,9 +200,8 @@ class CostForm(UnitPriceFields):
     """What an upstream charges us for a route, from a moment on; no prices: nobody knows any more."""
 
     may_be_empty = True
-    effective_from = forms.DateTimeField(
+    effective_from = MomentField(
         required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
         label="In force since, UTC",
         help_text="Empty is from now. It may be in the past: nobody is charged by it.",
     )
@@ -289,4 +214,4 @@ class CostForm(UnitPriceFields):
     @property
     def effective(self) -> datetime | None:
         at: datetime | None = self.cleaned_data["effective_from"]
-        return at.astimezone(UTC) if at else None
+        return at

@@ -2,8 +2,8 @@ from uuid import uuid4
 
 from django import forms
 
+from website.forms.fields import DollarField
 from website.forms.limits import LimitFields
-from website.forms.prices import DollarField
 
 
 class AdjustForm(forms.Form):

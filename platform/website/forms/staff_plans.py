@@ -8,8 +8,8 @@ from django import forms
 from billing.models import PlanVersion, PriceList
 from billing.plans.offering import LARGEST_NANOS, Offer
 from website import money
+from website.forms.fields import DollarField, ShareField
 from website.forms.limits import LimitFields
-from website.forms.prices import DollarField
 
 MOST_MODELS = 100
 VERSION_FIRST = ("period", "fee", "included_credit", "rolls_over")
@@ -39,14 +39,7 @@ class VersionForm(LimitFields):
     overdraft = DollarField(
         required=False, label="Overdraft allowance, dollars", help_text="How far below zero the balance may go."
     )
-    discount = forms.DecimalField(
-        required=False,
-        min_value=0,
-        max_value=100,
-        decimal_places=2,
-        label="Discount, percent",
-        help_text="Off the public prices.",
-    )
+    discount = ShareField(required=False, label="Discount, percent", help_text="Off the public prices.")
     price_list = forms.ModelChoiceField(
         PriceList.objects.all(), required=False, label="Own prices", empty_label="The public ones"
     )
@@ -82,7 +75,7 @@ class VersionForm(LimitFields):
             limits=self.limits,
             overdraft_nanos=data["overdraft"] or 0,
             allowed_models=data["models"],
-            discount_bp=int((data["discount"] or 0) * 100),
+            discount_bp=data["discount"] or 0,
             price_list=data["price_list"],
         )
 
