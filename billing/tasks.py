@@ -15,6 +15,7 @@ from billing.notices import balances, budgets, mailing, plans
 from billing.payments import healing
 from billing.plans import renewing
 from billing.proofs import runs
+from billing.statements import ordered
 from config import enqueue
 
 GRACE = timedelta(seconds=10)
@@ -128,6 +129,18 @@ def sweep_forecasts() -> None:
     """Go on with forecasts whose worker was killed."""
     for pk in Forecast.objects.filter(state__in=Forecast.UNFINISHED).values_list("pk", flat=True):
         enqueue.now(run_forecast, pk)
+
+
+@shared_task
+def draw_statement(order_id: int) -> None:
+    ordered.carry_out(order_id, timezone.now)
+
+
+@shared_task
+def sweep_statement_orders() -> None:
+    """Draw what somebody asked for and whose message was lost, or whose worker was killed."""
+    for pk in ordered.waiting(timezone.now()):
+        enqueue.now(draw_statement, pk)
 
 
 @shared_task

@@ -17,6 +17,7 @@ from billing.models.secret_use import SecretUse
 from billing.models.segment import QuarantinedLine, QuarantineReason, Segment
 from billing.models.source import SequenceGap, UsageSource
 from billing.models.statement import Section, Statement, StatementLine
+from billing.models.statement_order import StatementOrder
 from billing.models.terms import OrganizationTerms
 from billing.models.usage_event import Outcome, UsageEvent
 
@@ -65,6 +66,7 @@ __all__ = [
     "SequenceGap",
     "Statement",
     "StatementLine",
+    "StatementOrder",
     "StripeCustomer",
     "Subscription",
     "SubscriptionEvent",

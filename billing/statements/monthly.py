@@ -3,13 +3,11 @@
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
-import structlog
 from django.db import connection
 
-from accounts.models import Organization, alarm
+from accounts.models import Organization
+from billing.statements import disagreeing
 from billing.statements.drawing import DisagreesError, NothingNewError, draw
-
-log = structlog.get_logger(__name__)
 
 # Those with something to state: a balance, or a transaction that no statement has.
 DUE = """
@@ -57,8 +55,7 @@ def draw_due(
             # Somebody drew it a moment ago.
             continue
         except DisagreesError as error:
-            log.error("statement not drawn", organization=organization.public_id, error=str(error))
-            alarm.raise_alarm("statement_fails", organization.public_id, str(error), now=clock())
+            disagreeing.tell(organization, error, clock())
             wrong.append(organization.public_id)
         else:
             drawn += 1

@@ -11,6 +11,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "note-sequences": {"task": "billing.tasks.note_sequences", "schedule": 10.0},
     "sweep-quarantine-runs": {"task": "billing.tasks.sweep_quarantine_runs", "schedule": 60.0},
     "sweep-forecasts": {"task": "billing.tasks.sweep_forecasts", "schedule": 60.0},
+    "sweep-statement-orders": {"task": "billing.tasks.sweep_statement_orders", "schedule": 60.0},
     "watch-pipeline": {"task": "billing.tasks.watch_pipeline", "schedule": 60.0},
     "renew-plans": {"task": "billing.tasks.renew_plans", "schedule": 300.0},
     "make-partitions": {"task": "billing.tasks.make_partitions", "schedule": 3600.0},

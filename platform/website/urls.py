@@ -60,6 +60,7 @@ of_organization = [
     path("billing/top-ups/<str:top_up>/receipt/", top_ups.top_up_receipt, name="top_up_receipt"),
     path("statements/", statements.statement_list, name="statements"),
     path("statements/draw/", statements.statement_draw, name="statement_draw"),
+    path("statements/orders/<int:order>/", statements.statement_order, name="statement_order"),
     path("statements/<int:number>/", statements.statement, name="statement"),
     path("statements/<int:number>/statement.csv", statements.statement_csv, name="statement_csv"),
     path("statements/<int:number>/statement.pdf", statements.statement_as_pdf, name="statement_pdf"),

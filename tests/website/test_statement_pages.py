@@ -14,10 +14,11 @@ from pypdf import PdfReader
 
 from accounts.models import ApiKey, Organization, User
 from billing import closing
-from billing.models import ProofRun, Statement
+from billing.models import ProofRun, Statement, StatementOrder
 from billing.nightly import closing_days
 from billing.partitions import ensure_partitions
 from billing.statements import drawing
+from billing.statements.ordered import carry_out
 from catalog.models import Model
 from tests.cast import DOLLAR, give_credit
 from tests.website.browsing import use
@@ -98,19 +99,70 @@ class TestPages:
         assert len(queries) <= 15
 
 
+def ordered(browser: Client, organization: Organization) -> StatementOrder:
+    """What somebody asked for a moment ago."""
+    answer = browser.post(page(organization, "draw/"))
+    order = StatementOrder.objects.latest("pk")
+    assert answer["Location"] == page(organization, f"orders/{order.pk}/")
+    return order
+
+
+def drawn_by_a_worker(order: StatementOrder) -> None:
+    carry_out(order.pk, lambda: NOW)
+    connection.check_constraints()
+
+
 class TestOnDemand:
-    def test_an_owner_has_one_drawn(self, browse: Browse, owner: User, key: ApiKey, proved: ProofRun) -> None:
+    def test_an_owner_has_one_drawn_by_a_worker(
+        self, browse: Browse, owner: User, key: ApiKey, proved: ProofRun
+    ) -> None:
         give_credit(key.organization, 5, now=NOW - timedelta(days=1))
         close_yesterday()
-        answer = browse(owner).post(page(key.organization, "draw/"), follow=True)
-        assert answer.redirect_chain[-1][0] == page(key.organization, "1/")
+        browser = browse(owner)
+        order = ordered(browser, key.organization)
+        here = page(key.organization, f"orders/{order.pk}/")
+        for address in (here, page(key.organization)):
+            waiting = browser.get(address).content.decode()
+            assert "Waiting for a worker" in waiting
+            # It looks again by itself, and by a link.
+            assert f'hx-get="{here}"' in waiting
+            assert f'<a class="text-link" href="{here}">Look again</a>' in waiting
+        StatementOrder.objects.update(started_at=NOW)
+        part = browser.get(here, headers={"HX-Request": "true"}).content.decode()
+        assert "Being drawn" in part
+        assert "<html" not in part
+        drawn_by_a_worker(order)
+        assert browser.get(here)["Location"] == page(key.organization, "1/")
+        assert browser.get(here, headers={"HX-Request": "true"})["HX-Redirect"] == page(key.organization, "1/")
+        assert "Waiting for a worker" not in browser.get(page(key.organization)).content.decode()
         assert Statement.objects.get().drawn_by == owner
+
+    def test_why_there_is_none_is_said(
+        self, browse: Browse, owner: User, organization: Organization, proved: ProofRun
+    ) -> None:
+        close_yesterday()
+        browser = browse(owner)
+        order = ordered(browser, organization)
+        drawn_by_a_worker(order)
+        shown = browser.get(page(organization, f"orders/{order.pk}/")).content.decode()
+        assert "There was neither activity nor a balance." in shown
+        assert "hx-get" not in shown.partition("statement-order")[2].partition("</div>")[0]
+
+    def test_nobody_else_sees_what_was_asked_for(
+        self, browse: Browse, owner: User, outsider: User, key: ApiKey, proved: ProofRun
+    ) -> None:
+        close_yesterday()
+        order = ordered(browse(owner), key.organization)
+        elsewhere = Organization.objects.of(outsider).get()
+        for organization in (key.organization, elsewhere):
+            assert browse(outsider).get(page(organization, f"orders/{order.pk}/")).status_code == 404
 
     def test_what_is_stated_already_is_said(
         self, browse: Browse, owner: User, drawn: Statement, proved: ProofRun
     ) -> None:
         answer = browse(owner).post(page(drawn.organization, "draw/"), follow=True)
         assert f"goes through {YESTERDAY} already" in answer.content.decode()
+        assert not StatementOrder.objects.exists()
 
     @pytest.mark.parametrize("ok", [None, False])
     def test_none_is_drawn_on_books_that_are_not_proved(
