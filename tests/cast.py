@@ -28,6 +28,7 @@ from billing.payments import settling
 from billing.plans.offering import Offer, create_plan
 from billing.prices import write
 from billing.tariff import Prices, unit_prices
+from billing.terms import histories
 from catalog.models import Model, Route, Upstream
 from hotstate import eras, names, publish, scripts
 from hotstate.client import valkey
@@ -108,10 +109,13 @@ def make_price_list(name: str = "Enterprise") -> PriceList:
 
 
 def set_terms(organization: Organization, *, effective_from: datetime = LONG_AGO, **fields: Any) -> OrganizationTerms:
-    """Terms in the books; gateways aren't told."""
-    return OrganizationTerms.objects.create(
+    """Terms in the books, whenever they began; gateways aren't told."""
+    made = OrganizationTerms.objects.create(
         organization=organization, effective_from=effective_from, created_at=effective_from, **fields
     )
+    organization.terms = [msgspec.to_builtins(terms) for terms in histories([organization.pk])[organization.pk]]
+    organization.save(update_fields=["terms"])
+    return made
 
 
 def give_credit(

@@ -13,6 +13,7 @@ from billing.proofs import (
     quarantine,
     rerating,
     statements,
+    terms,
     usage,
     waiting,
 )
@@ -30,6 +31,7 @@ PROOFS: list[Proof] = [
     *quarantine.PROOFS,
     *rerating.PROOFS,
     *prices.PROOFS,
+    *terms.PROOFS,
     *plans.PROOFS,
     *payments.PROOFS,
     *waiting.PROOFS,

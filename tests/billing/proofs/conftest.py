@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -35,8 +36,8 @@ NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 NEXT_NOON = NOON + timedelta(days=1)
 
 
-def post(key: ApiKey, *seqs: int, at: datetime = NOON, extra: bytes = b"") -> None:
-    lines = [usage_line(key, at=at, seq=seq) for seq in seqs]
+def post(key: ApiKey, *seqs: int, at: datetime = NOON, extra: bytes = b"", **fields: Any) -> None:
+    lines = [usage_line(key, at=at, seq=seq, **fields) for seq in seqs]
     assert post_segment(make_segment(raw(*lines) + extra, now=NEXT_NOON).pk, now=NEXT_NOON)
 
 
@@ -50,7 +51,7 @@ def key(db: None) -> ApiKey:
     make_model()
     subscribed = make_organization("Subscribed")
     give_credit(subscribed, DOLLAR, now=NOON)
-    choose(subscribed, make_plan(fee_nanos=1000, included_credit_nanos=2000), actor=None, now=NOON)
+    choose(subscribed, make_plan(fee_nanos=1000, included_credit_nanos=2000, discount_bp=100), actor=None, now=NOON)
     # The command asks the real clock.
     Subscription.objects.update(due_at=datetime(2200, 1, 1, tzinfo=UTC))
     make_top_up(subscribed, now=NOON)
