@@ -1,11 +1,11 @@
 """Books with something of everything in them, and a hand that changes a row behind the database's back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from accounts.models import ApiKey
 from billing import expiry
@@ -41,12 +41,27 @@ def post(key: ApiKey, *seqs: int, at: datetime = NOON, extra: bytes = b"", **fie
     assert post_segment(make_segment(raw(*lines) + extra, now=NEXT_NOON).pk, now=NEXT_NOON)
 
 
+@pytest.fixture(scope="module")
+def books(django_db_setup: None, django_db_blocker: Any) -> Iterator[ApiKey]:
+    """Made once for the tests of a module, each of which begins with them as they were made.
+
+    All of them see these books, so a test that commits or needs others is in a module of its own.
+    """
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield _books()
+        transaction.set_rollback(True)
+
+
 @pytest.fixture
-def key(db: None) -> ApiKey:
+def key(books: ApiKey, db: None) -> ApiKey:
     """Of an organization with grants, a debt in between, usage on a closed and on an open day, and corrections.
 
     Another one has a plan.
     """
+    return ApiKey.objects.get(pk=books.pk)
+
+
+def _books() -> ApiKey:
     ensure_partitions(DAY, behind=0, ahead=1)
     make_model()
     subscribed = make_organization("Subscribed")
@@ -108,6 +123,6 @@ def statement(key: ApiKey) -> Statement:
     return drawn
 
 
-@pytest.fixture
-def right_before(key: ApiKey) -> None:
+@pytest.fixture(scope="module")
+def right_before(books: ApiKey) -> None:
     assert red() == {}

@@ -18,7 +18,7 @@ from billing.proofs import rerating
 from billing.proofs.proving import prove
 from billing.proofs.shape import Extent, Finding, Proof
 from tests.billing.proofs.conftest import DAY, NEXT_NOON, post, red
-from tests.cast import LONG_AGO, make_segment, raw, usage_line
+from tests.cast import make_segment, raw, usage_line
 
 
 def command(*arguments: str) -> tuple[Any, int]:
@@ -112,30 +112,9 @@ def test_an_event_without_its_price_version_is_named(key: ApiKey, tamper: Any, v
     assert f"no price version {version}" in red()["rerating"].offender
 
 
-@pytest.mark.django_db(transaction=True)
-def test_all_proofs_read_one_state_and_can_write_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-
-    def look_around(_extent: Extent) -> Finding:
-        with connection.cursor() as cursor:
-            for name in ("transaction_isolation", "transaction_read_only"):
-                cursor.execute(f"SHOW {name}")
-                seen.append(cursor.fetchone()[0])
-        return Finding()
-
-    monkeypatch.setattr("billing.proofs.proving.PROOFS", [Proof("look", "", look_around)])
-    prove(LONG_AGO)
-    assert seen == ["repeatable read", "on"]
-
-
 def test_a_request_of_which_zeros_were_counted_rates_again(key: ApiKey) -> None:
     """Zeros aren't stored; and yet it isn't a request of which nothing was counted."""
     zeros = usage_line(key, at=NEXT_NOON, seq=8, usage={"input_tokens": 0})
     assert post_segment(make_segment(raw(zeros), now=NEXT_NOON).pk, now=NEXT_NOON)
     assert UsageEvent.objects.get(seq=8).usage == {}
     assert "rerating" not in red()
-
-
-@pytest.mark.django_db
-def test_empty_books_are_right() -> None:
-    assert red(LONG_AGO) == {}
