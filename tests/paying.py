@@ -20,8 +20,8 @@ import pytest
 from django.test import Client
 
 from accounts.models import Organization, User
-from billing.models import TopUp
-from billing.payments import topping_up
+from billing.models import SavedCard, TopUp
+from billing.payments import cards, customers, topping_up
 from devstack.places import CHECKOUT
 from devstack.ports import HOST, Ports
 from devstack.process import spawn
@@ -78,6 +78,15 @@ def begin(organization: Organization, dollars: int = 25, *, actor: User | None =
     wanted = {"saves_card": False, **fields}
     begun = topping_up.begin(organization, dollars * DOLLAR, actor=actor, now=now, **wanted)
     return topping_up.open_checkout(begun, now=now)
+
+
+def save_card(shop: Shop, organization: Organization, method: str = "pm_card_visa") -> SavedCard:
+    """A card that Stripe keeps for it, and we know of. Those that authenticate when they are saved did so."""
+    now = datetime.now(UTC)
+    customer = customers.customer_of(organization, now=now)
+    saved = shop.stripe.v1.payment_methods.attach(method, {"customer": customer})
+    cards.look(organization, now=now)
+    return SavedCard.objects.select_related("organization").get(payment_method=saved.id)
 
 
 def pay(top_up: TopUp, number: str = "4242424242424242") -> Page:

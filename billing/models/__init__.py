@@ -1,3 +1,4 @@
+from billing.models.card import SavedCard
 from billing.models.closed_day import ClosedDay
 from billing.models.correction import Correction, EventCorrection
 from billing.models.draft import DraftLine, PriceDraft
@@ -60,6 +61,7 @@ __all__ = [
     "RollupKind",
     "RouteCost",
     "RouteCostLine",
+    "SavedCard",
     "SecretUse",
     "Section",
     "Segment",

@@ -5,6 +5,7 @@ from django.db.models import F, Q
 
 from accounts.identifiers import public_id
 from accounts.models import Organization
+from billing.models.card import SavedCard
 from billing.models.ledger import LedgerTransaction
 
 
@@ -29,6 +30,9 @@ class StripeCustomer(models.Model):
     name = models.CharField(max_length=200)
     stripe_id = models.CharField(max_length=255, null=True, unique=True)
     created_at = models.DateTimeField()
+    # When asking for the cards that `billing_savedcard` has began, and when they are to be asked for again.
+    cards_asked_at = models.DateTimeField(null=True)
+    cards_look_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
@@ -57,8 +61,19 @@ class TopUp(models.Model):
         EXPIRED = "expired", "Expired"
         FAILED = "failed", "Failed"
 
+    class Way(models.TextChoices):
+        CHECKOUT = "checkout", "On Stripe's page"
+        CARD = "card", "With a saved card"
+        RECHARGE = "recharge", "By auto-recharge"
+        PLAN = "plan", "For the plan"
+
     public_id = models.CharField(max_length=40, unique=True, default=top_up_id)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="top_ups", db_index=False)
+    way = models.CharField(max_length=8, choices=Way.choices, default=Way.CHECKOUT)
+    # What pays, unless it is paid on Stripe's page.
+    card = models.ForeignKey(SavedCard, null=True, on_delete=models.PROTECT, related_name="+")
+    # Of the form that asked for it: sent twice, it pays once.
+    asked = models.UUIDField(null=True)
     actor = models.ForeignKey("accounts.User", null=True, on_delete=models.PROTECT, related_name="+")
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
     # What is to be paid, in the currency's smallest unit; and what it is worth, in nano-dollars.
@@ -79,6 +94,9 @@ class TopUp(models.Model):
     # When Stripe last told, and when it is to be asked again.
     looked_at = models.DateTimeField(null=True)
     look_at = models.DateTimeField()
+    # How often the card was asked, and Stripe's code for its last no.
+    attempts = models.PositiveSmallIntegerField(default=0)
+    decline = models.CharField(max_length=60, blank=True)
     # Why it failed, for its customer; and what doesn't fit, for staff.
     why = models.CharField(max_length=300, blank=True)
     trouble = models.CharField(max_length=500, blank=True)
@@ -93,6 +111,8 @@ class TopUp(models.Model):
             models.Index(fields=["look_at"], condition=Q(state__in=["open", "processing"]), name="top_ups_to_look_at"),
         ]
         constraints = [
+            models.UniqueConstraint(fields=["organization", "asked"], name="a_form_pays_once"),
+            models.CheckConstraint(condition=Q(way="checkout") | Q(card__isnull=False), name="a_card_or_stripes_page"),
             models.CheckConstraint(condition=Q(amount__gt=0, nanos__gt=0), name="top_up_pays_something"),
             models.CheckConstraint(condition=Q(closes_at__gt=F("created_at")), name="top_up_can_be_paid"),
             models.CheckConstraint(
@@ -111,6 +131,14 @@ class TopUp(models.Model):
     def settled(self) -> bool:
         return self.state not in UNSETTLED
 
+    @property
+    def awaits_customer(self) -> bool:
+        """The bank wants its customer to confirm the payment."""
+        return self.state == self.State.OPEN and self.decline == AUTHENTICATION
+
+
+AUTHENTICATION = "authentication_required"
+"""Stripe's code where the bank wants its customer to confirm."""
 
 UNSETTLED = (TopUp.State.OPEN, TopUp.State.PROCESSING)
 

@@ -26,6 +26,14 @@ class RefusedError(Exception):
         self.code, self.temporary = code, temporary
 
 
+class DeclinedError(RefusedError):
+    """A card said no. The PaymentIntent is there all the same, and says what became of it."""
+
+    def __init__(self, what: str, code: str, intent: str) -> None:
+        super().__init__(what, code, temporary=False)
+        self.intent = intent
+
+
 class UnknownError(Exception):
     """No answer, or one that doesn't tell: whether it was done must be looked up. `ended`: it isn't being done now."""
 
@@ -72,9 +80,16 @@ def calling(what: str) -> Iterator[stripe.V1Services]:
         code = error.code or type(error).__name__
         log.warning("stripe call failed", call=what, status=status, code=code, request=error.request_id)
         # Without what it came from: that one has Stripe's body.
+        if isinstance(error, stripe.CardError) and (intent := _intent_of(error)):
+            raise DeclinedError(what, code, intent) from None
         if 400 <= status < 500 and status != 409 and not isinstance(error, stripe.IdempotencyError):
             raise RefusedError(what, code, temporary=isinstance(error, stripe.RateLimitError)) from None
         raise UnknownError(what, ended=status >= 500) from None
+
+
+def _intent_of(error: stripe.CardError) -> str:
+    intent = error.error.payment_intent if error.error else None
+    return str(intent.id) if intent else ""
 
 
 @lru_cache(maxsize=8)

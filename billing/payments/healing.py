@@ -8,7 +8,7 @@ from django.conf import settings
 
 from accounts.models import alarm
 from billing.models import TopUp
-from billing.payments import calling, settling
+from billing.payments import calling, cards, settling
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ def heal(clock: Callable[[], datetime]) -> int:
     due = ours.unsettled().filter(look_at__lte=clock())
     looked, failed = 0, 0
     # Drawn by lot: those that fail each time don't keep the others from their turn.
-    for top_up in due.select_related("organization").order_by("?")[:MOST_AT_ONCE]:
+    for top_up in due.select_related("organization", "card").order_by("?")[:MOST_AT_ONCE]:
         try:
             settling.look(top_up, now=clock())
         except (calling.RefusedError, calling.UnknownError) as error:
@@ -37,7 +37,18 @@ def heal(clock: Callable[[], datetime]) -> int:
                 break
         else:
             looked, failed = looked + 1, 0
+    if failed < AWAY_AFTER:
+        _heal_cards(clock)
     return looked
+
+
+def _heal_cards(clock: Callable[[], datetime]) -> None:
+    for organization in cards.due(clock()):
+        try:
+            cards.look(organization, now=clock())
+        except (calling.RefusedError, calling.UnknownError) as error:
+            log.warning("cards not looked up", organization=organization.public_id, error=str(error))
+            break
 
 
 def _late(top_up: TopUp, error: Exception, now: datetime) -> None:

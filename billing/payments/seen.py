@@ -1,6 +1,7 @@
 """What Stripe says of a Checkout Session, read once into a typed object."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import stripe
 
@@ -20,6 +21,38 @@ class SeenIntent:
     currency: str
     livemode: bool
     customer: str
+
+    @classmethod
+    def of(cls, intent: stripe.PaymentIntent) -> "SeenIntent":
+        return cls(
+            id=intent.id,
+            status=intent.status,
+            received=intent.amount_received or 0,
+            currency=intent.currency,
+            livemode=intent.livemode,
+            customer=_id(intent.customer),
+        )
+
+
+class Sighting(Protocol):
+    """What was seen of a top-up at Stripe: a Checkout Session here, a saved card's payment in `intents`."""
+
+    @property
+    def session(self) -> str | None: ...
+    @property
+    def intent(self) -> SeenIntent | None: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def paid(self) -> bool: ...
+    @property
+    def state(self) -> TopUp.State: ...
+    @property
+    def decline(self) -> str: ...
+    @property
+    def why(self) -> str: ...
+
+    def differences(self, top_up: TopUp) -> list[str]: ...
 
 
 @dataclass(frozen=True)
@@ -56,6 +89,16 @@ class Seen:
             url=session.url or "",
             intent=_intent(session.payment_intent),
         )
+
+    decline = ""
+
+    @property
+    def session(self) -> str:
+        return self.id
+
+    @property
+    def why(self) -> str:
+        return "The payment didn't go through." if self.state == TopUp.State.FAILED else ""
 
     @property
     def paid(self) -> bool:
@@ -108,13 +151,4 @@ def _id(thing: object) -> str:
 
 
 def _intent(thing: object) -> SeenIntent | None:
-    if not isinstance(thing, stripe.PaymentIntent):
-        return None
-    return SeenIntent(
-        id=thing.id,
-        status=thing.status,
-        received=thing.amount_received or 0,
-        currency=thing.currency,
-        livemode=thing.livemode,
-        customer=_id(thing.customer),
-    )
+    return SeenIntent.of(thing) if isinstance(thing, stripe.PaymentIntent) else None

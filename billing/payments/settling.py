@@ -1,16 +1,20 @@
 """Looking a top-up up at Stripe, and crediting it once. The return page, webhooks and healing all end here."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from django.db import transaction
 
 from accounts.models import alarm
 from billing import ledger
-from billing.models import Account, CreditGrant, NoticeKind, TopUp, TransactionKind
+from billing.models import Account, CreditGrant, NoticeKind, StripeCustomer, TopUp, TransactionKind
 from billing.notices.giving import News, give
+from billing.payments import intents
 from billing.payments.calling import RefusedError, calling, ours
-from billing.payments.seen import EXPANDED, Seen
+from billing.payments.seen import EXPANDED, Seen, Sighting
 
+T = TypeVar("T")
 PRIORITY = 50
 """Bought credit burns after what was given."""
 
@@ -20,13 +24,26 @@ SOONEST, LATEST = timedelta(minutes=5), timedelta(hours=6)
 SKEW = timedelta(hours=1)
 MOST_LOOKED_THROUGH = 500
 
+Follower = Callable[[TopUp, datetime], None]
+followers: dict[TopUp.Way, Follower] = {}
+"""What is done, by way of paying, when a top-up's state has changed: in the transaction that says so."""
+
 
 def look(top_up: TopUp, *, now: datetime) -> TopUp:
     """What has become of it, as Stripe says now. Raises RefusedError and UnknownError."""
     if top_up.state == TopUp.State.PAID or not ours(top_up):
         return top_up
-    seen = session(top_up.checkout_session) if top_up.checkout_session else _search(top_up)
-    return take(top_up.pk, seen, now=now)
+    return take(top_up.pk, _seen(top_up, now), now=now)
+
+
+def _seen(top_up: TopUp, now: datetime) -> Sighting | None:
+    if top_up.way == TopUp.Way.CHECKOUT:
+        return session(top_up.checkout_session) if top_up.checkout_session else _search(top_up)
+    seen = _if_known(intents.payment_of, top_up)
+    if seen and seen.state == TopUp.State.OPEN and now >= top_up.closes_at:
+        # Stripe would let it be paid for ever.
+        return intents.withdraw(seen)
+    return seen
 
 
 def session(session_id: str) -> Seen | None:
@@ -40,13 +57,14 @@ def session(session_id: str) -> Seen | None:
         return None
 
 
-def take(top_up_pk: int, seen: Seen | None, *, now: datetime) -> TopUp:
+def take(top_up_pk: int, seen: Sighting | None, *, now: datetime) -> TopUp:
     """Note what was seen of it, and credit it where it is paid. Committed when this returns."""
     with transaction.atomic(durable=True):
         locked = TopUp.objects.select_for_update(no_key=True, of=["self"]).select_related("organization")
         top_up = locked.get(pk=top_up_pk)
         if top_up.state == TopUp.State.PAID:
             return top_up
+        before = top_up.state
         top_up.looked_at = now
         top_up.look_at = now + min(max((now - top_up.created_at) // 2, SOONEST), LATEST)
         if seen is None:
@@ -56,17 +74,37 @@ def take(top_up_pk: int, seen: Seen | None, *, now: datetime) -> TopUp:
         else:
             _note(top_up, seen, now)
         top_up.save()
+        _follow(top_up, before, now)
     return top_up
 
 
-def _note(top_up: TopUp, seen: Seen, now: datetime) -> None:
-    top_up.checkout_session, top_up.pay_url, top_up.trouble, top_up.why = seen.id, seen.url, "", ""
+def fail(top_up_pk: int, why: str, *, code: str = "", now: datetime) -> TopUp:
+    """Stripe refused it: nothing was done. `code` where the card is to blame."""
+    with transaction.atomic(durable=True):
+        top_up = TopUp.objects.select_for_update(no_key=True, of=["self"]).get(pk=top_up_pk)
+        before = top_up.state
+        if not top_up.settled:
+            top_up.state, top_up.why, top_up.decline = TopUp.State.FAILED, why, code[:60]
+            top_up.save()
+            _follow(top_up, before, now)
+    return top_up
+
+
+def _follow(top_up: TopUp, before: str, now: datetime) -> None:
+    follow = followers.get(TopUp.Way(top_up.way))
+    if follow and top_up.state != before:
+        follow(top_up, now)
+
+
+def _note(top_up: TopUp, seen: Sighting, now: datetime) -> None:
+    top_up.checkout_session, top_up.trouble = seen.session, ""
     if seen.intent:
         top_up.payment_intent = seen.intent.id
     if seen.state != TopUp.State.PAID:
-        top_up.state = seen.state
-        if seen.state == TopUp.State.FAILED:
-            top_up.why = "The payment didn't go through."
+        # Of a card's payment that failed nothing can come but its money: another one may be on its way.
+        if not (top_up.settled and top_up.card_id):
+            top_up.state, top_up.pay_url = seen.state, seen.url
+            top_up.why, top_up.decline = seen.why, seen.decline
         return
     try:
         with transaction.atomic():
@@ -95,18 +133,22 @@ def credit(top_up: TopUp, now: datetime) -> None:
     if movement.operation_key not in posted.transactions:
         _trouble(top_up, f"Its payment {top_up.payment_intent} was credited before", now)
         return
-    top_up.state, top_up.paid_at, top_up.pay_url = TopUp.State.PAID, now, ""
+    top_up.state, top_up.paid_at = TopUp.State.PAID, now
+    top_up.pay_url = top_up.why = top_up.decline = ""
     top_up.transaction_id = posted.transactions[movement.operation_key]
     facts = {"top_up": top_up.public_id, "nanos": top_up.nanos, "currency": top_up.currency.upper()}
+    if top_up.saves_card:
+        StripeCustomer.objects.filter(stripe_id=top_up.customer).update(cards_look_at=now)
     give([News(top_up.organization_id, NoticeKind.RECEIPT, top_up.public_id, facts)], now=now)
 
 
 def _missing(top_up: TopUp, now: datetime) -> None:
     """Stripe knows of no page for it. Once none can come any more, it has failed."""
-    if top_up.checkout_session:
-        _trouble(top_up, f"Stripe has no Checkout Session {top_up.checkout_session}", now)
+    if known := top_up.checkout_session or top_up.payment_intent:
+        _trouble(top_up, f"Stripe has no {known}", now)
     elif now >= top_up.closes_at:
-        top_up.state, top_up.why = TopUp.State.FAILED, "The payment page couldn't be made."
+        what = "The payment" if top_up.card_id else "The payment page"
+        top_up.state, top_up.why = TopUp.State.FAILED, f"{what} couldn't be made."
 
 
 def _trouble(top_up: TopUp, what: str, now: datetime) -> None:
@@ -118,8 +160,13 @@ def _trouble(top_up: TopUp, what: str, now: datetime) -> None:
 
 def _search(top_up: TopUp) -> Seen | None:
     """The page of a top-up for which nobody knows whether it was made."""
+    return _if_known(_found, top_up) if top_up.customer else None
+
+
+def _if_known(look_up: Callable[[TopUp], T | None], top_up: TopUp) -> T | None:
+    """None too where Stripe doesn't know its customer."""
     try:
-        return _found(top_up) if top_up.customer else None
+        return look_up(top_up)
     except RefusedError as error:
         if error.code != "resource_missing":
             raise

@@ -2,12 +2,14 @@
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django.conf import settings
+from django.db import IntegrityError, transaction
 from django.urls import reverse
 
 from accounts.models import Organization, User, alarm
-from billing.models import TopUp
+from billing.models import SavedCard, TopUp
 from billing.payments import customers, settling
 from billing.payments.calling import RefusedError, UnknownError, calling, livemode
 from billing.payments.currencies import FractionError, nanos_of, smallest_units
@@ -33,19 +35,52 @@ class TooManyError(ValueError):
     """There are too many unpaid ones; the message says so."""
 
 
-def begin(organization: Organization, nanos: int, *, saves_card: bool, actor: User | None, now: datetime) -> TopUp:
-    """Write down what is to be paid; nano-dollars. Raises AmountError and TooManyError."""
+class AgainError(ValueError):
+    """The same form was sent before: it pays once."""
+
+    def __init__(self, top_up: TopUp) -> None:
+        super().__init__(top_up.public_id)
+        self.top_up = top_up
+
+
+def begin(
+    organization: Organization,
+    nanos: int,
+    *,
+    saves_card: bool = False,
+    card: SavedCard | None = None,
+    asked: UUID | None = None,
+    actor: User | None,
+    now: datetime,
+) -> TopUp:
+    """Write down what is to be paid; nano-dollars. Raises AmountError, TooManyError, AgainError."""
+    if asked and (before := TopUp.objects.filter(organization=organization, asked=asked).first()):
+        raise AgainError(before)
     if TopUp.objects.unsettled().filter(organization=organization).count() >= MOST_OPEN:
         raise TooManyError("Too many top-ups wait to be paid. Pay one of them, or wait until they close.")
-    return TopUp.objects.create(
+    wanted = new(organization, amount_of(nanos), nanos, actor=actor, now=now)
+    wanted.saves_card, wanted.asked = saves_card, asked
+    if card:
+        wanted.way, wanted.card, wanted.customer = TopUp.Way.CARD, card, card.customer
+    try:
+        with transaction.atomic():
+            wanted.save(force_insert=True)
+    except IntegrityError:
+        # Both were sent at once.
+        raise AgainError(TopUp.objects.get(organization=organization, asked=asked)) from None
+    return wanted
+
+
+def new(organization: Organization, amount: int, nanos: int, *, actor: User | None, now: datetime) -> TopUp:
+    """A top-up at our account and in our mode, not saved yet."""
+    return TopUp(
         organization=organization,
         actor=actor,
-        amount=amount_of(nanos),
+        amount=amount,
         nanos=nanos,
         currency=settings.CURRENCY,
         account=settings.STRIPE_ACCOUNT,
         livemode=livemode(),
-        saves_card=saves_card,
         created_at=now,
         closes_at=now + OPEN_FOR,
         look_at=now + LOOK_AFTER,

@@ -6,8 +6,8 @@ import msgspec
 import stripe
 from django.conf import settings
 
-from billing.models import TopUp, WebhookEvent
-from billing.payments import settling
+from billing.models import SavedCard, StripeCustomer, TopUp, WebhookEvent
+from billing.payments import cards, intents, settling
 from billing.payments.calling import livemode
 
 TOLERANCE_SECONDS = 300
@@ -17,6 +17,25 @@ ABOUT_TOP_UPS = frozenset(
         "checkout.session.async_payment_succeeded",
         "checkout.session.async_payment_failed",
         "checkout.session.expired",
+    }
+)
+
+ABOUT_PAYMENTS = frozenset(
+    {
+        "payment_intent.succeeded",
+        "payment_intent.payment_failed",
+        "payment_intent.processing",
+        "payment_intent.canceled",
+    }
+)
+ABOUT_CARDS = frozenset(
+    {
+        "payment_method.attached",
+        "payment_method.detached",
+        "payment_method.updated",
+        "payment_method.automatically_updated",
+        "customer.updated",
+        "customer.deleted",
     }
 )
 
@@ -86,15 +105,22 @@ def handle(event: Event, *, now: datetime) -> str:
 
 
 def _settle(event: Event, now: datetime) -> str:
-    if event.type not in ABOUT_TOP_UPS:
+    settle = next((settle for types, settle in SETTLERS if event.type in types), None)
+    if settle is None:
         return "ignored: its type"
     if event.livemode != livemode():
         return "ignored: the other mode"
     if event.account and event.account != settings.STRIPE_ACCOUNT:
         return "ignored: another account"
-    seen = settling.session(event.data.object.id)
+    return settle(event.data.object.id, now)
+
+
+def _session(session_id: str, now: datetime) -> str:
+    seen = settling.session(session_id)
     if seen is None:
         return "ignored: not there"
+    if seen.mode == "setup":
+        return _cards_of(seen.customer, now)
     # Before the answer to our call was noted, its reference is all that leads to our row.
     top_up = (
         TopUp.objects.filter(checkout_session=seen.id).first() or TopUp.objects.filter(public_id=seen.reference).first()
@@ -102,3 +128,36 @@ def _settle(event: Event, now: datetime) -> str:
     if top_up is None:
         return "ignored: not ours"
     return settling.take(top_up.pk, seen, now=now).state
+
+
+def _payment(intent_id: str, now: datetime) -> str:
+    seen = intents.payment(intent_id)
+    if seen is None:
+        return "ignored: not there"
+    top_up = (
+        TopUp.objects.filter(payment_intent=intent_id).first() or TopUp.objects.filter(public_id=seen.reference).first()
+    )
+    if top_up is None:
+        return "ignored: not ours"
+    if top_up.way == TopUp.Way.CHECKOUT:
+        return "ignored: its session tells"
+    return settling.take(top_up.pk, seen, now=now).state
+
+
+def _cards(about: str, now: datetime) -> str:
+    """Of a customer or a payment method, ours or new to us."""
+    if about.startswith("cus_"):
+        return _cards_of(about, now)
+    known = SavedCard.objects.filter(payment_method=about).values_list("customer", flat=True).first()
+    return _cards_of(known or cards.customer_of(about), now)
+
+
+def _cards_of(customer: str, now: datetime) -> str:
+    row = StripeCustomer.objects.filter(stripe_id=customer).select_related("organization").first() if customer else None
+    if row is None:
+        return "ignored: not ours"
+    cards.look(row.organization, now=now)
+    return "cards"
+
+
+SETTLERS = ((ABOUT_TOP_UPS, _session), (ABOUT_PAYMENTS, _payment), (ABOUT_CARDS, _cards))

@@ -66,6 +66,7 @@ STRIPE_ACCOUNT = env.read("STRIPE_ACCOUNT", str, "")
 STRIPE_API_BASE = env.read("STRIPE_API_BASE", env.origin, "https://api.stripe.com")
 _local_stripe = STRIPE_API_BASE.replace("//127.0.0.1:", "//localhost:") if "//127.0.0.1:" in STRIPE_API_BASE else ""
 STRIPE_CHECKOUT_ORIGIN = env.read("STRIPE_CHECKOUT_ORIGIN", env.origin, _local_stripe or "https://checkout.stripe.com")
+STRIPE_PORTAL_ORIGIN = env.read("STRIPE_PORTAL_ORIGIN", env.origin, _local_stripe or "https://billing.stripe.com")
 STRIPE_TIMEOUT_SECONDS = env.read("STRIPE_TIMEOUT_SECONDS", int, 10)
 # Pages write amounts with a dollar sign, so it isn't read from the environment.
 CURRENCY = "usd"

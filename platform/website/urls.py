@@ -4,6 +4,7 @@ from django.urls import include, path
 
 from website.views import (
     billing,
+    cards,
     decisions,
     keys,
     landing,
@@ -57,7 +58,13 @@ of_organization = [
     path("billing/top-ups/", top_ups.top_up_list, name="top_ups"),
     path("billing/top-ups/new/", top_ups.top_up_new, name="top_up_new"),
     path("billing/top-ups/<str:top_up>/", top_ups.top_up, name="top_up"),
+    path("billing/top-ups/<str:top_up>/confirm/", top_ups.top_up_confirm, name="top_up_confirm"),
     path("billing/top-ups/<str:top_up>/receipt/", top_ups.top_up_receipt, name="top_up_receipt"),
+    path("billing/cards/", cards.card_list, name="cards"),
+    path("billing/cards/add/", cards.card_add, name="card_add"),
+    path("billing/cards/portal/", cards.card_portal, name="card_portal"),
+    path("billing/cards/<str:card>/default/", cards.card_make_default, name="card_make_default"),
+    path("billing/cards/<str:card>/remove/", cards.card_remove, name="card_remove"),
     path("statements/", statements.statement_list, name="statements"),
     path("statements/draw/", statements.statement_draw, name="statement_draw"),
     path("statements/orders/<int:order>/", statements.statement_order, name="statement_order"),

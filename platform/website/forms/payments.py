@@ -1,6 +1,10 @@
+from collections.abc import Sequence
+from uuid import uuid4
+
 from django import forms
 from django.conf import settings
 
+from billing.models import SavedCard
 from billing.payments.topping_up import AmountError, amount_of, dollars
 from website.forms.fields import DollarField
 
@@ -10,11 +14,36 @@ class TopUpForm(forms.Form):
 
     amount = DollarField(label="Amount, dollars")
     save_card = forms.BooleanField(required=False, label="Keep the card at Stripe for later payments")
+    # The form, so that it pays once however often it is sent.
+    asked = forms.UUIDField(required=False, widget=forms.HiddenInput)
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
+    def __init__(self, *args: object, cards: Sequence[SavedCard] = (), **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.fields["asked"].initial = uuid4
+        self._cards = {card.public_id: card for card in cards}
+        if cards:
+            choices = [(name, f"{card}, until {card.expiry}") for name, card in self._cards.items()]
+            self.fields["card"] = forms.ChoiceField(
+                choices=[*choices, ("", "Another card, on Stripe's page")],
+                required=False,
+                widget=forms.RadioSelect,
+                label="Pay with",
+                initial=next(iter(self._cards)),
+            )
+            self.fields["save_card"].label = "Keep that other card at Stripe for later payments"
+            self.order_fields(["amount", "card", "save_card"])
         least, most = dollars(settings.TOP_UP_LEAST_NANOS), dollars(settings.TOP_UP_MOST_NANOS)
         self.fields["amount"].help_text = f"From ${least} to ${most}, in whole cents."
+
+    def clean(self) -> dict[str, object]:
+        if self.cleaned_data.get("card") and not self.cleaned_data.get("asked"):
+            raise forms.ValidationError("This form can't be told from another one. Load the page again.")
+        return self.cleaned_data
+
+    @property
+    def card(self) -> SavedCard | None:
+        """What pays; None is a card that is typed at Stripe."""
+        return self._cards.get(self.cleaned_data.get("card", ""))
 
     def clean_amount(self) -> int:
         nanos: int = self.cleaned_data["amount"]
