@@ -88,8 +88,7 @@ def calling(what: str) -> Iterator[stripe.V1Services]:
 
 
 def _intent_of(error: stripe.CardError) -> str:
-    intent = error.error.payment_intent if error.error else None
-    return str(intent.id) if intent else ""
+    return str(getattr(getattr(error.error, "payment_intent", None), "id", ""))
 
 
 @lru_cache(maxsize=8)

@@ -40,8 +40,7 @@ class SeenPayment:
 
     @classmethod
     def of(cls, intent: stripe.PaymentIntent) -> "SeenPayment":
-        action = intent.next_action
-        redirect = action.redirect_to_url if action else None
+        redirect = getattr(intent.next_action, "redirect_to_url", None)
         return cls(
             intent=SeenIntent.of(intent),
             reference=told(intent.metadata, "top_up"),
@@ -130,4 +129,5 @@ def withdraw(seen: SeenPayment) -> SeenPayment | None:
 
 def _code(intent: stripe.PaymentIntent) -> str:
     error = intent.last_payment_error
-    return str(error.decline_code or error.code or "") if error else ""
+    # Stripe leaves out what an error hasn't.
+    return str(getattr(error, "decline_code", None) or getattr(error, "code", None) or "") if error else ""

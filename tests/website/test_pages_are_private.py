@@ -78,6 +78,7 @@ def filled(organization: Organization, key: ApiKey, model: Model) -> dict[str, s
         "<int:model>": str(model.pk),
         "<int:number>": "1",
         "<str:top_up>": top_up.public_id,
+        "<str:card>": "card_1",
         "<str:night>": "2026-03-10",
         "<str:step>": "prove",
         "<int:alarm>": "1",
