@@ -10,7 +10,7 @@ import billing.models.card
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0012_plans"),
-        ("billing", "0024_top_ups"),
+        ("billing", "0025_statement_orders"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
