@@ -21,6 +21,7 @@ from gateway.errors import (
     ApiError,
     bad_request,
 )
+from gateway.spoken import spoken
 from hotstate.errors import Unreachable
 
 log = structlog.get_logger(__name__)
@@ -77,9 +78,8 @@ def told(error: ApiError, detail: str, *, param: str | None = None) -> ApiError:
 
 def answer(error: Exception, context: dict[str, Any]) -> Response:
     """Every exception of a view as an answer; what nobody foresaw goes to the log."""
-    said = _said(error)
-    body = {"message": said.message, "type": said.type, "param": said.param, "code": said.code}
-    return Response({"error": body}, status=said.status, headers=dict(said.headers))
+    said = spoken(_said(error))
+    return Response({"error": said.told}, status=said.status, headers=dict(said.headers))
 
 
 def _said(error: Exception) -> ApiError:

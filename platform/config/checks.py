@@ -7,10 +7,11 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 
+SETTINGS = "settings"
 HINT = "Set {name} in the environment; the README's table says how."
 
 
-@checks.register
+@checks.register(SETTINGS)
 def settings_are_complete(**_kwargs: Any) -> list[checks.CheckMessage]:
     """One error per setting that is missing or cannot be read."""
     import config.settings  # noqa: F401  (fills env.problems)
@@ -24,7 +25,7 @@ def refuse_bad_settings(*, needs: Sequence[str] = ()) -> None:
 
     `needs` are settings that only this process can't do without.
     """
-    problems = settings_are_complete()
+    problems = checks.run_checks(tags=[SETTINGS])
     for name in needs:
         if not getattr(settings, name):
             problems.append(checks.Error(f"{name} is not set", hint=HINT.format(name=name), id="keymeter.E001"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from config import env
+from config.dialect import dialect
 from config.key_patterns import KeyPattern, key_patterns
 from config.logs import hide_secrets_like, logging_config
 
@@ -49,7 +50,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- The product ---------------------------------------------------------------------------------------------------
 PRODUCT_NAME = env.read("PRODUCT_NAME", str, "Keymeter")
-KEY_PREFIX = env.read("KEY_PREFIX", str, "km-sk")
+DIALECT = env.read("DIALECT", dialect, dialect("openai"))
+KEY_PREFIX = env.read("KEY_PREFIX", str, DIALECT.key_prefix)
+REFUSE_PLAIN_HTTP = env.read("REFUSE_PLAIN_HTTP", env.boolean, DIALECT.plain_http == "refused")
 IMPORTED_KEY_PATTERNS: tuple[KeyPattern, ...] = env.read("IMPORTED_KEY_PATTERNS", key_patterns, ())
 SIGNUP_CREDIT_NANOS = env.read("SIGNUP_CREDIT", env.dollars, 5 * env.NANOS)
 PLAN_GRACE_DAYS = env.read("PLAN_GRACE_DAYS", int, 7)
@@ -201,7 +204,8 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-if env.read("BEHIND_TLS_PROXY", env.boolean, False):
+BEHIND_TLS_PROXY = env.read("BEHIND_TLS_PROXY", env.boolean, False)
+if BEHIND_TLS_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

@@ -11,7 +11,7 @@ SECRETS = ("SECRET_KEY", "KEY_PEPPERS", "ENCRYPTION_KEYS", "GATEWAY_CREDENTIAL",
 OF_STRIPE = ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRETS")
 ENGINES = ("DATABASE_URL", "VALKEY_URL", "CELERY_BROKER_URL")
 FOLDERS = ("VAR_DIR", "GATEWAY_SPOOL_DIR", "ARCHIVE_DIR", "KEYMETER_VAR")
-MANNERS = ("ALLOWED_HOSTS", "SECURE_COOKIES", "LOG_FORMAT")
+MANNERS = ("ALLOWED_HOSTS", "SECURE_COOKIES", "REFUSE_PLAIN_HTTP", "LOG_FORMAT")
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,8 @@ def environment(places: Places, secrets: Mapping[str, str], engines: Engines, ad
         "GATEWAY_SPOOL_DIR": str(places.spool),
         "ARCHIVE_DIR": str(places.archive),
         "SECURE_COOKIES": "false",
+        # On loopback there is no TLS, whatever the dialect.
+        "REFUSE_PLAIN_HTTP": "false",
         "LOG_FORMAT": "console",
     }
 

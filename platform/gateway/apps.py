@@ -5,6 +5,7 @@ class GatewayConfig(AppConfig):
     name = "gateway"
 
     def ready(self) -> None:
+        import gateway.checks  # noqa: F401  (registers itself)
         from gateway.processes import live
         from hotstate import recovery
 

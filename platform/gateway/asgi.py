@@ -1,4 +1,4 @@
-"""The gateway process: raw ASGI, no Django middleware. It owns every path under /v1 and /auth."""
+"""The gateway process: raw ASGI, no Django middleware. Which paths it owns, the dialect says."""
 
 import gc
 import os
@@ -16,11 +16,10 @@ from config.checks import refuse_bad_settings  # noqa: E402
 
 refuse_bad_settings(needs=["GATEWAY_CREDENTIAL"])
 
-from gateway import errors, forward_auth  # noqa: E402
 from gateway.incoming import Incoming, Receive, Scope, Send  # noqa: E402
 from gateway.outgoing import Outgoing  # noqa: E402
 from gateway.request_ids import new_request_id  # noqa: E402
-from gateway.service import BASE, Gateway  # noqa: E402
+from gateway.service import Gateway  # noqa: E402
 
 
 class Application:
@@ -45,10 +44,8 @@ class Application:
             await outgoing.whole(503 if failures else 200, orjson.dumps(body))
         elif incoming.path == "/metrics" and incoming.bears(settings.METRICS_TOKEN):
             await outgoing.whole(200, generate_latest(), content_type=CONTENT_TYPE_LATEST)
-        elif incoming.path.startswith(BASE + "/") or forward_auth.covers(incoming.path):
-            await self.gateway.answer(incoming, outgoing, request_id)
         else:
-            await outgoing.error(errors.NO_SUCH_PATH)
+            await self.gateway.answer(incoming, outgoing, request_id)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -9,6 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from gateway.errors import HEADERS_TOO_LARGE
 from gateway.incoming import LARGEST_HEAD
 from gateway.request_ids import new_request_id
+from gateway.spoken import spoken
 
 LINGER_SECONDS = 1.0
 
@@ -60,9 +61,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self.transport.close()
             return
-        body = HEADERS_TOO_LARGE.body()
+        said = spoken(HEADERS_TOO_LARGE)
+        body = said.body
         head = (
-            f"HTTP/1.1 {HEADERS_TOO_LARGE.status} Request Header Fields Too Large\r\n"
+            f"HTTP/1.1 {said.status} Request Header Fields Too Large\r\n"
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
             f"x-request-id: {new_request_id()}\r\nconnection: close\r\n\r\n"
         )

@@ -1,11 +1,9 @@
-"""Errors as OpenAI's clients know them: `{"error": {"message", "type", "param", "code"}}`.
+"""Errors as OpenAI's clients know them, before the dialect says some of them otherwise (`gateway.spoken`).
 
 docs/errors.md has the same as a table; a test compares the two.
 """
 
 from dataclasses import dataclass, field
-
-import orjson
 
 from gateway.verdicts import Verdict
 
@@ -15,7 +13,7 @@ NO_RETRY = {"x-should-retry": "false"}
 # Not frozen: `contextlib` sets the traceback of exceptions that pass through it.
 @dataclass
 class ApiError(Exception):
-    """An answer other than success."""
+    """An answer other than success. `case` is what dialects call it; empty: it has no rule of its own."""
 
     status: int
     type: str
@@ -23,18 +21,14 @@ class ApiError(Exception):
     message: str
     param: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
-
-    def body(self) -> bytes:
-        return orjson.dumps(
-            {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
-        )
+    case: str = ""
 
 
 INVALID = "invalid_request_error"
 
 
 def bad_request(message: str, *, param: str | None = None, code: str | None = None) -> ApiError:
-    return ApiError(400, INVALID, code, message, param)
+    return ApiError(400, INVALID, code, message, param, case="bad_request")
 
 
 MISSING_KEY = ApiError(
@@ -77,6 +71,12 @@ UNAVAILABLE = ApiError(
     "We can't decide on requests right now. Try again.",
     None,
     {"retry-after": "1"},
+)
+HTTPS_REQUIRED = ApiError(
+    403,
+    INVALID,
+    "https_required",
+    "Plain HTTP isn't answered: use https. Rotate this key; others may have read it.",
 )
 INTERNAL = ApiError(500, "server_error", "internal_error", "Something broke on our side. It is in our logs.")
 UPSTREAM_DOWN = ApiError(
@@ -147,4 +147,11 @@ def refusal(verdict: Verdict, detail: str = "", *, wait_ms: int | None = None) -
     if verdict in WORTH_WAITING and wait_ms is not None and wait_ms >= 0:
         headers = {"retry-after": str(-(-wait_ms // 1000)), "retry-after-ms": str(wait_ms)}
     param = "model" if verdict is Verdict.MODEL_NOT_FOUND else None
-    return ApiError(status, type_, code, message.format(detail=detail[:LONGEST_DETAIL]), param, headers)
+    return ApiError(status, type_, code, message.format(detail=detail[:LONGEST_DETAIL]), param, headers, verdict.value)
+
+
+# An error that is a constant is named for it.
+for _name, _error in list(vars().items()):
+    if isinstance(_error, ApiError):
+        _error.case = _name.lower()
+CASES = frozenset({"bad_request", *_REFUSALS, *(_e.case for _e in vars().values() if isinstance(_e, ApiError))})

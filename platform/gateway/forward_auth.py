@@ -5,12 +5,11 @@ from functools import lru_cache
 from urllib.parse import parse_qs, quote, unquote
 from uuid import UUID
 
-import orjson
 import structlog
 from django.conf import settings
 
-from gateway import errors
-from gateway.endpoints import FORWARDED, MODELS_PATH, MODELS_SCOPE
+from gateway import errors, model_list
+from gateway.endpoints import FORWARDED, MODELS_SCOPE
 from gateway.errors import ApiError
 from gateway.faces import Case, Cases, Judged
 from gateway.incoming import Incoming
@@ -19,12 +18,12 @@ from gateway.outgoing import Outgoing
 from gateway.own_key import KEY_PATH
 from gateway.rate_headers import rate_headers
 from gateway.refusing import refusal_of
+from gateway.spoken import Spoken, spoken
 from hotstate.errors import Unreachable
 
 log = structlog.get_logger(__name__)
 
 AUTH_PATH = "/auth/check"
-BASE = "/v1"
 PLAIN = "text/plain"
 # Always all of them: what an answer omits, a client could forge.
 IDENTITY_HEADERS = (
@@ -96,13 +95,13 @@ class ForwardAuth:
         _refuse_aliases(incoming)
         secret = incoming.secret()
         path = original_path(incoming)
-        below = path.removeprefix(BASE) if path.startswith(BASE + "/") else ""
+        below = settings.DIALECT.below_base(path) or ""
         endpoint = FORWARDED.get(below)
         model, scope = _model(incoming), None
         if endpoint:
             scope = endpoint.scope
-        elif below == MODELS_PATH or below.startswith(MODELS_PATH + "/"):
-            scope, model = MODELS_SCOPE, below.removeprefix(MODELS_PATH)[1:] or None
+        elif model_list.covers(below):
+            scope, model = MODELS_SCOPE, model_list.wanted(below, original_query(incoming)) or None
         elif below == KEY_PATH:
             model = None
         else:
@@ -144,6 +143,16 @@ def original_path(incoming: Incoming) -> str:
     """The path that the client asked for. Raises ApiError where it is unknown or two say different things."""
     told = *incoming.values(b"x-forwarded-uri"), *incoming.values(b"x-original-uri")
     return _agreed(incoming.path.removeprefix(AUTH_PATH), told)
+
+
+def original_query(incoming: Incoming) -> str:
+    """The query of the client's URL. Raises ApiError where two different ones are told."""
+    told = {
+        uri.partition("?")[2] for uri in (*incoming.values(b"x-forwarded-uri"), *incoming.values(b"x-original-uri"))
+    }
+    if len(told) > 1:
+        raise errors.bad_request("The query of the original request is given twice, and not the same.")
+    return told.pop() if told else incoming.query
 
 
 def original_method(incoming: Incoming) -> str | None:
@@ -198,15 +207,15 @@ async def _refuse(outgoing: Outgoing, error: ApiError, *, for_nginx: bool) -> No
         await outgoing.error(error)
         return
     # To nginx any other status is a failure of its own, answered with 500.
-    status = 401 if error.status == 401 else 403
-    told = {"x-auth-status": str(error.status), "x-auth-code": error.code or "", "x-auth-error": _as_header(error)}
-    headers = {**error.headers, **told}
-    await outgoing.whole(status, error.body(), headers=headers)
+    said = spoken(error)
+    status = 401 if said.status == 401 else 403
+    told = {"x-auth-status": str(said.status), "x-auth-code": said.code or "", "x-auth-error": _as_header(said)}
+    await outgoing.whole(status, said.body, headers={**said.headers, **told})
 
 
-def _as_header(error: ApiError) -> str:
+def _as_header(said: Spoken) -> str:
     """The body in ASCII, for a proxy that passes on headers and drops bodies."""
-    return json.dumps(orjson.loads(error.body()))
+    return json.dumps({"error": said.told})
 
 
 @lru_cache(4096)

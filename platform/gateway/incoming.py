@@ -5,6 +5,8 @@ import hmac
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from django.conf import settings
+
 from gateway import errors
 
 Scope = MutableMapping[str, Any]
@@ -23,6 +25,7 @@ class Incoming:
         self._values: dict[bytes, list[bytes]] = {}
         for name, value in scope["headers"]:
             self._values.setdefault(name, []).append(value)
+        self._scheme: str = scope.get("scheme", "http")
         self._peer: str | None = (scope.get("client") or (None,))[0]
         self._receive = receive
         self._path_size = len(scope.get("raw_path") or b"") + len(self.query)
@@ -34,13 +37,14 @@ class Incoming:
             raise errors.HEADERS_TOO_LARGE
 
     def secret(self) -> str:
-        """The API key shown as a bearer token or in `api-key`. Raises ApiError where there is none, or two."""
+        """The API key shown in one of the dialect's headers. Raises ApiError where there is none, or two."""
         shown = set()
-        for value in self._all(b"authorization"):
+        for value in self._all(b"authorization") if "authorization" in settings.DIALECT.credential_headers else ():
             scheme, _, token = value.partition(" ")
             if scheme.lower() == "bearer" and token.strip():
                 shown.add(token.strip())
-        shown.update(value.strip() for value in self._all(b"api-key") if value.strip())
+        if "api-key" in settings.DIALECT.credential_headers:
+            shown.update(value.strip() for value in self._all(b"api-key") if value.strip())
         if len(shown) > 1:
             raise errors.TWO_KEYS
         if not shown:
@@ -66,6 +70,11 @@ class Incoming:
             return self._peer
         seen = [part.strip() for value in self._all(b"x-forwarded-for") for part in value.split(",")]
         return seen[-trusted_hops] if len(seen) >= trusted_hops else None
+
+    def is_plain(self, *, behind_tls_proxy: bool) -> bool:
+        """Whether the client came by plain HTTP, as far as the proxy tells that is trusted to."""
+        told = self._all(b"x-forwarded-proto") if behind_tls_proxy else [self._scheme]
+        return told != ["https"]
 
     async def body(self, largest: int, *, within: float) -> bytes:
         """The whole body. Raises ApiError where it is too large or too slow."""

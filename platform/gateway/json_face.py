@@ -24,13 +24,15 @@ from gateway.outgoing import Outgoing
 from gateway.own_key import described_limits
 from gateway.refusing import refusal_of
 from gateway.request_ids import BROUGHT_WITHIN_MS, milliseconds_of, moment_of
+from gateway.spoken import spoken
 from gateway.usage_log import UsageLog
 from hotstate.errors import Unreachable
 from hotstate.fast import HotState
 
 log = structlog.get_logger(__name__)
 
-VERIFY_PATH, SETTLE_PATH, RELEASE_PATH = "/keys/verify", "/keys/settle", "/keys/release"
+# For gateways, whatever dialect their customers speak.
+VERIFY_PATH, SETTLE_PATH, RELEASE_PATH = "/v1/keys/verify", "/v1/keys/settle", "/v1/keys/release"
 PATHS = (VERIFY_PATH, SETTLE_PATH, RELEASE_PATH)
 LARGEST_BODY = 64 * 1024
 BODY_SECONDS = 10.0
@@ -211,7 +213,7 @@ class JsonFace:
 
 def _told(judged: Judged) -> dict[str, Any]:
     decision, record = judged.decision, judged.identity.record if judged.identity else None
-    error = None if judged.allowed else refusal_of(decision, judged.question)
+    error = None if judged.allowed else spoken(refusal_of(decision, judged.question))
     waits = error is not None and "retry-after-ms" in error.headers
     return {
         "valid": judged.allowed,
@@ -229,7 +231,7 @@ def _told(judged: Judged) -> dict[str, Any]:
         "limits": described_limits(decision.limits),
         "retry_after_ms": decision.wait_ms if waits else None,
         "status": error.status if error else 200,
-        "error": msgspec.Raw(error.body()) if error else None,
+        "error": msgspec.Raw(error.body) if error else None,
     }
 
 

@@ -2,11 +2,14 @@
 
 from datetime import datetime
 from typing import Any
+from urllib.parse import parse_qs
 
 import orjson
+from django.conf import settings
 
 from billing.pricing import described
 from billing.terms import terms_of
+from gateway import errors
 from gateway.endpoints import MODELS_PATH
 from gateway.errors import refusal
 from gateway.keyring import Identity
@@ -15,14 +18,28 @@ from gateway.offer import Offer, OfferedModel
 from gateway.verdicts import Verdict
 from hotstate.records import OrganizationRecord
 
+INFO_PATH = "/model/info"
+
 
 def covers(path: str) -> bool:
-    """Whether that, below /v1, is the list's path or a model's."""
+    """Whether that, below the base, is the list's path or a model's."""
+    if path == INFO_PATH:
+        return "model_info" in settings.DIALECT.extra_endpoints
     return path == MODELS_PATH or path.startswith(MODELS_PATH + "/")
 
 
-def listing(path: str, identity: Identity, offer: Offer, at: datetime) -> bytes:
-    """The list of that moment, or the model that the path names. Raises ApiError where the key has no such model."""
+def wanted(path: str, query: str) -> str:
+    """The model that the URL names; empty: all of them. Raises ApiError."""
+    if path != INFO_PATH:
+        return path.removeprefix(MODELS_PATH).removeprefix("/")
+    named = parse_qs(query).get("model", [])
+    if len(named) != 1:
+        raise errors.bad_request("Name one model: /model/info?model=MODEL_ID.", param="model")
+    return named[0]
+
+
+def listing(wanted: str, identity: Identity, offer: Offer, at: datetime) -> bytes:
+    """The list of that moment, or one model. Raises ApiError where the key has no such model."""
     record, organization = identity.record, identity.organization
     available = {name: model for name in offer.models if (model := offer.available(name, at)) and model.routes}
     sold_to_all = terms_of(organization, at).models
@@ -31,7 +48,6 @@ def listing(path: str, identity: Identity, offer: Offer, at: datetime) -> bytes:
         for name, model in available.items()
         if model_allowed(name, record.models) and model_allowed(name, sold_to_all)
     }
-    wanted = path.removeprefix(MODELS_PATH).removeprefix("/")
     if not wanted:
         listed = [mine[name] for name in sorted(mine) if record.models or not mine[name].hidden]
         data = [_described(model, offer, at, organization) for model in listed]

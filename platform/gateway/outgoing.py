@@ -4,6 +4,7 @@ import asyncio
 
 from gateway.errors import ApiError
 from gateway.incoming import ClientGoneError, Send
+from gateway.spoken import spoken
 
 JSON = "application/json"
 STALLED_SECONDS = 60.0
@@ -55,4 +56,5 @@ class Outgoing:
         await self.write(content, more=False)
 
     async def error(self, error: ApiError) -> None:
-        await self.whole(error.status, error.body(), headers=error.headers)
+        said = spoken(error)
+        await self.whole(said.status, said.body, headers=said.headers)

@@ -1,6 +1,9 @@
-"""`x-ratelimit-…`: what is left of the limits, of key or organization, whichever has less left."""
+"""What is left of the limits, of key or organization, whichever has less left."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
 
 from gateway.decision import LimitState
 
@@ -8,17 +11,17 @@ HEADERS = {"requests_per_minute": "requests", "requests_per_day": "requests", "t
 
 
 def rate_headers(limits: Iterable[LimitState]) -> dict[str, str]:
-    """The six headers, or those of the kinds that have a limit. Resets are Go durations: `12ms`, `1s`, `6m0s`."""
+    """The six headers, or those of the kinds that have a limit, as the dialect names them."""
     tightest: dict[str, LimitState] = {}
     for limit in limits:
         kind = HEADERS[limit.name.partition(".")[2]]
         if kind not in tightest or limit.left < tightest[kind].left:
             tightest[kind] = limit
-    headers = {}
+    headers, style = {}, settings.DIALECT.rate_headers
     for kind, limit in tightest.items():
-        headers[f"x-ratelimit-limit-{kind}"] = str(limit.most)
-        headers[f"x-ratelimit-remaining-{kind}"] = str(limit.left)
-        headers[f"x-ratelimit-reset-{kind}"] = go_duration(limit.back_ms)
+        headers[style.named("limit", kind)] = str(limit.most)
+        headers[style.named("remaining", kind)] = str(limit.left)
+        headers[style.named("reset", kind)] = RESETS[style.reset](limit.back_ms)
     return headers
 
 
@@ -32,3 +35,17 @@ def go_duration(milliseconds: int) -> str:
     if hours:
         return f"{hours}h{minutes}m{seconds}"
     return f"{minutes}m{seconds}" if minutes else seconds
+
+
+def seconds(milliseconds: int) -> str:
+    """Whole ones, rounded up."""
+    return str(-(-milliseconds // 1000))
+
+
+def timestamp(milliseconds: int) -> str:
+    """When that is from now on: a moment in UTC, to the second after it."""
+    back = datetime.now(UTC) + timedelta(milliseconds=milliseconds + 999)
+    return f"{back:%Y-%m-%dT%H:%M:%SZ}"
+
+
+RESETS = {"duration": go_duration, "seconds": seconds, "timestamp": timestamp}

@@ -9,6 +9,7 @@ from uuid import UUID
 import aiohttp
 import msgspec
 import structlog
+from django.conf import settings
 
 from billing import conventions, estimating, meters
 from billing.rate_card import Priced
@@ -22,6 +23,7 @@ from gateway.keyring import Identity, Keyring
 from gateway.leases import Held
 from gateway.offer import OfferedModel, OfferedRoute
 from gateway.outgoing import Outgoing
+from gateway.spoken import spoken
 from gateway.streaming import Stream
 from gateway.upstream import UpstreamError, Upstreams, decoded, read_answer
 from gateway.usage_log import UsageLog
@@ -138,7 +140,7 @@ class Running:
             self.progress.reported = self.reported(decoded(answer["usage"]))
         if self.progress.reported is None:
             self.progress.output_bytes = estimating.output_bytes(decoded(msgspec.json.encode(answer)))
-        if "model" in answer:
+        if "model" in answer and settings.DIALECT.answered_model == "asked":
             answer["model"] = msgspec.Raw(msgspec.json.encode(self.model.public_id))
         self.progress.finished = self.progress.answered = True
         self.log()
@@ -149,9 +151,9 @@ class Running:
         self.progress.outcome = outcome
         try:
             if self.outgoing.started:
-                await self.outgoing.write(b"data: " + error.body() + b"\n\n", more=False)
+                await self.outgoing.write(b"data: " + spoken(error).body + b"\n\n", more=False)
             else:
-                self.progress.status = error.status
+                self.progress.status = spoken(error).status
                 await self.outgoing.error(error)
         except ClientGoneError:
             log.info("nobody to tell", request=str(self.request_id), code=error.code)

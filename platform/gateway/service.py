@@ -38,7 +38,6 @@ from hotstate.fast import HotState
 
 log = structlog.get_logger(__name__)
 
-BASE = "/v1"
 DRAIN_SECONDS = 10.0
 
 
@@ -124,7 +123,7 @@ class Gateway:
         return failures
 
     async def answer(self, incoming: Incoming, outgoing: Outgoing, request_id: UUID) -> None:
-        """Answer one request under /v1 or /auth/check."""
+        """Answer one request of a client's, or of another gateway's."""
         try:
             await self._answer(incoming, outgoing, request_id)
         except ApiError as error:
@@ -144,16 +143,18 @@ class Gateway:
         if forward_auth.covers(incoming.path):
             await self.forward_auth.answer(incoming, outgoing, request_id)
             return
-        path = incoming.path.removeprefix(BASE)
-        if path in json_face.PATHS:
+        if incoming.path in json_face.PATHS:
             if incoming.method != "POST":
                 raise errors.WRONG_METHOD
             credential = await self.known_gateways.require(incoming)
-            await self.json_face.answer(path, credential, incoming, outgoing, request_id)
+            await self.json_face.answer(incoming.path, credential, incoming, outgoing, request_id)
             return
+        path = settings.DIALECT.below_base(incoming.path) or ""
         endpoint = FORWARDED.get(path)
         if endpoint is None and not model_list.covers(path) and path != KEY_PATH:
             raise errors.NO_SUCH_PATH
+        if settings.REFUSE_PLAIN_HTTP and incoming.is_plain(behind_tls_proxy=settings.BEHIND_TLS_PROXY):
+            raise errors.HTTPS_REQUIRED
         if incoming.method != ("POST" if endpoint else "GET"):
             raise errors.WRONG_METHOD
         identity = await self.decider.identify(incoming.secret(), request_id, address=address_of(incoming))
@@ -175,7 +176,8 @@ class Gateway:
     ) -> None:
         question = Question(request_id=str(request_id), scope=MODELS_SCOPE, address=address_of(incoming))
         await self.admission.permit(identity, question, outgoing)
-        await outgoing.whole(200, model_list.listing(path, identity, offer, moment_of(request_id)))
+        wanted = model_list.wanted(path, incoming.query)
+        await outgoing.whole(200, model_list.listing(wanted, identity, offer, moment_of(request_id)))
 
     async def _key(self, identity: Identity, incoming: Incoming, outgoing: Outgoing, request_id: UUID) -> None:
         now = moment_of(request_id)

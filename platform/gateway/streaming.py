@@ -108,7 +108,7 @@ class Stream:
             if choices == [] and usage is not None:
                 return b""
             chunk.pop("usage", None)
-        if "model" in chunk:
+        if "model" in chunk and settings.DIALECT.answered_model == "asked":
             chunk["model"] = self._running.model.public_id
         return b"data: " + orjson.dumps(chunk) + b"\n\n"
 
