@@ -81,6 +81,7 @@ def _post(segment_id: int, now: datetime, tally: Tally, full: frozenset[int] = f
         keeper.finish()
         tally.write()
         _charge(segment, tally, now)
+        segment.new_by_day = {str(day): count for day, count in sorted(tally.days.items())}
         segment.quarantined = keeper.count
         segment.duplicate = segment.lines - segment.new - segment.quarantined
         _tell(segment, claims, differing, now)

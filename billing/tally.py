@@ -1,6 +1,6 @@
 """What the new events of a segment add up to, on its way to the sums and the ledger."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -24,19 +24,20 @@ class Tally:
     """Everything here is by organization or smaller: a segment of any size fits in memory.
 
     `charges` are nano-dollars by organization pk, event day and kind; `settled` the requests posted, by organization
-    pk; `keys` the pks of all API keys that had events.
+    pk; `keys` the pks of all API keys that had events, `days` how many there were of each day.
     """
 
     charges: dict[tuple[int, date, RollupKind], int] = field(default_factory=lambda: defaultdict(int))
     settled: dict[int, Settled] = field(default_factory=lambda: defaultdict(Settled))
     keys: set[int] = field(default_factory=set)
+    days: Counter[date] = field(default_factory=Counter)
     _sums: dict[_Group, Sums] = field(default_factory=dict)
     _uses: secret_use.Counts = field(default_factory=dict)
 
     def add(self, new: Iterable[RatedEvent]) -> None:
         """Count events that were never counted before."""
         sums, uses = self._sums, self._uses
-        charges: dict[tuple[int, int, RollupKind], int] = defaultdict(int)
+        charges: dict[tuple[int, int, RollupKind], list[int]] = defaultdict(lambda: [0, 0])
         for event in new:
             organization, key, nanos, kind = event.organization_id, event.api_key_id, event.charge_nanos, event.kind
             ms = event.id.int >> 80
@@ -53,9 +54,13 @@ class Tally:
             else:
                 use[0] += 1
                 use[1] = max(use[1], ms)
-            charges[organization, ms // DAY_MS, kind] += nanos
-        for (organization, day, kind), nanos in charges.items():
-            self.charges[organization, date.fromordinal(EPOCH.toordinal() + day), kind] += nanos
+            charged = charges[organization, ms // DAY_MS, kind]
+            charged[0] += nanos
+            charged[1] += 1
+        for (organization, number, kind), (nanos, count) in charges.items():
+            day = date.fromordinal(EPOCH.toordinal() + number)
+            self.charges[organization, day, kind] += nanos
+            self.days[day] += count
         if len(sums) >= MOST_GROUPS:
             self.write()
 

@@ -43,6 +43,8 @@ class Segment(models.Model):
     new = models.IntegerField(default=0)
     duplicate = models.IntegerField(default=0)
     quarantined = models.IntegerField(default=0)
+    # `new` by event day: {"2026-03-10": 3}. Events that are detached are proved by it.
+    new_by_day = models.JSONField(default=dict, blank=True)
     # Records that are no usage, such as Keymeter's own refusals in a log: not archived, not among the lines.
     skipped = models.IntegerField(default=0)
     first_seq = models.BigIntegerField(null=True)

@@ -28,6 +28,24 @@ WHERE %(day)s::date IS NULL OR day = %(day)s
 """
 
 
+# Late usage is in no day's figures. Without the events, ledger and sums are held to each other.
+LATE = """
+SELECT CASE WHEN coalesce(posted.nanos, 0) <> coalesce(summed.nanos, 0) THEN
+    format('%%s, whose events are detached: organization %%s: late usage of %%s nano-dollars in the ledger, and %%s in'
+        ' the daily sums', day, organization_id, coalesce(posted.nanos, 0), coalesce(summed.nanos, 0)) END AS wrong
+FROM (
+    SELECT posted.event_day AS day, posted.organization_id, sum(amount_nanos) AS nanos
+    FROM billing_ledgertransaction AS posted JOIN billing_ledgerentry AS entry ON entry.transaction_id = posted.id
+    WHERE posted.kind = 'adjustment' AND operation_key LIKE 'usage:%%' AND entry.account = 'revenue'
+    GROUP BY 1, 2
+) AS posted
+FULL JOIN (
+    SELECT day, organization_id, sum(charge_nanos) AS nanos FROM billing_dailyusage
+    WHERE kind = 'adjustment' GROUP BY 1, 2
+) AS summed USING (day, organization_id)
+WHERE NOT day = ANY(%(attached)s::date[]) AND (%(day)s::date IS NULL OR day = %(day)s)
+"""
+
 # Days that are asked about together: so much of the ledger and the sums is less than a day of events.
 TOGETHER = 16
 
@@ -39,6 +57,7 @@ def _check(extent: Extent) -> Finding:
     rows = list(closed)
     known = [*extent.event_days, *(row.day for row in rows)]
     others = look(UNPROVED, {"known": known, "day": extent.day}) + look(CONTIGUOUS, {"day": extent.day})
+    others += look(LATE, {"attached": extent.event_days, "day": extent.day})
     portions = (rows[place : place + TOGETHER] for place in range(0, len(rows), TOGETHER))
     compared = together(finding for portion in portions for finding in _compare(portion, extent.event_days))
     return compared + Finding(0, others.wrong, others.offender)
@@ -59,5 +78,9 @@ def _compare(rows: list[ClosedDay], event_days: list[date]) -> Iterator[Finding]
 
 
 PROOFS = [
-    Proof("closed_days", "Every closed day has the usage and the sums that it was closed with.", _check),
+    Proof(
+        "closed_days",
+        "Every closed day has the usage and the sums that it was closed with, and late usage that is the same in both.",
+        _check,
+    ),
 ]

@@ -10,16 +10,35 @@ PATIENCE = timedelta(minutes=15)
 
 LINES = """
 SELECT CASE WHEN lines <> new + duplicate + quarantined OR quarantined <> coalesce(kept, 0)
-        OR new < coalesce(events, 0) OR (new <> coalesce(events, 0) AND NOT %(detached)s) THEN
-    format('segment %%s (%%s): %%s lines are %%s new, %%s duplicate and %%s quarantined; there are %%s events and %%s'
-        ' quarantined lines', segment.id, identity, lines, new, duplicate, quarantined, coalesce(events, 0),
-        coalesce(kept, 0)) END AS wrong
+        OR new <> (SELECT coalesce(sum(value::bigint), 0) FROM jsonb_each_text(new_by_day))
+        OR new_by_day - %(detached)s::text[] <> coalesce(events, '{}') THEN
+    format('segment %%s (%%s): %%s lines are %%s new (%%s), %%s duplicate and %%s quarantined; there are events (%%s)'
+        ' and %%s quarantined lines', segment.id, identity, lines, new, new_by_day, duplicate, quarantined,
+        coalesce(events, '{}'), coalesce(kept, 0)) END AS wrong
 FROM billing_segment AS segment
-LEFT JOIN (SELECT segment_id, count(*) AS events FROM billing_usageevent GROUP BY 1) AS of_events
-    ON of_events.segment_id = segment.id
+LEFT JOIN (
+    SELECT segment_id, jsonb_object_agg(day, events) AS events FROM (
+        SELECT segment_id, (time AT TIME ZONE 'UTC')::date AS day, count(*) AS events
+        FROM billing_usageevent GROUP BY 1, 2
+    ) AS by_day GROUP BY 1
+) AS of_events ON of_events.segment_id = segment.id
 LEFT JOIN (SELECT segment_id, sum(lines) AS kept FROM billing_quarantinedline GROUP BY 1) AS of_quarantine
     ON of_quarantine.segment_id = segment.id
 WHERE posted_at IS NOT NULL AND (%(day)s::date IS NULL OR (received_at AT TIME ZONE 'UTC')::date = %(day)s)
+"""
+# What no events can show any more.
+DETACHED = """
+SELECT CASE WHEN brought <> coalesce(summed, 0) THEN
+    format('%%s, whose events are detached: segments brought %%s, and %%s are in the daily sums', day, brought,
+        coalesce(summed, 0)) END AS wrong
+FROM (
+    SELECT key AS day, sum(value::bigint) AS brought FROM billing_segment CROSS JOIN jsonb_each_text(new_by_day)
+    WHERE new_by_day ?| %(detached)s::text[] GROUP BY 1
+) AS of_segments
+LEFT JOIN (
+    SELECT day::text, sum(events) AS summed FROM billing_dailyusage WHERE kind <> 'correction' GROUP BY 1
+) AS of_sums USING (day)
+WHERE day = ANY(%(detached)s::text[]) AND (%(day)s::date IS NULL OR day::date = %(day)s)
 """
 # Of each source: all numbers up to the highest that came some time ago, less what came and what a person explained.
 SEQUENCES = """
@@ -54,10 +73,12 @@ FROM (
 
 
 def _lines(extent: Extent) -> Finding:
-    """Once events are detached, a segment has fewer than it brought; the days' hashes prove those."""
+    """Of days whose events are detached, segments are held to the sums, which the days' hashes prove."""
     attached = Extent.of(None, extent.now).event_days
-    detached = ClosedDay.objects.exclude(day__in=attached).exclude(events=0).exists()
-    return look(LINES, {**extent.parameters, "detached": detached})
+    closed = ClosedDay.objects.exclude(closed_at=None).exclude(day__in=attached)
+    parameters = {**extent.parameters, "detached": [str(day) for day in closed.values_list("day", flat=True)]}
+    of_days = look(DETACHED, parameters)
+    return look(LINES, parameters) + Finding(0, of_days.wrong, of_days.offender)
 
 
 def _sequences(extent: Extent) -> Finding:

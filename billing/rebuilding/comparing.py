@@ -56,8 +56,8 @@ def _events(real: str) -> str:
 
 
 SEGMENTS = """
-SELECT CASE WHEN (posted.lines, posted.new, posted.duplicate, posted.quarantined)
-        IS DISTINCT FROM (again.lines, again.new, again.duplicate, again.quarantined) THEN
+SELECT CASE WHEN (posted.lines, posted.new, posted.duplicate, posted.quarantined, posted.new_by_day)
+        IS DISTINCT FROM (again.lines, again.new, again.duplicate, again.quarantined, again.new_by_day) THEN
     format('segment %%s (%%s): %%s new of %%s lines in the books, %%s of %%s again', id, posted.identity, posted.new,
         posted.lines, again.new, again.lines) END AS wrong
 FROM {real}.billing_segment AS posted LEFT JOIN {again}.billing_segment AS again USING (id)

@@ -119,6 +119,7 @@ def _register(segment: _Posted, path: str, real: str) -> None:
     """The segment as it was before it was posted, but that it keeps when it was."""
     unposted: dict[str, Any] = {"posted_at": None, "number": None, "first_seq": None, "last_seq": None, "path": path}
     unposted |= dict.fromkeys(("lines", "new", "duplicate", "quarantined"), 0)
+    unposted["new_by_day"] = "{}"
     columns = [str(field.column) for field in Segment._meta.concrete_fields]
     kept = [column for column in columns if column not in unposted]
     with connection.cursor() as cursor:

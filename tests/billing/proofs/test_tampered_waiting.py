@@ -23,9 +23,9 @@ def test_nothing_stuck(key: ApiKey, tamper: Tamper) -> None:
     last = Segment.objects.latest("id")
     tamper(
         "INSERT INTO billing_segment (identity, source, organizations, origin, path, size_bytes, sha256, received_at,"
-        " lines, new, duplicate, quarantined, skipped, format, sent_by, sent_sha256, seq_ranges)"
+        " lines, new, duplicate, quarantined, skipped, format, sent_by, sent_sha256, seq_ranges, new_by_day)"
         " SELECT 'stuck', source, organizations, origin, path, 0, '', received_at - interval '1 hour', 0, 0, 0, 0,"
-        " 0, format, '', '', '{}'"
+        " 0, format, '', '', '{}', '{}'"
         " FROM billing_segment WHERE id = %s",
         last.pk,
     )
