@@ -5,15 +5,13 @@ from datetime import date, timedelta
 from django.db import connection
 
 from billing.meters import METERS
+from billing.models import UsageEvent
 from billing.partitions import first_id
 from billing.proofs.shape import Finding, look, together
 from billing.rebuilding.scratch import SCHEMA
 
 _NUMBERS = ("events", "errors", "charge_nanos", *METERS)
-_EVENT = (
-    *("segment_id", "line", "organization_id", "api_key_id", "model_id", "route_id", "outcome", "usage", "kind"),
-    *("price_version_id", "charge_nanos", "reason"),
-)
+_EVENT = [str(field.column) for field in UsageEvent._meta.concrete_fields if not field.primary_key]
 
 
 def compare(real: str) -> dict[str, Finding]:
@@ -46,12 +44,14 @@ def _ids(day: date) -> dict[str, object]:
 
 
 def _events(real: str) -> str:
-    differ = " OR ".join(f"again.{name} IS DISTINCT FROM posted.{name}" for name in _EVENT)
+    differing = ", ".join(f"CASE WHEN again.{name} IS DISTINCT FROM posted.{name} THEN '{name}' END" for name in _EVENT)
     own = "(SELECT * FROM {schema}.billing_usageevent WHERE id >= %(first)s AND id < %(end)s)"
     return (
-        f"SELECT CASE WHEN {differ} THEN format('event %%s: %%s nano-dollars of segment %%s in the books, %%s of %%s"  # noqa: S608
-        " again', id, posted.charge_nanos, posted.segment_id, again.charge_nanos, again.segment_id) END AS wrong"
-        f" FROM {own.format(schema=real)} AS posted FULL JOIN {own.format(schema=SCHEMA)} AS again USING (id)"
+        "SELECT CASE WHEN differing <> '' THEN format('event %%s: %%s nano-dollars of segment %%s in the books, %%s of"  # noqa: S608
+        " %%s again; other is: %%s', id, posted.charge_nanos, posted.segment_id, again.charge_nanos, again.segment_id,"
+        f" differing) END AS wrong FROM {own.format(schema=real)} AS posted"
+        f" FULL JOIN {own.format(schema=SCHEMA)} AS again USING (id)"
+        f" CROSS JOIN LATERAL (SELECT concat_ws(', ', {differing}) AS differing) AS columns"
     )
 
 

@@ -60,11 +60,14 @@ def _replay(segment: _Posted, real: str) -> Finding:
     try:
         if _digest(segment.path) != segment.sha256:
             return Finding(1, 1, f"segment {segment.pk} ({segment.identity}): its file isn't what came in")
-        with _without_quarantined(segment, real) as path:
+        with _without_quarantined(segment, real) as (path, changed):
             _register(segment, path, real)
             see_as_of(segment.number)
             _discard_temporary()
             post_segment(segment.pk, now=segment.posted_at)
+        if changed:
+            told = f"segment {segment.pk} ({segment.identity}): quarantined line {changed[0]} isn't what came in"
+            return Finding(1, 1, told)
     except OSError as error:
         return Finding(1, 1, f"segment {segment.pk} ({segment.identity}): its file can't be read: {error}")
     finally:
@@ -87,32 +90,39 @@ def _discard_temporary() -> None:
 
 
 @contextmanager
-def _without_quarantined(segment: _Posted, real: str) -> Iterator[str]:
-    """The file to post: where lines were quarantined, a copy without them.
+def _without_quarantined(segment: _Posted, real: str) -> Iterator[tuple[str, list[int]]]:
+    """The file to post: where lines were quarantined, a copy without them; and those whose text isn't the file's.
 
     They were for what was known then: a key, a model, a price that came later. If they were replayed, that is a segment
     of its own.
     """
     if not segment.quarantined:
-        yield segment.path
+        yield segment.path, []
         return
     withheld = _quarantined_lines(segment.pk, real)
     storage = storages["archive"]
     with tempfile.TemporaryFile() as copy:
         for number, line in enumerate(read_lines(segment.path), 1):
-            copy.write((WITHHELD if number in withheld else line) + b"\n")
+            digest = withheld.get(number)
+            copy.write((WITHHELD if digest else line) + b"\n")
+            if digest == hashlib.sha256(line).digest():
+                del withheld[number]
         copy.seek(0)
         path = storage.save(f"rebuilding/{segment.identity}.jsonl", File(copy))
     try:
-        yield path
+        yield path, sorted(withheld)
     finally:
         storage.delete(path)
 
 
-def _quarantined_lines(segment_id: int, real: str) -> set[int]:
+def _quarantined_lines(segment_id: int, real: str) -> dict[int, bytes]:
+    """By their numbers, the digests of their texts."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT line FROM {real}.billing_quarantinedline WHERE segment_id = %s", [segment_id])  # noqa: S608
-        return {row[0] for row in cursor.fetchall()}
+        cursor.execute(
+            f"SELECT line, sha256(raw) FROM {real}.billing_quarantinedline WHERE segment_id = %s",  # noqa: S608
+            [segment_id],
+        )
+        return {line: bytes(digest) for line, digest in cursor.fetchall()}
 
 
 def _register(segment: _Posted, path: str, real: str) -> None:

@@ -138,6 +138,37 @@ def test_usage_that_was_changed_is_named(key: ApiKey, tamper: Callable[..., None
     assert str(changed.pk) in red()["events"]
 
 
+def test_every_column_of_an_event_is_compared(key: ApiKey, tamper: Callable[..., None]) -> None:
+    """Also what no charge depends on, such as the secret, the status or the number."""
+    event = UsageEvent.objects.get(seq=4)
+    columns = {str(field.column): field.db_type(connection) for field in UsageEvent._meta.concrete_fields[1:]}
+    others = {
+        "integer[]": "array_append({0}, 1)",
+        "jsonb": """{0} || '{{"requests": 1}}'""",
+        "timestamp with time zone": "{0} + interval '1 second'",
+        "boolean": "NOT {0}",
+    }
+    for column, kind in columns.items():
+        default = "'other'" if str(kind).startswith("varchar") else "coalesce({0}, 0) + 1"
+        other = others.get(str(kind), default).format(column)
+        tamper(f"UPDATE billing_usageevent SET {column} = {other} WHERE id = %s", event.pk)
+    (names,) = (offender.split("other is: ")[1] for name, offender in red().items() if name == "events")
+    assert names.split(", ") == list(columns)
+
+
+def test_a_quarantined_line_whose_text_was_changed_is_named(key: ApiKey, tamper: Callable[..., None]) -> None:
+    torn = QuarantinedLine.objects.get(reason="torn")
+    tamper("UPDATE billing_quarantinedline SET raw = raw || '}' WHERE id = %s", torn.pk)
+    assert set(red()) == {"archive"}
+    assert f"quarantined line {torn.line} isn't what came in" in red()["archive"]
+
+
+def test_a_quarantined_line_that_never_came_is_named(key: ApiKey, tamper: Callable[..., None]) -> None:
+    torn = QuarantinedLine.objects.get(reason="torn")
+    tamper("UPDATE billing_quarantinedline SET line = 9 WHERE id = %s", torn.pk)
+    assert "quarantined line 9 isn't what came in" in red()["archive"]
+
+
 def test_usage_that_was_lost_everywhere_is_found(key: ApiKey, tamper: Callable[..., None]) -> None:
     """Consistently, so that no proof can see it: only the archive has it still."""
     gone = UsageEvent.objects.get(seq=6)
