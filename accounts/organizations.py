@@ -10,6 +10,9 @@ from accounts.models import Membership, Organization, Role, User, audit
 from hotstate import outbox
 from hotstate.records import Limits
 
+STAFF = "staff"
+"""The cause of a suspension that staff asked for."""
+
 
 def open_organization(*, name: str, owner: User, now: datetime, signup: bool = False) -> Organization:
     """Create an organization with its owner. With `signup`, the one that a sign-up brings: asked again, the same."""
@@ -42,15 +45,35 @@ def rename(organization: Organization, name: str, *, actor: User, now: datetime)
 
 def suspend(organization: Organization, *, actor: User | None, reason: str, now: datetime) -> None:
     """Refuse all of its keys. Returns once Valkey has it; raises hotstate.errors.Unreachable as `revoke_key` does."""
-    entries = _change(organization, "organization.suspend", {"suspended_at": now}, actor=actor, reason=reason, now=now)
-    _deliver(organization, entries)
+    _deliver(organization, hold(organization, STAFF, actor=actor, reason=reason, now=now))
 
 
 def reinstate(organization: Organization, *, actor: User | None, reason: str, now: datetime) -> None:
-    """Let its keys work again. Returns once Valkey has it, as `suspend` does."""
-    changes = {"suspended_at": None}
+    """Let its keys work again, whatever it was suspended for. Returns once Valkey has it, as `suspend` does."""
+    changes: dict[str, Any] = {"suspended_at": None, "suspended_for": []}
     entries = _change(organization, "organization.reinstate", changes, actor=actor, reason=reason, now=now)
     _deliver(organization, entries)
+
+
+def hold(organization: Organization, cause: str, *, actor: User | None, reason: str, now: datetime) -> list[int]:
+    """Suspend it for a cause, beside others that there may be. In the caller's transaction, as `set_plan`."""
+    with transaction.atomic():
+        locked = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+        causes = sorted({*locked.suspended_for, cause})
+        changes = {"suspended_at": locked.suspended_at or now, "suspended_for": causes}
+        return _change(organization, "organization.suspend", changes, actor=actor, reason=reason, now=now)
+
+
+def release(organization: Organization, cause: str, *, reason: str, now: datetime) -> list[int]:
+    """A cause is gone: reinstate it unless another holds. Nothing, where staff have reinstated it before."""
+    with transaction.atomic():
+        locked = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+        if cause not in locked.suspended_for:
+            return []
+        causes = [other for other in locked.suspended_for if other != cause]
+        changes = {"suspended_at": locked.suspended_at if causes else None, "suspended_for": causes}
+        action = "organization.release" if causes else "organization.reinstate"
+        return _change(organization, action, changes, actor=None, reason=reason, now=now)
 
 
 def set_limits(

@@ -42,8 +42,9 @@ class Movement:
 
     `nanos` is seen from the organization: positive is credit (with the terms of its grant), negative a charge.
     Credit that corrects a transaction goes back to the grants which that one burned; only the rest becomes a grant.
-    A charge with `from_grant_id` takes from that grant alone, which has enough: the caller holds `lock`. One with
-    `sparing` burns no grants of that source.
+    A charge with `from_grant_id` takes from that grant alone, which has enough: the caller holds `lock`. With
+    `from_grant_nanos` too, it takes so much from that grant, and the rest as any charge does. One with `sparing` burns
+    no grants of that source.
     """
 
     operation_key: str
@@ -57,6 +58,7 @@ class Movement:
     actor_id: int | None = None
     corrects_id: int | None = None
     from_grant_id: int | None = None
+    from_grant_nanos: int | None = None
     sparing: CreditGrant.Source | None = None
 
 
@@ -159,10 +161,14 @@ def _credit(movement: Movement, balance: _Held, transaction_id: int, pools: burn
 def _charge(movement: Movement, balance: _Held, transaction_id: int, pools: burning.Pools) -> dict[Account, int]:
     """A charge burns grants; what they can't cover is a debt."""
     wanted = -movement.nanos
+    burned = 0
     if movement.from_grant_id is not None:
-        burned = pools.empty(movement.from_grant_id, wanted, transaction_id)
-    else:
-        burned = pools.burn(movement.organization_id, wanted, transaction_id, sparing=movement.sparing)
+        own = wanted if movement.from_grant_nanos is None else movement.from_grant_nanos
+        # A burn takes something.
+        burned = pools.empty(movement.from_grant_id, own, transaction_id) if own else 0
+    if movement.from_grant_id is None or movement.from_grant_nanos is not None:
+        left = wanted - burned
+        burned += pools.burn(movement.organization_id, left, transaction_id, sparing=movement.sparing)
     balance.credit_nanos -= burned
     balance.debt_nanos += wanted - burned
     return {Account.CUSTOMER_CREDIT: -burned, Account.RECEIVABLE: burned - wanted}

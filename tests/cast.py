@@ -1,6 +1,7 @@
 """What tests are about: organizations, keys, models with prices, usage lines."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -8,6 +9,7 @@ from uuid import UUID, uuid4
 import msgspec
 import redis
 import uuid_utils
+from django.db import transaction
 
 from accounts.keys import create_key
 from accounts.models import ApiKey, Organization, User
@@ -16,15 +18,18 @@ from billing import ledger
 from billing.models import (
     Account,
     CreditGrant,
+    Dispute,
     OrganizationTerms,
     PlanVersion,
     PriceList,
     PriceVersion,
+    Refund,
     Segment,
     TopUp,
     TransactionKind,
 )
-from billing.payments import settling
+from billing.payments import disputes, payers, refunds, settling
+from billing.payments.seen_back import SeenDispute, SeenRefund
 from billing.plans.offering import Offer, create_plan
 from billing.prices import write
 from billing.tariff import Prices, unit_prices
@@ -247,3 +252,47 @@ def make_top_up(
         settling.credit(top_up, now)
         top_up.save()
     return top_up
+
+
+def make_refund(top_up: TopUp, dollars: int = 5, *, now: datetime | None = None, failed: bool = False) -> Refund:
+    """Of a top-up that was credited, as if it had been made at Stripe; with `failed`, one that the bank sent back."""
+    now = now or datetime.now(UTC)
+    seen = SeenRefund(
+        id=f"re_{uuid4().hex}",
+        reference="",
+        payment_intent=str(top_up.payment_intent),
+        amount=dollars * 100,
+        currency="usd",
+        status="succeeded",
+        created=now,
+    )
+    with transaction.atomic():
+        made = refunds.note(payers.locked(top_up), seen, now)
+        if failed:
+            made = refunds.note(payers.locked(top_up), replace(seen, status="failed"), now)
+    assert made
+    return made
+
+
+def make_dispute(
+    top_up: TopUp, dollars: int = 10, *, now: datetime | None = None, status: str = "won", reinstated: bool = True
+) -> Dispute:
+    """Of a top-up that was credited: the bank took that, decided, and gave it back."""
+    now = now or datetime.now(UTC)
+    seen = SeenDispute(
+        id=f"du_{uuid4().hex}",
+        payment_intent=str(top_up.payment_intent),
+        amount=dollars * 100,
+        currency="usd",
+        livemode=False,
+        status=status,
+        reason="fraudulent",
+        created=now,
+        due_by=now + timedelta(days=9),
+        withdrawn=True,
+        reinstated=reinstated,
+    )
+    with transaction.atomic():
+        made = disputes.note(payers.locked(top_up), seen, now)
+    assert made
+    return made

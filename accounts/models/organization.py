@@ -42,6 +42,8 @@ class Organization(Limited):
     plan_limits = models.JSONField(default=dict, editable=False)
     plan_overdraft_nanos = models.BigIntegerField(default=0, editable=False)
     suspended_at = models.DateTimeField(null=True, blank=True)
+    # Who or what wants it to be: "staff", or what billing names. It is suspended as long as one of them does.
+    suspended_for = models.JSONField(default=list, editable=False)
     # What it buys at, as `hotstate.records.Terms`: those in force and those to come. billing.terms keeps them.
     terms = models.JSONField(default=list, editable=False)
     # Grows with every change that the inference path must see; Valkey refuses an older one.

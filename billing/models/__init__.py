@@ -1,6 +1,7 @@
 from billing.models.card import SavedCard
 from billing.models.closed_day import ClosedDay
 from billing.models.correction import Correction, EventCorrection
+from billing.models.dispute import Dispute
 from billing.models.draft import DraftLine, PriceDraft
 from billing.models.forecast import Forecast, ForecastSum
 from billing.models.grant import CreditGrant, GrantBurn
@@ -12,6 +13,7 @@ from billing.models.plan import Plan, PlanVersion, Subscription, SubscriptionEve
 from billing.models.price import Price, PriceList, PriceVersion
 from billing.models.proof import ProofResult, ProofRun
 from billing.models.quarantine_run import QuarantineRun
+from billing.models.refund import PaymentMark, Refund
 from billing.models.rollup import DailyUsage, HourlyUsage, RollupKind
 from billing.models.route_cost import RouteCost, RouteCostLine
 from billing.models.secret_use import SecretUse
@@ -30,6 +32,7 @@ __all__ = [
     "Correction",
     "CreditGrant",
     "DailyUsage",
+    "Dispute",
     "DraftLine",
     "EventCorrection",
     "Forecast",
@@ -47,6 +50,7 @@ __all__ = [
     "NoticeWatch",
     "OrganizationTerms",
     "Outcome",
+    "PaymentMark",
     "Plan",
     "PlanVersion",
     "Price",
@@ -58,6 +62,7 @@ __all__ = [
     "QuarantineReason",
     "QuarantineRun",
     "QuarantinedLine",
+    "Refund",
     "RollupKind",
     "RouteCost",
     "RouteCostLine",

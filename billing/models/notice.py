@@ -15,6 +15,8 @@ class NoticeKind(models.TextChoices):
     PLAN = "plan", "Plan renewed or failed"
     PRICE_CHANGE = "price_change", "Prices and models that change"
     RECEIPT = "receipt", "Receipts"
+    REFUND = "refund", "Refunds"
+    DISPUTE = "dispute", "Disputed payments"
 
 
 class BalanceThreshold(models.Model):

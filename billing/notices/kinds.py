@@ -27,6 +27,8 @@ KINDS: dict[NoticeKind, Told] = {
         "A model that was used in the last 30 days gets another price, or is shut down.", _WITH_DEVELOPERS
     ),
     NoticeKind.RECEIPT: Told("A top-up was paid: the receipt.", _ALL),
+    NoticeKind.REFUND: Told("Some of a top-up was refunded.", _ALL),
+    NoticeKind.DISPUTE: Told("A bank disputes a top-up, or has decided about it.", _ALL),
 }
 
 

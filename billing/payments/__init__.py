@@ -11,6 +11,12 @@
 | `intents` | what Stripe says of such a payment |
 | `seen` | what Stripe says of a Checkout Session, read once into a typed object |
 | `settling` | looks a top-up up and credits it: the return page, webhooks and healing all end here |
+| `refunding` | staff ask for a refund: our row and its credit first, then Stripe |
+| `refunds` | what has become of a refund, whoever made it: each is posted once |
+| `disputes` | what a bank takes back and gives back: each is posted once |
+| `payers`, `taking_back` | whose payment it was; what is taken from the balance and given back |
+| `seen_back` | what Stripe says of refunds and disputes |
+| `finding` | refunds and disputes of which no webhook told |
 | `webhooks` | signed events |
 | `healing` | looks up what nobody told us of |
 """

@@ -30,7 +30,7 @@ class SeenIntent:
             received=intent.amount_received or 0,
             currency=intent.currency,
             livemode=intent.livemode,
-            customer=_id(intent.customer),
+            customer=id_of(intent.customer),
         )
 
 
@@ -85,7 +85,7 @@ class Seen:
             amount=session.amount_total or 0,
             currency=session.currency or "",
             livemode=session.livemode,
-            customer=_id(session.customer),
+            customer=id_of(session.customer),
             url=session.url or "",
             intent=_intent(session.payment_intent),
         )
@@ -145,7 +145,7 @@ def told(metadata: stripe.StripeObject | None, name: str) -> str:
     return str(metadata[name]) if metadata and name in metadata else ""
 
 
-def _id(thing: object) -> str:
+def id_of(thing: object) -> str:
     """Of an object that may have been expanded."""
     return thing if isinstance(thing, str) else str(getattr(thing, "id", "") or "")
 

@@ -7,7 +7,7 @@ import stripe
 from django.conf import settings
 
 from billing.models import SavedCard, StripeCustomer, TopUp, WebhookEvent
-from billing.payments import cards, intents, settling
+from billing.payments import cards, disputes, intents, refunds, settling
 from billing.payments.calling import livemode
 
 TOLERANCE_SECONDS = 300
@@ -17,6 +17,16 @@ ABOUT_TOP_UPS = frozenset(
         "checkout.session.async_payment_succeeded",
         "checkout.session.async_payment_failed",
         "checkout.session.expired",
+    }
+)
+ABOUT_REFUNDS = frozenset({"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"})
+ABOUT_DISPUTES = frozenset(
+    {
+        "charge.dispute.created",
+        "charge.dispute.updated",
+        "charge.dispute.closed",
+        "charge.dispute.funds_withdrawn",
+        "charge.dispute.funds_reinstated",
     }
 )
 
@@ -160,4 +170,18 @@ def _cards_of(customer: str, now: datetime) -> str:
     return "cards"
 
 
-SETTLERS = ((ABOUT_TOP_UPS, _session), (ABOUT_PAYMENTS, _payment), (ABOUT_CARDS, _cards))
+def _refund(refund_id: str, now: datetime) -> str:
+    return refunds.hear(refund_id, now=now)
+
+
+def _dispute(dispute_id: str, now: datetime) -> str:
+    return disputes.hear(dispute_id, now=now)
+
+
+SETTLERS = (
+    (ABOUT_TOP_UPS, _session),
+    (ABOUT_PAYMENTS, _payment),
+    (ABOUT_CARDS, _cards),
+    (ABOUT_REFUNDS, _refund),
+    (ABOUT_DISPUTES, _dispute),
+)

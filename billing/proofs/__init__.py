@@ -11,6 +11,7 @@ from billing.proofs import (
     plans,
     prices,
     quarantine,
+    refunds,
     rerating,
     statements,
     terms,
@@ -34,5 +35,6 @@ PROOFS: list[Proof] = [
     *terms.PROOFS,
     *plans.PROOFS,
     *payments.PROOFS,
+    *refunds.PROOFS,
     *waiting.PROOFS,
 ]

@@ -5,7 +5,6 @@ from typing import Any
 from billing.models import Account, TransactionKind
 from billing.proofs.shape import Extent, Finding, Proof, look
 
-_STRIPE = (Account.CASH_STRIPE, Account.FEES, Account.TAX_PAYABLE)
 # Which of our accounts a transaction may move money from or to. Late usage is an adjustment by kind, and revenue.
 OURS: dict[str, tuple[Account, ...]] = {
     "late": (Account.REVENUE,),
@@ -15,9 +14,9 @@ OURS: dict[str, tuple[Account, ...]] = {
     TransactionKind.ADJUSTMENT: (Account.PROMOTIONS,),
     TransactionKind.EXPIRY: (Account.BREAKAGE,),
     TransactionKind.FEE: (Account.FEES,),
-    TransactionKind.TOP_UP: _STRIPE,
-    TransactionKind.REFUND: _STRIPE,
-    TransactionKind.DISPUTE: (*_STRIPE, Account.DISPUTES),
+    TransactionKind.TOP_UP: (Account.CASH_STRIPE,),
+    TransactionKind.REFUND: (Account.CASH_STRIPE,),
+    TransactionKind.DISPUTE: (Account.CASH_STRIPE,),
 }
 ENTRIES = """
 SELECT CASE

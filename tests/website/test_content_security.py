@@ -9,7 +9,7 @@ from django.test import Client
 
 from accounts.models import ApiKey, Organization, User
 from catalog.models import Model
-from tests.cast import make_top_up
+from tests.cast import make_dispute, make_refund, make_top_up
 from tests.website.browsing import use
 
 POLICY = "default-src 'none'"
@@ -75,6 +75,9 @@ def test_pages_of_an_account(browse: Callable[[User], Client], owner: User, page
 
 def test_staff_pages(staff_browser: Client, organization: Organization, key: ApiKey, model: Model) -> None:
     use(key, model)
+    top_up = make_top_up(organization)
+    make_refund(top_up)
+    make_dispute(top_up, status="needs_response", reinstated=False)
     one = f"organizations/{organization.public_id}/"
     for page in (
         "",
@@ -87,6 +90,9 @@ def test_staff_pages(staff_browser: Client, organization: Organization, key: Api
         f"{one}reinstate/",
         f"{one}terms/",
         "prices/lists/",
+        "payments/",
+        f"payments/{top_up.public_id}/",
+        f"payments/{top_up.public_id}/refund/",
         "audit/",
     ):
         answer = staff_browser.get(f"/staff/{page}")

@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -36,7 +37,7 @@ def billing(request: HttpRequest, member: Membership) -> HttpResponse:
         "summary": usage.summary(member.organization, now=now),
         "standing": plan_standing.of(member.organization),
         "grants": plan_standing.burning(member.organization)[:50],
-        "top_ups": TopUp.objects.filter(organization=member.organization).order_by("-pk")[:TOP_UPS],
+        "top_ups": _top_ups(member)[:TOP_UPS],
         "offered": calling.offered(),
         "events": events.select_related("version__plan", "actor").order_by("-id")[:EVENTS],
     }
@@ -160,3 +161,8 @@ def _again(form: WhenForm, error: PlanError, offer: Quote, choices: list[tuple[s
     again.is_valid()
     again.add_error(None, str(error))
     return again
+
+
+def _top_ups(member: Membership) -> QuerySet[TopUp]:
+    rows = TopUp.objects.filter(organization=member.organization).order_by("-pk")
+    return rows.prefetch_related("refunds", "disputes")

@@ -97,7 +97,9 @@ def top_up_confirm(request: HttpRequest, member: Membership, top_up: str) -> Htt
 @for_members
 def top_up_list(request: HttpRequest, member: Membership) -> HttpResponse:
     """What was paid, and what wasn't, the newest first."""
-    rows = TopUp.objects.filter(organization=member.organization).order_by("-pk")
+    rows = (
+        TopUp.objects.filter(organization=member.organization).prefetch_related("refunds", "disputes").order_by("-pk")
+    )
     shown, following = page_of(request, rows, SHOWN, newest_first=True)
     context = {"member": member, "top_ups": shown, "following": following, "offered": calling.offered()}
     return render(request, "console/top_ups.html", context)

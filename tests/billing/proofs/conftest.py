@@ -21,10 +21,12 @@ from billing.statements.drawing import draw
 from tests.cast import (
     DOLLAR,
     give_credit,
+    make_dispute,
     make_key,
     make_model,
     make_organization,
     make_plan,
+    make_refund,
     make_segment,
     make_top_up,
     raw,
@@ -69,7 +71,10 @@ def _books() -> ApiKey:
     choose(subscribed, make_plan(fee_nanos=1000, included_credit_nanos=2000, discount_bp=100), actor=None, now=NOON)
     # The command asks the real clock.
     Subscription.objects.update(due_at=datetime(2200, 1, 1, tzinfo=UTC))
-    make_top_up(subscribed, now=NOON)
+    top_up = make_top_up(subscribed, now=NOON)
+    make_refund(top_up, now=NOON)
+    make_refund(top_up, now=NOON, failed=True)
+    make_dispute(top_up, now=NOON)
     organization = make_organization()
     give_credit(organization, 10_000_000, key="small", expires_at=NOON + timedelta(hours=1), now=NOON)
     key, _ = make_key(organization)

@@ -3,9 +3,7 @@
 import pytest
 
 from accounts.models import ApiKey
-from billing.models import (
-    TopUp,
-)
+from billing.models import Dispute, Refund, TopUp
 from tests.billing.proofs.tampering import Tamper, offender
 
 pytestmark = pytest.mark.usefixtures("right_before")
@@ -39,4 +37,50 @@ def test_credit_that_nobody_paid(key: ApiKey, tamper: Tamper) -> None:
 def test_a_payment_that_went_to_another_organization(key: ApiKey, tamper: Tamper) -> None:
     paid = TopUp.objects.get()
     tamper("UPDATE billing_topup SET organization_id = %s WHERE id = %s", key.organization_id, paid.pk)
-    assert f"top-up {paid.public_id} was credited to organization {paid.organization_id}" in offender("top_ups")
+    assert f"top-up {paid.public_id} was credited to organization {paid.organization_id}" in offender(
+        "top_ups", "refunds", "disputes"
+    )
+
+
+def test_refunds(key: ApiKey, tamper: Tamper) -> None:
+    made = Refund.objects.get(state="done")
+    tamper("UPDATE billing_refund SET amount = amount + 1 WHERE id = %s", made.pk)
+    assert f"refund {made.public_id}: 501 cents" in offender("refunds")
+
+
+def test_a_refund_that_the_ledger_does_not_have(key: ApiKey, tamper: Tamper) -> None:
+    made = Refund.objects.get(state="done")
+    tamper("UPDATE billing_refund SET transaction_id = 999999 WHERE id = %s", made.pk)
+    found = offender("refunds")
+    assert f"refund {made.public_id} names transaction 999999" in found
+    assert "1 more" in found
+
+
+def test_a_refund_that_nobody_made(key: ApiKey, tamper: Tamper) -> None:
+    made = Refund.objects.get(state="done")
+    tamper("DELETE FROM billing_refund WHERE id = %s", made.pk)
+    assert f"transaction {made.transaction_id} " in offender("refunds")
+
+
+def test_a_refund_that_took_from_another_organization(key: ApiKey, tamper: Tamper) -> None:
+    made = Refund.objects.get(state="done")
+    tamper("UPDATE billing_refund SET organization_id = %s WHERE id = %s", key.organization_id, made.pk)
+    assert f"refund {made.public_id} is of organization {key.organization_id}" in offender("refunds")
+
+
+def test_a_failed_refund_that_names_what_another_gave_back(key: ApiKey, tamper: Tamper) -> None:
+    made, failed = Refund.objects.get(state="done"), Refund.objects.get(state="failed")
+    tamper("UPDATE billing_refund SET public_id = %s WHERE id = %s", f"{failed.public_id}x", made.pk)
+    assert f"not that of refund:{failed.public_id}x" in offender("refunds")
+
+
+def test_disputes(key: ApiKey, tamper: Tamper) -> None:
+    made = Dispute.objects.get()
+    tamper("UPDATE billing_dispute SET nanos = nanos - 1 WHERE id = %s", made.pk)
+    assert f"dispute {made.public_id}: 1000 cents" in offender("disputes")
+
+
+def test_a_dispute_whose_give_back_is_forgotten(key: ApiKey, tamper: Tamper) -> None:
+    made = Dispute.objects.get()
+    tamper("UPDATE billing_dispute SET reinstated_id = NULL WHERE id = %s", made.pk)
+    assert f"transaction {made.reinstated_id} (dispute-back:{made.stripe_id}): no dispute moved" in offender("disputes")

@@ -1,0 +1,286 @@
+"""Refunds: each takes its credit once, whoever made it and whatever the calls and webhooks do."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core import mail
+from django.db import connection
+
+from accounts.models import Alarm, AuditEntry, Organization
+from billing import ledger
+from billing.models import Account, Balance, CreditGrant, LedgerTransaction, NoticeMail, Refund, TopUp, TransactionKind
+from billing.notices import mailing
+from billing.payments import calling, healing, payers, refunding, refunds, settling
+from billing.proofs.proving import prove
+from hotstate import aside
+from tests.cast import DOLLAR, give_credit, make_user
+from tests.devstack.stripeserver.shop import Shop
+from tests.paying import begin, event, pay, post
+
+pytestmark = pytest.mark.django_db(transaction=True)
+REFUNDS = "POST /v1/refunds"
+State = Refund.State
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def balance(organization: Organization) -> int:
+    return Balance.objects.filter(organization=organization).values_list("nanos", flat=True).first() or 0
+
+
+def spend(organization: Organization, nanos: int) -> None:
+    """As usage does."""
+    movement = ledger.Movement(
+        operation_key=f"spent:{uuid4()}",
+        kind=TransactionKind.ADJUSTMENT,
+        organization_id=organization.pk,
+        nanos=-nanos,
+        counter=Account.PROMOTIONS,
+        event_day=now().date(),
+    )
+    ledger.post([movement], now=now())
+
+
+def books(organization: Organization, nanos: int) -> None:
+    """The balance is that, and every proof holds."""
+    assert balance(organization) == nanos
+    # Nobody closes days here.
+    assert {result.name for result in prove(now()) if not result.ok} <= {"nothing_stuck"}
+
+
+@pytest.fixture
+def paid(organization: Organization, shop: Shop) -> TopUp:
+    """Of $25, credited."""
+    return pay_and_settle(organization)
+
+
+def pay_and_settle(organization: Organization, number: str = "4242424242424242", dollars: int = 25) -> TopUp:
+    top_up = begin(organization, dollars)
+    pay(top_up, number)
+    return settling.look(top_up, now=now())
+
+
+def ask(top_up: TopUp, nanos: int = 25 * DOLLAR, **fields: Any) -> Refund:
+    actor = fields.pop("actor", None) or make_user(f"{uuid4()}@example.com", is_staff=True)
+    wanted = {"reason": "asked for", "may_owe": False, "request_id": uuid4(), "now": now(), **fields}
+    return refunding.begin(top_up, nanos, actor=actor, **wanted)
+
+
+def refund(top_up: TopUp, nanos: int = 25 * DOLLAR, **fields: Any) -> Refund:
+    return refunding.send(ask(top_up, nanos, **fields), now=now())
+
+
+def order(shop: Shop, fault: str, route: str = REFUNDS, **fields: Any) -> None:
+    shop.control("faults", {"fault": fault, "route": route, **fields})
+
+
+def at_stripe(shop: Shop, top_up: TopUp, **fields: Any) -> Any:
+    """Somebody refunds in Stripe's dashboard."""
+    return shop.stripe.v1.refunds.create({"payment_intent": str(top_up.payment_intent), **fields})  # type: ignore[typeddict-item]
+
+
+def heal(hours: int = 0) -> int:
+    return healing.heal(lambda: now() + timedelta(hours=hours))
+
+
+class TestOurs:
+    def test_a_full_refund_takes_the_credit_once(self, paid: TopUp, shop: Shop) -> None:
+        made = refund(paid)
+        assert made.state == State.DONE
+        [there] = shop.stripe.v1.refunds.list({"payment_intent": str(paid.payment_intent)}).data
+        assert (there.id, there.amount) == (made.stripe_id, 2500)
+        assert LedgerTransaction.objects.filter(kind="refund").count() == 1
+        assert CreditGrant.objects.get().remaining_nanos == 0
+        assert AuditEntry.objects.get(action="payment.refund").target == paid.public_id
+        books(paid.organization, 0)
+
+    def test_several_partial_ones_and_never_more_than_was_paid(self, paid: TopUp, shop: Shop) -> None:
+        refund(paid, 10 * DOLLAR)
+        refund(paid, 5 * DOLLAR)
+        with pytest.raises(refunding.RefundError, match=r"\$10\.00 can be refunded"):
+            ask(paid, 11 * DOLLAR, may_owe=True)
+        refund(paid, 10 * DOLLAR)
+        assert refunding.left(paid) == 0
+        books(paid.organization, 0)
+
+    def test_only_what_is_unspent_of_its_own_credit_unless_it_may_owe(self, paid: TopUp, shop: Shop) -> None:
+        organization = paid.organization
+        give_credit(organization, 3 * DOLLAR, priority=90)
+        spend(organization, 20 * DOLLAR + 1)
+        paid.refresh_from_db()
+        assert refunding.unspent(paid) == 4_990_000_000
+        with pytest.raises(refunding.RefundError, match=r"\$4\.99 are unspent"):
+            ask(paid, 5 * DOLLAR)
+        assert not Refund.objects.exists()
+        # Its own credit first, then other credit, then a debt.
+        refund(paid, 10 * DOLLAR, may_owe=True)
+        assert [grant.remaining_nanos for grant in CreditGrant.objects.all()] == [0, 0]
+        assert Balance.objects.get(organization=organization).debt_nanos == 2 * DOLLAR + 1
+        books(organization, -2 * DOLLAR - 1)
+
+    def test_other_credit_is_left_alone_while_its_own_covers_it(self, organization: Organization, shop: Shop) -> None:
+        give_credit(organization, 3 * DOLLAR, priority=10)
+        refund(pay_and_settle(organization), 10 * DOLLAR)
+        assert sorted(CreditGrant.objects.values_list("remaining_nanos", flat=True)) == [3 * DOLLAR, 15 * DOLLAR]
+
+    def test_what_running_requests_hold_is_not_unspent(self, paid: TopUp, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(aside, "set_aside", lambda *_args, **_kwargs: False)
+        with pytest.raises(refunding.RefundError, match="Running requests hold"):
+            ask(paid)
+        books(paid.organization, 25 * DOLLAR)
+
+    def test_the_same_form_twice_is_one_refund(self, paid: TopUp, shop: Shop) -> None:
+        request_id = uuid4()
+        first = refund(paid, 5 * DOLLAR, request_id=request_id)
+        assert refund(paid, 5 * DOLLAR, request_id=request_id) == first
+        assert len(shop.stripe.v1.refunds.list().data) == 1
+        books(paid.organization, 20 * DOLLAR)
+
+    @pytest.mark.parametrize("nanos", [0, -DOLLAR, 1, 26 * DOLLAR])
+    def test_an_odd_amount_is_refused(self, paid: TopUp, nanos: int) -> None:
+        with pytest.raises(refunding.RefundError):
+            ask(paid, nanos, may_owe=True)
+        books(paid.organization, 25 * DOLLAR)
+
+    def test_what_was_not_paid_is_not_refunded(self, organization: Organization, shop: Shop) -> None:
+        with pytest.raises(refunding.RefundError, match="Only what was paid"):
+            ask(begin(organization))
+
+    def test_members_are_told_once(self, paid: TopUp, shop: Shop) -> None:
+        made = refund(paid, 5 * DOLLAR)
+        refunds.look(made, now=now())
+        [waiting] = NoticeMail.objects.filter(notice__kind="refund")
+        assert mailing.send(waiting.pk, now())
+        assert "$5.00 are refunded" in mail.outbox[-1].subject
+
+
+class TestUnknownOutcomes:
+    @pytest.mark.parametrize("fault", ["error_after", "cut", "never"])
+    def test_what_was_done_without_an_answer_is_found(self, paid: TopUp, shop: Shop, fault: str) -> None:
+        order(shop, fault)
+        assert refund(paid).state == State.DONE
+        assert len(shop.stripe.v1.refunds.list().data) == 1
+        books(paid.organization, 0)
+
+    def test_what_was_not_done_gives_back_after_an_hour_and_staff_hear(self, paid: TopUp, shop: Shop) -> None:
+        order(shop, "error_before")
+        with pytest.raises(calling.UnknownError):
+            refund(paid)
+        heal()
+        books(paid.organization, 0)
+        heal(hours=2)
+        assert Refund.objects.get().state == State.FAILED
+        assert Alarm.objects.get().kind == "refund_failed"
+        books(paid.organization, 25 * DOLLAR)
+
+    def test_killed_between_the_row_and_the_call(self, paid: TopUp, shop: Shop) -> None:
+        ask(paid)
+        heal(hours=2)
+        assert not shop.stripe.v1.refunds.list().data
+        books(paid.organization, 25 * DOLLAR)
+
+    def test_killed_after_the_call(self, paid: TopUp, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(refunds, "take", lambda *_args, **_kwargs: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                refund(paid)
+        heal(hours=2)
+        assert Refund.objects.get().state == State.DONE
+        books(paid.organization, 0)
+
+    def test_one_that_was_given_up_and_is_made_after_all_is_posted(self, paid: TopUp, shop: Shop) -> None:
+        asked = ask(paid)
+        heal(hours=2)
+        late = at_stripe(shop, paid, metadata={"refund": asked.public_id})
+        assert refunds.hear(late.id, now=now()) == State.DONE
+        assert sorted(Refund.objects.values_list("state", flat=True)) == ["done", "failed"]
+        books(paid.organization, 0)
+
+    def test_a_refusal_gives_back_at_once(self, paid: TopUp, shop: Shop) -> None:
+        at_stripe(shop, paid)
+        with pytest.raises(calling.RefusedError):
+            refund(paid)
+        assert "refunded before" in Refund.objects.get().why
+        books(paid.organization, 25 * DOLLAR)
+        heal()
+        books(paid.organization, 0)
+
+    def test_no_transaction_is_open_while_stripe_is_asked(self, paid: TopUp, shop: Shop) -> None:
+        asked = ask(paid)
+        assert not connection.in_atomic_block
+        with payers.held(paid), pytest.raises(calling.OpenTransactionError):
+            refunding.send(asked, now=now())
+
+
+class TestMadeAtStripe:
+    def test_a_webhook_tells_and_any_number_posts_it_once(self, paid: TopUp, shop: Shop) -> None:
+        made = at_stripe(shop, paid, amount=700)
+        for number, kind in enumerate(["refund.updated", "refund.created", "charge.refund.updated", "refund.created"]):
+            assert post(event(kind, made.id, id=f"evt_{number}")).status_code == 200
+        found = Refund.objects.get()
+        assert (found.state, found.actor, found.amount) == (State.DONE, None, 700)
+        books(paid.organization, 18 * DOLLAR)
+
+    def test_healing_finds_what_nobody_told(self, paid: TopUp, shop: Shop) -> None:
+        heal()
+        at_stripe(shop, paid, amount=700)
+        for _ in range(2):
+            heal()
+        books(paid.organization, 18 * DOLLAR)
+
+    def test_a_refund_that_is_heard_of_before_its_payment(self, organization: Organization, shop: Shop) -> None:
+        top_up = begin(organization)
+        pay(top_up)
+        intent = str(shop.stripe.v1.checkout.sessions.retrieve(str(top_up.checkout_session)).payment_intent)
+        made = shop.stripe.v1.refunds.create({"payment_intent": intent, "amount": 700})
+        assert post(event("refund.created", made.id)).status_code == 200
+        books(organization, 18 * DOLLAR)
+
+    def test_what_is_not_ours_or_not_there_is_ignored(self, organization: Organization, shop: Shop) -> None:
+        foreign = shop.pay()
+        made = shop.stripe.v1.refunds.create({"payment_intent": foreign.id})
+        assert refunds.hear(made.id, now=now()) == "ignored: not ours"
+        assert refunds.hear("re_nothing", now=now()) == "ignored: not there"
+        heal()
+        assert not Refund.objects.exists()
+
+
+class TestFailing:
+    def test_a_refund_that_the_bank_sends_back_is_given_back(self, organization: Organization, told: Shop) -> None:
+        top_up = pay_and_settle(organization, "4000000000005126")
+        give_credit(organization, 3 * DOLLAR, priority=10)
+        refund(top_up, 10 * DOLLAR)
+        told.quiet()
+        found = Refund.objects.get()
+        assert (found.state, found.transaction_id is None, found.returned_id is None) == (State.FAILED, False, False)
+        # To the grant that it was taken from.
+        assert sorted(CreditGrant.objects.values_list("remaining_nanos", flat=True)) == [3 * DOLLAR, 25 * DOLLAR]
+        assert Alarm.objects.filter(kind="refund_failed").exists()
+        books(organization, 28 * DOLLAR)
+        assert refunding.left(top_up) == 25 * DOLLAR
+
+    def test_healing_hears_of_it_too_and_gives_back_once(self, organization: Organization, shop: Shop) -> None:
+        refund(pay_and_settle(organization, "4000000000005126"))
+        shop.quiet()
+        for hours in (1, 2, 3):
+            heal(hours)
+        books(organization, 25 * DOLLAR)
+
+    def test_one_on_its_way_arrives(self, organization: Organization, shop: Shop) -> None:
+        assert refund(pay_and_settle(organization, "4000000000007726")).state == State.PENDING
+        shop.quiet()
+        heal(hours=1)
+        assert Refund.objects.get().state == State.DONE
+        books(organization, 0)
+
+    def test_what_failed_before_anybody_heard_of_it_moves_nothing(self, organization: Organization, shop: Shop) -> None:
+        top_up = pay_and_settle(organization, "4000000000005126")
+        made = at_stripe(shop, top_up)
+        shop.quiet()
+        assert refunds.hear(made.id, now=now()) == "ignored: nothing moved"
+        assert not Refund.objects.exists()
+        books(organization, 25 * DOLLAR)
