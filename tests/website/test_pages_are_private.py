@@ -84,6 +84,7 @@ def filled(organization: Organization, key: ApiKey, model: Model) -> dict[str, s
         "<int:alarm>": "1",
         "<int:gateway>": "1",
         "<int:run>": "1",
+        "<int:order>": "1",
         "<int:gap>": "1",
         "<int:hold>": "1",
         "<int:line>": "1",
