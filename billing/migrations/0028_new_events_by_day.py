@@ -12,7 +12,7 @@ UPDATE billing_segment SET new_by_day = days FROM (
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0025_statement_orders")]
+    dependencies = [("billing", "0027_refunds_and_disputes")]
 
     operations = [
         migrations.AddField(model_name="segment", name="new_by_day", field=models.JSONField(blank=True, default=dict)),
