@@ -9,6 +9,8 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         from billing.archived import post_archived
+        from billing.models import TopUp
+        from billing.payments import recharging, settling
         from billing.published import posted, records
         from hotstate import holds, recovery
 
@@ -16,6 +18,7 @@ class BillingConfig(AppConfig):
         recovery.sources.append(records)
         recovery.posting.append(post_archived)
         holds.posted.append(posted)
+        settling.followers[TopUp.Way.RECHARGE] = recharging.follow
 
 
 def make_partitions(**_kwargs: Any) -> None:

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from billing import burning
 from billing.models import Account, CreditGrant, TransactionKind
 from billing.settled import Settled
+from config import enqueue
 from hotstate import outbox
 from hotstate.records import BalanceRecord, Spent
 
@@ -248,6 +249,11 @@ UPDATE billing_balance AS balance
 SET credit_nanos = new.credit, debt_nanos = new.debt, version = balance.version + 1
 FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS new (organization, credit, debt)
 WHERE balance.organization_id = new.organization
+RETURNING balance.organization_id, EXISTS (
+    SELECT 1 FROM billing_autorecharge AS own
+    WHERE own.organization_id = balance.organization_id AND own.active AND own.stopped_at IS NULL
+        AND own.not_before <= %s AND own.threshold_nanos > new.credit - new.debt
+)
 """
 
 
@@ -258,9 +264,19 @@ def _save_balances(
     with connection.cursor() as cursor:
         cursor.execute(
             SAVE_BALANCES,
-            [list(balances), [row.credit_nanos for row in rows], [row.debt_nanos for row in rows]],
+            [list(balances), [row.credit_nanos for row in rows], [row.debt_nanos for row in rows], now],
         )
+        to_refill = [organization_id for organization_id, low in cursor.fetchall() if low]
     outbox.add(_records(rows, settled, spent), now=now)
+    _refill(to_refill)
+
+
+def _refill(organization_ids: list[int]) -> None:
+    """Auto-recharge, once this is committed. A message that gets lost is made up for by a sweep."""
+    from billing.tasks import recharge_balance
+
+    for organization_id in organization_ids:
+        enqueue.after_commit(recharge_balance, organization_id)
 
 
 def _records(

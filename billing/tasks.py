@@ -12,7 +12,7 @@ from billing.forecasting import portions
 from billing.models import Forecast, QuarantineRun, Segment
 from billing.nightly import running
 from billing.notices import balances, budgets, mailing, plans
-from billing.payments import healing
+from billing.payments import healing, recharging
 from billing.plans import renewing
 from billing.proofs import runs
 from billing.statements import ordered
@@ -97,6 +97,18 @@ def renew_plans() -> None:
 @shared_task
 def heal_top_ups() -> None:
     healing.heal(timezone.now)
+
+
+@shared_task
+def recharge_balance(organization_id: int) -> None:
+    recharging.recharge(organization_id, now=timezone.now())
+
+
+@shared_task
+def sweep_recharges() -> None:
+    """Refill what a lost message, or the end of a pause, left below its threshold."""
+    for pk in recharging.due(timezone.now()):
+        enqueue.now(recharge_balance, pk)
 
 
 @shared_task

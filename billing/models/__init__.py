@@ -14,6 +14,7 @@ from billing.models.price import Price, PriceList, PriceVersion
 from billing.models.proof import ProofResult, ProofRun
 from billing.models.quarantine_run import QuarantineRun
 from billing.models.refund import PaymentMark, Refund
+from billing.models.recharge import AutoRecharge
 from billing.models.rollup import DailyUsage, HourlyUsage, RollupKind
 from billing.models.route_cost import RouteCost, RouteCostLine
 from billing.models.secret_use import SecretUse
@@ -26,6 +27,7 @@ from billing.models.usage_event import Outcome, UsageEvent
 
 __all__ = [
     "Account",
+    "AutoRecharge",
     "Balance",
     "BalanceThreshold",
     "ClosedDay",

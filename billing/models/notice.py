@@ -17,6 +17,7 @@ class NoticeKind(models.TextChoices):
     RECEIPT = "receipt", "Receipts"
     REFUND = "refund", "Refunds"
     DISPUTE = "dispute", "Disputed payments"
+    CARD = "card", "Payments by saved card"
 
 
 class BalanceThreshold(models.Model):

@@ -112,6 +112,11 @@ class TopUp(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(fields=["organization", "asked"], name="a_form_pays_once"),
+            models.UniqueConstraint(
+                fields=["organization"],
+                condition=Q(way="recharge", state__in=["open", "processing"]),
+                name="one_recharge_at_a_time",
+            ),
             models.CheckConstraint(condition=Q(way="checkout") | Q(card__isnull=False), name="a_card_or_stripes_page"),
             models.CheckConstraint(condition=Q(amount__gt=0, nanos__gt=0), name="top_up_pays_something"),
             models.CheckConstraint(condition=Q(closes_at__gt=F("created_at")), name="top_up_can_be_paid"),

@@ -29,6 +29,9 @@ KINDS: dict[NoticeKind, Told] = {
     NoticeKind.RECEIPT: Told("A top-up was paid: the receipt.", _ALL),
     NoticeKind.REFUND: Told("Some of a top-up was refunded.", _ALL),
     NoticeKind.DISPUTE: Told("A bank disputes a top-up, or has decided about it.", _ALL),
+    NoticeKind.CARD: Told(
+        "A payment that was to be made by itself failed, stopped, or waits for you to confirm it at the bank.", _ALL
+    ),
 }
 
 

@@ -64,7 +64,7 @@ def take(top_up_pk: int, seen: Sighting | None, *, now: datetime) -> TopUp:
         top_up = locked.get(pk=top_up_pk)
         if top_up.state == TopUp.State.PAID:
             return top_up
-        before = top_up.state
+        before = top_up.state, top_up.decline
         top_up.looked_at = now
         top_up.look_at = now + min(max((now - top_up.created_at) // 2, SOONEST), LATEST)
         if seen is None:
@@ -82,7 +82,7 @@ def fail(top_up_pk: int, why: str, *, code: str = "", now: datetime) -> TopUp:
     """Stripe refused it: nothing was done. `code` where the card is to blame."""
     with transaction.atomic(durable=True):
         top_up = TopUp.objects.select_for_update(no_key=True, of=["self"]).get(pk=top_up_pk)
-        before = top_up.state
+        before = top_up.state, top_up.decline
         if not top_up.settled:
             top_up.state, top_up.why, top_up.decline = TopUp.State.FAILED, why, code[:60]
             top_up.save()
@@ -90,9 +90,9 @@ def fail(top_up_pk: int, why: str, *, code: str = "", now: datetime) -> TopUp:
     return top_up
 
 
-def _follow(top_up: TopUp, before: str, now: datetime) -> None:
+def _follow(top_up: TopUp, before: tuple[str, str], now: datetime) -> None:
     follow = followers.get(TopUp.Way(top_up.way))
-    if follow and top_up.state != before:
+    if follow and (top_up.state, top_up.decline) != before:
         follow(top_up, now)
 
 

@@ -19,5 +19,6 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep-proof-runs": {"task": "billing.tasks.sweep_proof_runs", "schedule": 60.0},
     "watch-for-notices": {"task": "billing.tasks.watch_for_notices", "schedule": 60.0},
     "heal-top-ups": {"task": "billing.tasks.heal_top_ups", "schedule": 120.0},
+    "sweep-recharges": {"task": "billing.tasks.sweep_recharges", "schedule": 60.0},
     "nightly": {"task": "billing.tasks.nightly", "schedule": 300.0},
 }

@@ -4,9 +4,25 @@ from uuid import uuid4
 from django import forms
 from django.conf import settings
 
-from billing.models import SavedCard
+from billing.models import AutoRecharge, SavedCard
 from billing.payments.topping_up import AmountError, amount_of, dollars
 from website.forms.fields import DollarField
+
+
+class RechargeForm(forms.Form):
+    """When a balance is refilled, by how much, and how much in a month at most."""
+
+    threshold = DollarField(label="When the balance falls below, dollars")
+    amount = DollarField(label="Add, dollars")
+    cap = DollarField(label="At most in a calendar month (UTC), dollars")
+
+    def __init__(self, *args: object, own: AutoRecharge | None, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        least, most = dollars(settings.TOP_UP_LEAST_NANOS), dollars(settings.TOP_UP_MOST_NANOS)
+        self.fields["amount"].help_text = f"From ${least} to ${most}, in whole cents."
+        if own:
+            chosen = {"threshold": own.threshold_nanos, "amount": own.amount_nanos, "cap": own.monthly_cap_nanos}
+            self.initial = {name: money.trimmed(nanos).lstrip("$") for name, nanos in chosen.items()}
 
 
 class TopUpForm(forms.Form):
