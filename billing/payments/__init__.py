@@ -8,6 +8,8 @@
 | `topping_up` | our row, then the Checkout page |
 | `cards` | saved cards, as Stripe tells of them |
 | `charging` | our row, then a payment with a saved card |
+| `recharging`, `recharge_choices` | auto-recharge, and what is chosen of it |
+| `withdrawing` | closing what could still be paid by another way |
 | `intents` | what Stripe says of such a payment |
 | `seen` | what Stripe says of a Checkout Session, read once into a typed object |
 | `settling` | looks a top-up up and credits it: the return page, webhooks and healing all end here |

@@ -78,8 +78,9 @@ def _change(
 
 
 def _chosen(rows: "QuerySet[AutoRecharge]") -> dict[str, bool | int]:
-    found = rows.values("active", "threshold_nanos", "amount_nanos", "monthly_cap_nanos").first()
-    return dict(found) if found else {}
+    found = rows.first()
+    names = ("active", "threshold_nanos", "amount_nanos", "monthly_cap_nanos")
+    return {name: getattr(found, name) for name in names} if found else {}
 
 
 def _soonest(organization: Organization, now: datetime) -> datetime:

@@ -6,6 +6,7 @@ from django.conf import settings
 
 from billing.models import AutoRecharge, SavedCard
 from billing.payments.topping_up import AmountError, amount_of, dollars
+from website import money
 from website.forms.fields import DollarField
 
 

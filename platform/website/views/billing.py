@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import Membership
 from billing import usage
-from billing.models import Balance, SubscriptionEvent, TopUp
+from billing.models import AutoRecharge, Balance, SubscriptionEvent, TopUp
 from billing.payments import calling
 from billing.plans import choosing, ending, renewing
 from billing.plans.errors import OtherwiseError, PlanError
@@ -38,6 +38,8 @@ def billing(request: HttpRequest, member: Membership) -> HttpResponse:
         "standing": plan_standing.of(member.organization),
         "grants": plan_standing.burning(member.organization)[:50],
         "top_ups": _top_ups(member)[:TOP_UPS],
+        "top_ups": TopUp.objects.filter(organization=member.organization).order_by("-pk")[:TOP_UPS],
+        "recharge": AutoRecharge.objects.filter(pk=member.organization.pk, active=True).first(),
         "offered": calling.offered(),
         "events": events.select_related("version__plan", "actor").order_by("-id")[:EVENTS],
     }

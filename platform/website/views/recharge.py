@@ -25,10 +25,9 @@ def recharge(request: HttpRequest, member: Membership) -> HttpResponse:
     own = AutoRecharge.objects.filter(pk=member.organization.pk).first()
     card = cards.default_of(member.organization)
     form = RechargeForm(request.POST or None, own=own)
-    if request.method == "POST" and form.is_valid():
-        if _chosen(form, member):
-            messages.success(request, "Auto-recharge is on.")
-            return redirect("recharge", org=member.organization.public_id)
+    if request.method == "POST" and form.is_valid() and _chosen(form, member):
+        messages.success(request, "Auto-recharge is on.")
+        return redirect("recharge", org=member.organization.public_id)
     attempts = TopUp.objects.filter(organization=member.organization, way=TopUp.Way.RECHARGE).order_by("-pk")
     context = {
         "member": member,
