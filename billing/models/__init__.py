@@ -13,8 +13,8 @@ from billing.models.plan import Plan, PlanVersion, Subscription, SubscriptionEve
 from billing.models.price import Price, PriceList, PriceVersion
 from billing.models.proof import ProofResult, ProofRun
 from billing.models.quarantine_run import QuarantineRun
-from billing.models.refund import PaymentMark, Refund
 from billing.models.recharge import AutoRecharge
+from billing.models.refund import PaymentMark, Refund
 from billing.models.rollup import DailyUsage, HourlyUsage, RollupKind
 from billing.models.route_cost import RouteCost, RouteCostLine
 from billing.models.secret_use import SecretUse

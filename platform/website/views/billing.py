@@ -38,7 +38,6 @@ def billing(request: HttpRequest, member: Membership) -> HttpResponse:
         "standing": plan_standing.of(member.organization),
         "grants": plan_standing.burning(member.organization)[:50],
         "top_ups": _top_ups(member)[:TOP_UPS],
-        "top_ups": TopUp.objects.filter(organization=member.organization).order_by("-pk")[:TOP_UPS],
         "recharge": AutoRecharge.objects.filter(pk=member.organization.pk, active=True).first(),
         "offered": calling.offered(),
         "events": events.select_related("version__plan", "actor").order_by("-id")[:EVENTS],
