@@ -42,7 +42,7 @@ class UpstreamForm(UpstreamFormBase):
 
     class Meta:
         model = Upstream
-        fields = ("name", "base_url", "convention", "enabled")
+        fields = ("name", "base_url", "convention", "idle_seconds", "most_at_once", "enabled")
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -56,7 +56,7 @@ class UpstreamAdmin(CatalogAdmin):
     form = UpstreamForm
     noun = "upstream"
     list_display = ("name", "base_url", "convention", "enabled", "has_credential")
-    fields = ("name", "base_url", "convention", "enabled", "new_credential", "forget_credential")
+    fields = (*UpstreamForm.Meta.fields, "new_credential", "forget_credential")
 
     @admin.display(boolean=True, description="credential")
     def has_credential(self, upstream: Upstream) -> bool:
@@ -78,12 +78,7 @@ class UpstreamAdmin(CatalogAdmin):
             )
 
     def audited(self, obj: Upstream) -> dict[str, Any]:
-        return {
-            "name": obj.name,
-            "base_url": obj.base_url,
-            "convention": obj.convention,
-            "enabled": obj.enabled,
-        }
+        return {name: getattr(obj, name) for name in UpstreamForm.Meta.fields}
 
 
 class ModelForm(ModelFormBase):
@@ -183,7 +178,7 @@ class ModelAdmin(CatalogAdmin):
 @admin.register(Route)
 class RouteAdmin(CatalogAdmin):
     noun = "route"
-    list_display = ("model", "upstream", "upstream_model", "priority", "enabled")
+    list_display = ("model", "upstream", "upstream_model", "priority", "weight", "enabled")
     list_filter = ("enabled", "upstream")
     list_select_related = ("model", "upstream")
 
@@ -197,6 +192,7 @@ def _route(route: Route) -> dict[str, Any]:
         "upstream": route.upstream.name,
         "upstream_model": route.upstream_model,
         "priority": route.priority,
+        "weight": route.weight,
         "enabled": route.enabled,
     }
 

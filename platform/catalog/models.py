@@ -1,6 +1,6 @@
 from datetime import datetime
 
-from django.core.validators import RegexValidator, URLValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator, URLValidator
 from django.db import models
 from django.db.models import F, Q
 
@@ -41,6 +41,20 @@ class Upstream(models.Model):
         default="openai",
         choices=list(CONVENTIONS.items()),
         help_text="Read the wrong way, cached input is charged twice or not at all.",
+    )
+    idle_seconds = models.PositiveSmallIntegerField(
+        "seconds that it may be silent",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Then the next route is tried, or the client told. Empty: UPSTREAM_IDLE_SECONDS.",
+    )
+    most_at_once = models.PositiveIntegerField(
+        "requests at once",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Of each gateway process; more go to the next route. Empty: any number.",
     )
     enabled = models.BooleanField(default=True)
 
@@ -155,18 +169,27 @@ class Model(models.Model):
 
 
 class Route(models.Model):
-    """Public model → upstream and the name that it has there. The lowest priority number is tried first."""
+    """Public model → upstream and the name that it has there.
+
+    The lowest priority number is tried first; those that have the same share the requests by weight.
+    """
 
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="routes")
     upstream = models.ForeignKey(Upstream, on_delete=models.PROTECT, related_name="routes")
     upstream_model = models.CharField("model's name there", max_length=200)
-    priority = models.PositiveSmallIntegerField(default=10)
+    priority = models.PositiveSmallIntegerField(default=10, help_text="The lowest is tried first.")
+    weight = models.PositiveSmallIntegerField(
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(1000)],
+        help_text="Its share of the requests among routes of the same priority.",
+    )
     enabled = models.BooleanField(default=True)
 
     class Meta:
         ordering = ["priority", "id"]
         constraints = [
             models.UniqueConstraint(fields=["model", "upstream", "upstream_model"], name="route_only_once"),
+            models.CheckConstraint(condition=Q(weight__gte=1, weight__lte=1000), name="route_weight_plausible"),
         ]
 
     def __str__(self) -> str:

@@ -96,6 +96,14 @@ def webhook_secrets(raw: str) -> list[str]:
     return found
 
 
+def count(raw: str) -> int:
+    """A whole number above zero."""
+    number = int(raw)
+    if number < 1:
+        raise ValueError("a whole number above zero is expected")
+    return number
+
+
 def boolean(raw: str) -> bool:
     """`true`/`false`, `1`/`0`, `yes`/`no`."""
     known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}

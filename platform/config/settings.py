@@ -94,6 +94,8 @@ FORWARD_AUTH_PROXIES = env.read("FORWARD_AUTH_PROXIES", int, 1)
 FORWARD_AUTH_HOLD_NANOS = env.read("FORWARD_AUTH_HOLD", env.dollars, env.NANOS // 100)
 UPSTREAM_CONNECT_SECONDS = env.read("UPSTREAM_CONNECT_SECONDS", float, 5.0)
 UPSTREAM_IDLE_SECONDS = env.read("UPSTREAM_IDLE_SECONDS", float, 120.0)
+UPSTREAM_ATTEMPTS = env.read("UPSTREAM_ATTEMPTS", env.count, 3)
+UPSTREAM_FAILURES = env.read("UPSTREAM_FAILURES", env.count, 5)
 
 # --- Applications --------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [

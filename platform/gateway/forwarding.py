@@ -18,8 +18,8 @@ from gateway.leases import Held, Leases
 from gateway.offer import Offer, OfferedModel
 from gateway.outgoing import Outgoing
 from gateway.request_ids import moment_of
+from gateway.routing import Routing
 from gateway.running import Running
-from gateway.upstream import Upstreams
 from gateway.usage_log import UsageLog
 from gateway.verdicts import Verdict
 from hotstate.fast import HotState
@@ -36,14 +36,14 @@ class Forwarding:
         keyring: Keyring,
         leases: Leases,
         usage_log: UsageLog,
-        upstreams: Upstreams,
+        routing: Routing,
     ) -> None:
         self._admission = admission
         self._hotstate = hotstate
         self._keyring = keyring
         self._leases = leases
         self._usage_log = usage_log
-        self._upstreams = upstreams
+        self._routing = routing
 
     async def answer(
         self,
@@ -90,7 +90,7 @@ class Forwarding:
             covered_tokens=wanted.covered_output(endpoint, model),
         )
         with self._leases.kept(str(request_id), running.held):
-            await running.run(self._upstreams)
+            await running.run(self._routing)
 
 
 def _on_terms(

@@ -11,6 +11,7 @@ holds = Counter("keymeter_holds", "Holds that ended, by how", ["end"])
 _key_cache = Counter("keymeter_key_cache", "Look-ups of API keys in the process's cache", ["result"])
 cache_hits, cache_misses, cached_unknown = (_key_cache.labels(result) for result in ("hit", "miss", "unknown"))
 valkey_errors = Counter("keymeter_valkey_errors", "Calls to Valkey without an answer")
+attempts = Counter("keymeter_upstream_attempts", "Requests to upstreams, by how they ended", ["outcome"])
 unexplained = Counter("keymeter_decisions_unexplained", "Decisions whose record was dropped")
 
 # The label's look-up costs more than the count.

@@ -29,6 +29,12 @@ class OfferedRoute:
     upstream_model: str
     credential: str
     convention: str = conventions.OPENAI
+    upstream: int = 0
+    priority: int = 10
+    weight: int = 1
+    # Of the upstream; None: the setting's, and any number.
+    idle_seconds: int | None = None
+    most_at_once: int | None = None
 
     def __repr__(self) -> str:
         return f"OfferedRoute({self.pk})"
@@ -88,6 +94,11 @@ def read_offer() -> Offer:
             route.upstream_model,
             route.upstream.credential,
             route.upstream.convention,
+            route.upstream_id,
+            route.priority,
+            route.weight,
+            route.upstream.idle_seconds,
+            route.upstream.most_at_once,
         )
         by_model.setdefault(route.model_id, []).append(offered)
     models = {

@@ -23,9 +23,10 @@ from gateway.keyring import Identity, Keyring
 from gateway.leases import Held
 from gateway.offer import OfferedModel, OfferedRoute
 from gateway.outgoing import Outgoing
+from gateway.routing import Routing
 from gateway.spoken import spoken
 from gateway.streaming import Stream
-from gateway.upstream import UpstreamError, Upstreams, decoded, read_answer
+from gateway.upstream import UpstreamError, decoded, read_answer
 from gateway.usage_log import UsageLog
 from hotstate.errors import Unreachable
 from hotstate.fast import HotState
@@ -48,6 +49,8 @@ class Progress:
     reported: dict[str, int] | None = None
     output_bytes: int = 0
     upstream_request_id: str = ""
+    # Routes that were tried, the one that answered too.
+    attempts: int = 0
     # The upstream has said its last word; the client has the whole answer.
     finished: bool = False
     answered: bool = False
@@ -87,9 +90,9 @@ class Running:
         """What it costs at most, nano-dollars, with so much output."""
         return worst_case(self.asked.most_input(self.model), output_tokens, *self.priced)
 
-    async def run(self, upstreams: Upstreams) -> None:
+    async def run(self, routing: Routing) -> None:
         gone = asyncio.create_task(self.incoming.disconnected())
-        work = asyncio.create_task(self._work(upstreams))
+        work = asyncio.create_task(self._work(routing))
         try:
             await asyncio.wait({gone, work}, return_when=asyncio.FIRST_COMPLETED)
             # To the server, a client that has its whole answer is gone as well.
@@ -112,14 +115,23 @@ class Running:
             work.cancel()
             await self._settle()
 
-    async def _work(self, upstreams: Upstreams) -> None:
-        body = self.asked.for_upstream(self.endpoint, self.model, self.route.upstream_model)
-        async with upstreams.ask(self.route, self.endpoint.path, body, request_id=str(self.request_id)) as response:
+    async def _work(self, routing: Routing) -> None:
+        asking = routing.ask(
+            self.model, self.endpoint.path, self._body, request_id=self.request_id, trying=self._trying
+        )
+        async with asking as response:
             self.progress.first_byte_at = datetime.now(UTC)
             # A header may hold any byte.
             told = response.headers.get("x-request-id", "")[:200]
             self.progress.upstream_request_id = told.encode("ascii", "replace").decode()
             await (Stream(self).pass_on(response) if self.asked.stream else self._whole(response))
+
+    def _body(self, route: OfferedRoute) -> bytes:
+        return self.asked.for_upstream(self.endpoint, self.model, route.upstream_model)
+
+    def _trying(self, route: OfferedRoute) -> None:
+        self.route = route
+        self.progress.attempts += 1
 
     async def _client_gone(self, work: "asyncio.Task[None]") -> None:
         """Listen on for the upstream's report, for a while; without one, what was produced until now counts."""
@@ -215,6 +227,7 @@ class Running:
             "ended": datetime.now(UTC),
             "ttft_ms": max(0, int((first - self.admitted_at).total_seconds() * 1000)) if first else None,
             "route": str(self.route.pk),
+            "attempts": self.progress.attempts,
             "upstream_request_id": self.progress.upstream_request_id,
             "estimated": estimated,
             "estimator": estimating.ESTIMATOR_VERSION if estimated else 0,

@@ -28,6 +28,7 @@ from gateway.offer import Offer, OfferWatch
 from gateway.outgoing import Outgoing
 from gateway.own_key import KEY_PATH, describe_key
 from gateway.request_ids import moment_of
+from gateway.routing import Routing
 from gateway.shipping import Shipper
 from gateway.spool import take_abandoned, take_slot
 from gateway.unshipped import unshipped_holds
@@ -59,6 +60,7 @@ class Gateway:
         self.upstreams = Upstreams(
             connect_seconds=settings.UPSTREAM_CONNECT_SECONDS, idle_seconds=settings.UPSTREAM_IDLE_SECONDS
         )
+        self.routing = Routing(self.upstreams, attempts=settings.UPSTREAM_ATTEMPTS, failures=settings.UPSTREAM_FAILURES)
         self.shipper = Shipper(
             self.usage_log,
             abandoned,
@@ -76,7 +78,7 @@ class Gateway:
         self.known_gateways = KnownGateways(self.hotstate)
         self.admission = Admission(self.decider, self.leases)
         self.forwarding = Forwarding(
-            self.admission, self.hotstate, self.keyring, self.leases, self.usage_log, self.upstreams
+            self.admission, self.hotstate, self.keyring, self.leases, self.usage_log, self.routing
         )
         cases = Cases(self.decider, self.watch, self.leases, self.usage_log)
         self.json_face = JsonFace(cases, self.hotstate, self.watch, self.usage_log)

@@ -25,6 +25,15 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 class UpstreamError(Exception):
     """The upstream gave no usable answer. `outcome` is the usage log's word for it."""
 
+    @property
+    def is_its_failure(self) -> bool:
+        """Whether another upstream might answer: it isn't what the client asked for that is wrong."""
+        return self.outcome in ("upstream_error", "timeout")
+
+    @property
+    def is_busy(self) -> bool:
+        return self.error is errors.UPSTREAM_BUSY
+
     def __init__(self, error: ApiError, outcome: str) -> None:
         super().__init__(error.message)
         self.error = error
@@ -35,6 +44,7 @@ class Upstreams:
     """One pool of connections to all upstreams."""
 
     def __init__(self, *, connect_seconds: float, idle_seconds: float) -> None:
+        self._connect_seconds = connect_seconds
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds, sock_read=idle_seconds),
@@ -51,11 +61,20 @@ class Upstreams:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Post and give the answer once its head is there. Raises UpstreamError, inside the block too."""
         headers = {"Content-Type": "application/json", "X-Request-Id": request_id, "Accept-Encoding": "identity"}
+        patience = self.session.timeout
+        if route.idle_seconds:
+            patience = aiohttp.ClientTimeout(
+                total=None, sock_connect=self._connect_seconds, sock_read=route.idle_seconds
+            )
         if route.credential:
             headers["Authorization"] = f"Bearer {route.credential}"
         try:
             async with self.session.post(
-                route.base_url + path, data=body, headers=headers, allow_redirects=False
+                route.base_url + path,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                timeout=patience,
             ) as response:
                 if response.status != 200:
                     raise await _failure(response, route)

@@ -89,6 +89,7 @@ def gateway(served: RunningGateway, model_server: str) -> RunningGateway:
     served.organization = make_organization()
     give_credit(served.organization, DOLLAR)
     served.key, served.secret = make_key(served.organization)
+    served.application.gateway.routing.forget()
     return served
 
 

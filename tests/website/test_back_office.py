@@ -90,6 +90,7 @@ class TestModels:
             "routes-0-upstream": str(upstream.pk),
             "routes-0-upstream_model": "chat-7b",
             "routes-0-priority": "10",
+            "routes-0-weight": 1,
             "routes-0-enabled": "on",
             **fields,
         }
