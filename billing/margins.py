@@ -4,17 +4,20 @@ Revenue is exact. Costs are not, because sums know no single request: they are t
 variants, by the version in force when the day ended, and for failed requests too. Forecasts rate each event instead.
 """
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from itertools import pairwise
 from math import lcm
 from typing import Any
 
 from django.db import connection
 
-from billing.costs import prices_of
 from billing.meters import METERS
-from billing.models import RouteCost
-from billing.tariff import Tariff
+from billing.models import RouteCost, RouteCostLine
+from billing.tariff import Tariff, UnitPrice
 
 # By what the page groups: a name for each, the id that its page is found by, and the table's rows.
 GROUPS = {
@@ -57,8 +60,17 @@ class Margin:
         return self.revenue_nanos - self.costed_nanos
 
 
-def margins(group: str, *, first: date, last: date, most: int = 500) -> list[Margin]:
-    """By `group`, one of GROUPS, for UTC days; what earned the most first."""
+@dataclass(frozen=True)
+class Margins:
+    """Some of a group, what earned the most first, and all of it summed; `count` is how many there are."""
+
+    shown: list[Margin]
+    total: Margin
+    count: int
+
+
+def margins(group: str, *, first: date, last: date, skip: int = 0, most: int = 100) -> Margins:
+    """By `group`, one of GROUPS, for UTC days: `most` after the first `skip`."""
     periods, meters = _periods(first, last)
     denominator = lcm(*(period.tariff.denominator for period in periods))
     name, link, table, column = GROUPS[group]
@@ -75,14 +87,30 @@ WITH cost (route_id, begins, ends{"".join(f", w_{meter}" for meter in meters)}) 
     LEFT JOIN cost ON cost.route_id = usage.route_id AND usage.day >= cost.begins AND usage.day < cost.ends
     WHERE usage.day BETWEEN %s AND %s
     GROUP BY usage.{column}
+), rounded AS (
+    SELECT grouped_id, events, revenue, costed, round(cost / %s) AS cost FROM summed
+), total AS (
+    SELECT count(*) AS groups, coalesce(sum(events), 0) AS events, coalesce(sum(revenue), 0) AS revenue,
+        coalesce(sum(costed), 0) AS costed, coalesce(sum(cost), 0) AS cost
+    FROM rounded
+), shown AS (
+    SELECT rounded.*, coalesce({name}, 'no route') AS name, coalesce({link}, '') AS link
+    FROM rounded LEFT JOIN {table} AS grouped ON grouped.id = grouped_id
+    ORDER BY revenue DESC, name, link OFFSET %s LIMIT %s
 )
-SELECT coalesce({name}, 'no route'), coalesce({link}, ''), events, revenue, costed, round(cost / %s)
-FROM summed LEFT JOIN {table} AS grouped ON grouped.id = grouped_id
-ORDER BY revenue DESC, 1 LIMIT %s
+SELECT 0, groups, 'In all', '', events, revenue, costed, cost FROM total
+UNION ALL
+SELECT row_number() OVER (ORDER BY revenue DESC, name, link), 0, name, link, events, revenue, costed, cost FROM shown
+ORDER BY 1
 """,  # noqa: S608  (names of ours)
-            [*_columns(periods, meters, denominator), first, last, denominator, most],
+            [*_columns(periods, meters, denominator), first, last, denominator, skip, most],
         )
-        return [Margin(*row[:2], *map(int, row[2:])) for row in cursor.fetchall()]
+        total, *rows = cursor.fetchall()
+    return Margins([_margin(row) for row in rows], _margin(total), total[1])
+
+
+def _margin(row: Sequence[Any]) -> Margin:
+    return Margin(*row[2:4], *map(int, row[4:]))
 
 
 @dataclass(frozen=True)
@@ -98,18 +126,29 @@ class _Period:
 def _periods(first: date, last: date) -> tuple[list[_Period], list[str]]:
     """What is needed for these days, and the meters that cost anything."""
     begun = RouteCost.objects.standing().filter(effective_from__lt=_end(last)).order_by("route_id", "effective_from")
-    costs = list(begun.prefetch_related("prices"))
+    costs = list(begun.values_list("pk", "route_id", "effective_from"))
+    prices = _prices([pk for pk, _, _ in costs])
     periods = []
-    for place, cost in enumerate(costs, 1):
-        following = costs[place] if place < len(costs) else None
-        begins = _day(cost.effective_from)
-        same = following is not None and following.route_id == cost.route_id
-        ends = _day(following.effective_from) if same and following else FOREVER
-        prices = prices_of(cost)
-        if prices and begins < ends and ends > first:
-            periods.append(_Period(cost.route_id, begins, ends, Tariff(0, prices)))
+    for (pk, route, starts), (_, next_route, next_starts) in pairwise([*costs, (0, 0, _end(last))]):
+        begins, ends = _day(starts), _day(next_starts) if route == next_route else FOREVER
+        if pk in prices and begins < ends and ends > first:
+            periods.append(_Period(route, begins, ends, _tariff(prices[pk])))
     meters = [meter for meter in METERS if any(period.tariff.rates.weights.get(meter) for period in periods)]
     return periods, meters
+
+
+def _prices(costs: list[int]) -> dict[int, tuple[UnitPrice, ...]]:
+    """The prices of each that has any."""
+    found: dict[int, list[UnitPrice]] = defaultdict(list)
+    lines = RouteCostLine.objects.filter(cost_id__in=costs).order_by("pk")
+    for cost, *price in lines.values_list("cost_id", *UnitPrice._fields):
+        found[cost].append(UnitPrice(*price))
+    return {cost: tuple(prices) for cost, prices in found.items()}
+
+
+@lru_cache(maxsize=4096)
+def _tariff(prices: tuple[UnitPrice, ...]) -> Tariff:
+    return Tariff(0, prices)
 
 
 def _columns(found: list[_Period], meters: list[str], denominator: int) -> list[list[Any]]:

@@ -10,6 +10,7 @@ import msgspec
 from django.db import connection, transaction
 
 from billing.forecasting.rerating import Rerating, Used, rerating_of, state_of_knowledge
+from billing.forecasting.sums import SUMS
 from billing.models import Forecast
 
 # Events in a transaction, and how much time's events are looked through for them.
@@ -26,17 +27,6 @@ LEFT JOIN LATERAL (
 WHERE event.id >= %s AND event.id < %s AND event.model_id = ANY(%s)
 ORDER BY event.id LIMIT %s
 """
-SUMS = (
-    "events",
-    "charged_nanos",
-    "before_nanos",
-    "after_nanos",
-    "cost_nanos",
-    "costed_before_nanos",
-    "costed_after_nanos",
-    "unpriced_before",
-    "unpriced_after",
-)
 ADD = f"""
 INSERT INTO billing_forecastsum AS sum (forecast_id, organization_id, model_id, route_id, {", ".join(SUMS)})
 SELECT %s, * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], {", ".join(["%s::bigint[]"] * len(SUMS))})

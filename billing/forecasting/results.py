@@ -6,20 +6,10 @@ from typing import Any
 from django.db.models import F, QuerySet, Sum
 from django.db.models.functions import Abs, Lower
 
+from billing.forecasting.sums import SUMS
 from billing.models import Forecast, ForecastSum
 
 MOST_AFFECTED = 10
-SUMS = (
-    "events",
-    "charged_nanos",
-    "before_nanos",
-    "after_nanos",
-    "cost_nanos",
-    "costed_before_nanos",
-    "costed_after_nanos",
-    "unpriced_before",
-    "unpriced_after",
-)
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
 
-from django.db.models import Prefetch
+from django.db.models import Case, Prefetch, When
 
 from billing.drafts.versions import Wanted, place_of, wanted_of_line, wanted_of_version
 from billing.meters import LABELS
 from billing.models import DraftLine, PriceDraft, PriceVersion
 from billing.tariff import UnitPrice
 from website.pricetable import per_unit
+
+PAGE = 100
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,14 @@ class ChangedModel:
         return f"/staff/prices/{self.line.model_id}/{of_list}"
 
 
-def changes(draft: PriceDraft, stale: Collection[int] = ()) -> list[ChangedModel]:
+def changes(draft: PriceDraft, stale: Collection[int] = (), *, skip: int = 0) -> list[ChangedModel]:
+    """A page of what it changes, after the first `skip` lines. Those that somebody has to look at come first."""
     based = Prefetch("based_on", PriceVersion.objects.prefetch_related("prices"))
     lines = draft.lines.select_related("model", "price_list").prefetch_related(based)
+    first = Case(When(pk__in=stale, then=0), default=1)
     return [
         ChangedModel(line, differences(wanted_of_version(line.based_on), wanted_of_line(line)), line.pk in stale)
-        for line in lines.order_by("model__public_id", "price_list__name")
+        for line in lines.order_by(first, "model__public_id", "price_list__name", "pk")[skip : skip + PAGE]
     ]
 
 

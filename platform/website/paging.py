@@ -19,6 +19,12 @@ def page_of(request: HttpRequest, rows: QuerySet[Row], size: int, *, newest_firs
     return found[:size], found[size - 1].pk if len(found) > size else None
 
 
+def skipped(request: HttpRequest) -> int:
+    """How many rows come before the page that is asked for, where rows are computed and have no key."""
+    skip = request.GET.get("skip", "")
+    return int(skip[:6]) if skip.isdecimal() else 0
+
+
 def address_of(chosen: dict[str, str]) -> str:
     """What was chosen, as in an address, without its question mark."""
     return urlencode({name: value for name, value in chosen.items() if value})

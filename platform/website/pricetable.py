@@ -4,6 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from functools import cached_property
 
 from django.db.models import Q
 
@@ -57,9 +58,14 @@ class Row:
     # Whether it is of a list of its own, where no price is no matter.
     of_list: bool = False
 
+    @cached_property
+    def plain(self) -> dict[str, UnitPrice]:
+        return self.wanted.plain
+
     @property
     def cells(self) -> list[Cell]:
-        return [cell(self.before, self.wanted, meter) for meter in COLUMNS]
+        before = self.before.plain if self.in_draft else self.plain
+        return [cell(before.get(meter), self.plain.get(meter), meter) for meter in COLUMNS]
 
     @property
     def tags(self) -> list[str]:
@@ -73,9 +79,7 @@ class Row:
     def also(self) -> str:
         """What is charged beside the columns, in words."""
         found = [
-            f"{LABELS[price.meter]} {per_unit(price)}"
-            for meter, price in self.wanted.plain.items()
-            if meter not in COLUMNS
+            f"{LABELS[price.meter]} {per_unit(price)}" for meter, price in self.plain.items() if meter not in COLUMNS
         ]
         tiers = len({price.from_input_tokens for price in self.wanted.prices} - {0})
         variants = len({price.variant for price in self.wanted.prices} - {""})
@@ -87,7 +91,7 @@ class Row:
     @property
     def dearness(self) -> dict[str, tuple[bool, Fraction]]:
         """For sorting: those without a price come last."""
-        prices = {meter: self.wanted.plain.get(meter) for meter in COLUMNS}
+        prices = {meter: self.plain.get(meter) for meter in COLUMNS}
         return {
             meter: (price is None, Fraction(price.amount_nanos, price.per_units) if price else Fraction(0))
             for meter, price in prices.items()
@@ -166,8 +170,7 @@ def rows_of(models: list[Model], price_list: PriceList | None, draft: PriceDraft
     return found
 
 
-def cell(before: Wanted, wanted: Wanted, meter: str) -> Cell:
-    old, new = before.plain.get(meter), wanted.plain.get(meter)
+def cell(old: UnitPrice | None, new: UnitPrice | None, meter: str) -> Cell:
     text = typed(new)
     was = None if old == new else (per_unit(old) if old else "none")
     editable = text is not None

@@ -99,7 +99,7 @@ class TestMargins:
         cost(route, 300, at=NOW)
         for days, nanos in ((3, 1_000), (2, 1_000), (1, 1_000), (0, 1_000)):
             use(route, TODAY - days * DAY, nanos=nanos)
-        (found,) = margins("model", first=TODAY - 3 * DAY, last=TODAY)
+        (found,) = margins("model", first=TODAY - 3 * DAY, last=TODAY).shown
         assert (found.revenue_nanos, found.costed_nanos, found.cost_nanos) == (4_000, 3_000, 100 + 100 + 300)
         assert (found.margin_nanos, found.percent, found.unknown_nanos) == (2_500, 83, 1_000)
 
@@ -107,18 +107,18 @@ class TestMargins:
         cost(route, 100, at=NOW - DAY)
         use(route, TODAY)
         DailyUsage.objects.update(cached_input_tokens=10**6, reasoning_tokens=10**6)
-        (found,) = margins("model", first=TODAY, last=TODAY)
+        (found,) = margins("model", first=TODAY, last=TODAY).shown
         assert found.cost_nanos == 100 + 100 + 200
 
     def test_without_any_cost_revenue_is_still_told(self, route: Route) -> None:
         use(route, TODAY)
-        (found,) = margins("model", first=TODAY, last=TODAY)
+        (found,) = margins("model", first=TODAY, last=TODAY).shown
         assert (found.revenue_nanos, found.costed_nanos, found.cost_nanos, found.percent) == (1_000, 0, 0, None)
 
     def test_a_loss_is_negative(self, route: Route) -> None:
         cost(route, 4_000, at=NOW - DAY)
         use(route, TODAY)
-        (found,) = margins("model", first=TODAY, last=TODAY)
+        (found,) = margins("model", first=TODAY, last=TODAY).shown
         assert (found.margin_nanos, found.percent) == (-3_000, -300)
 
     def test_costs_of_odd_units_are_added_before_they_are_rounded(self, route: Route) -> None:
@@ -128,17 +128,27 @@ class TestMargins:
         organization_units = ((route, 1), (route, 1), (other, 7))
         for place, (of, units) in enumerate(organization_units):
             use(of, TODAY, name=f"o{place}", units=units)
-        assert {found.name: found.cost_nanos for found in margins("model", first=TODAY, last=TODAY)} == {
+        assert {found.name: found.cost_nanos for found in margins("model", first=TODAY, last=TODAY).shown} == {
             "demo-chat": 1,
             "other": 1,
         }
+
+    def test_a_page_has_some_and_the_sum_of_all(self, route: Route) -> None:
+        cost(route, 100, at=NOW - DAY)
+        for place in range(5):
+            use(route, TODAY, name=f"o{place}", nanos=1_000 * place)
+        found = margins("organization", first=TODAY, last=TODAY, skip=1, most=2)
+        assert [margin.name for margin in found.shown] == ["o3", "o2"]
+        assert (found.count, found.total.events) == (5, 5)
+        assert (found.total.revenue_nanos, found.total.costed_nanos, found.total.cost_nanos) == (10_000, 10_000, 500)
+        assert margins("organization", first=TODAY, last=TODAY, skip=9).total == found.total
 
     @pytest.mark.parametrize("group", GROUPS)
     def test_every_group_has_names_and_adds_up(self, route: Route, group: str) -> None:
         cost(route, 100, at=NOW - DAY)
         for name, nanos in (("One", 5_000), ("Two", 7_000)):
             use(route, TODAY, name=name, nanos=nanos)
-        found = margins(group, first=TODAY, last=TODAY)
+        found = margins(group, first=TODAY, last=TODAY).shown
         assert sum(margin.revenue_nanos for margin in found) == 12_000
         assert sum(margin.cost_nanos for margin in found) == 200
         names = {"model": ["demo-chat"], "organization": ["Two", "One"], "route": ["demo-chat → test"]}

@@ -33,3 +33,11 @@ def test_ingest_is_measured_beside_copy_and_its_books_are_proved() -> None:
     assert report["beside"].keys() == {"copy"}
     assert report["notes"]["concentrated_rate"] > 0
     assert report["notes"]["red_proofs"] == []
+
+
+def test_pages_are_measured_beside_their_frame() -> None:
+    report = bench("pages")
+    assert report["beside"].keys() == {"shell"}
+    assert report["notes"]["over_30_queries"] == []
+    assert report["notes"]["left_out"] == []
+    assert len(report["notes"]["pages"]) > 70

@@ -50,7 +50,7 @@ def populate(*, organizations: int, keys: int, models: int) -> Population:
     population = Population([organization.public_id for organization in orgs], [], [], [], _models(models))
     for first in range(0, keys, BATCH):
         _add_keys(population, orgs, range(first, min(keys, first + BATCH)), now)
-    _give_credit(orgs, now)
+    give_credit(orgs, now)
     return population
 
 
@@ -81,7 +81,8 @@ def _add_keys(population: Population, orgs: list[Organization], numbers: range, 
     population.owners.extend(key.organization.public_id for key in found)
 
 
-def _give_credit(organizations: list[Organization], now: datetime) -> None:
+def give_credit(organizations: list[Organization], now: datetime) -> None:
+    """Each gets START_NANOS."""
     terms = ledger.GrantTerms(source=CreditGrant.Source.PROMOTION, priority=10)
     ledger.post(
         [

@@ -4,6 +4,8 @@ from django import forms, template
 from django.forms.boundfield import BoundField
 from django.utils.safestring import SafeString
 
+from website.widgets import plain
+
 register = template.Library()
 
 
@@ -19,7 +21,7 @@ def styled(field: BoundField) -> SafeString:
     attrs: dict[str, str | bool] = {"class": f"{css} is-invalid" if field.errors else css, "placeholder": False}
     if field.errors and field.name == next(name for name in field.form.fields if name in field.form.errors):
         attrs["autofocus"] = True
-    return field.as_widget(attrs=attrs)
+    return field.as_widget(plain(widget), attrs=attrs)
 
 
 @register.filter

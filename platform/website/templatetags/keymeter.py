@@ -24,7 +24,8 @@ def money(nanos: int | None) -> SafeString:
     if nanos is None:
         return SafeString("–")
     css = "money money-negative" if nanos < 0 else "money"
-    return format_html('<span class="{}" title="{}">{}</span>', css, amounts.exact(nanos), amounts.short(nanos))
+    # Digits of ours, on a page by the hundred: nothing is there to escape.
+    return SafeString(f'<span class="{css}" title="{amounts.exact(nanos)}">{amounts.short(nanos)}</span>')
 
 
 @register.filter
@@ -72,12 +73,9 @@ def moment(at: datetime | None) -> SafeString:
     """How long ago or how far ahead, with the exact time and zone on hover."""
     if at is None:
         return SafeString("–")
-    return format_html(
-        '<time datetime="{}" title="{}" data-relative>{}</time>',
-        at.isoformat(),
-        exact_time(at),
-        relative(at, timezone.now()),
-    )
+    # Digits of ours, on a page by the hundred: nothing is there to escape.
+    said = relative(at, timezone.now())
+    return SafeString(f'<time datetime="{at.isoformat()}" title="{exact_time(at)}" data-relative>{said}</time>')
 
 
 @register.filter

@@ -1,7 +1,8 @@
 """The rows of the price table. There are hundreds on the page: templates would take most of its time."""
 
+from html import escape
+
 from django import template
-from django.utils.html import escape
 from django.utils.safestring import SafeString
 
 from website.pricetable import Asked, Cell, Row

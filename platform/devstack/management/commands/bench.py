@@ -1,12 +1,12 @@
-"""`manage.py bench decision|clients|ingest [--quick|--extended] [--json]`."""
+"""`manage.py bench decision|clients|ingest|pages [--quick|--extended] [--json]`."""
 
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from devstack.bench import clients, decision, ingest
+from devstack.bench import clients, decision, ingest, pages
 
-BENCHES = {"decision": decision.run, "clients": clients.run, "ingest": ingest.run}
+BENCHES = {"decision": decision.run, "clients": clients.run, "ingest": ingest.run, "pages": pages.run}
 EXTENDED = {"decision": decision.run, "ingest": ingest.run}
 
 

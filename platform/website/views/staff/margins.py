@@ -10,15 +10,16 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from billing import costs
 from billing.drafts.versions import Wanted, in_order
-from billing.margins import GROUPS, Margin, margins
+from billing.margins import GROUPS, margins
 from billing.models import RouteCost
 from billing.price_rules import PriceError
 from catalog.models import Route
 from website.access import signed_in
 from website.forms.prices import CostForm
+from website.paging import address_of, skipped
 
 PERIODS = {"7": "Last 7 days", "30": "Last 30 days", "90": "Last 90 days"}
-MOST = 500
+PAGE = 100
 
 
 @require_safe
@@ -29,22 +30,16 @@ def margin(request: HttpRequest) -> HttpResponse:
     period = request.GET.get("days", "")
     period = period if period in PERIODS else "30"
     today = timezone.now().date()
-    found = margins(group, first=today - timedelta(days=int(period) - 1), last=today, most=MOST)
+    skip = skipped(request)
+    found = margins(group, first=today - timedelta(days=int(period) - 1), last=today, skip=skip, most=PAGE)
     context = {
         "group": group,
         "groups": [(name, name.title()) for name in GROUPS],
         "period": period,
         "periods": list(PERIODS.items()),
         "margins": found,
-        "total": Margin(
-            "In all",
-            "",
-            sum(one.events for one in found),
-            sum(one.revenue_nanos for one in found),
-            sum(one.costed_nanos for one in found),
-            sum(one.cost_nanos for one in found),
-        ),
-        "most": MOST if len(found) == MOST else None,
+        "following": skip + PAGE if found.count > skip + PAGE else None,
+        "address": address_of({"by": group, "days": period}),
     }
     return render(request, "staff/margins.html", context)
 

@@ -15,8 +15,9 @@ from billing.forecasting.results import results
 from billing.models import Forecast, PriceDraft
 from billing.price_rules import PriceError
 from website.access import signed_in
-from website.draftpage import changes
+from website.draftpage import PAGE, changes
 from website.forms.price_drafts import BulkForm, PublishForm
+from website.paging import skipped
 from website.pricetable import Asked, rows
 
 SHOWN = 50
@@ -137,9 +138,12 @@ def forecast(request: HttpRequest, draft: int) -> HttpResponse:
 def _page(
     request: HttpRequest, draft: PriceDraft, form: PublishForm, stale: frozenset[int] | set[int] = frozenset()
 ) -> HttpResponse:
+    skip, count = skipped(request), draft.lines.count()
     context = {
         "form": form,
-        "changes": changes(draft, stale),
+        "changes": changes(draft, stale, skip=skip),
+        "count": count,
+        "following": skip + PAGE if count > skip + PAGE else None,
         "stale": stale,
         "mine": draft.created_by_id == signed_in(request).pk,
         **_forecast(draft),
