@@ -10,7 +10,8 @@ class BillingConfig(AppConfig):
     def ready(self) -> None:
         from billing.archived import post_archived
         from billing.models import TopUp
-        from billing.payments import recharging, settling
+        from billing.payments import plan_fees, recharging, settling
+        from billing.plans import renewing
         from billing.published import posted, records
         from hotstate import holds, recovery
 
@@ -19,6 +20,8 @@ class BillingConfig(AppConfig):
         recovery.posting.append(post_archived)
         holds.posted.append(posted)
         settling.followers[TopUp.Way.RECHARGE] = recharging.follow
+        settling.followers[TopUp.Way.PLAN] = plan_fees.follow
+        renewing.payers.append(plan_fees.pay)
 
 
 def make_partitions(**_kwargs: Any) -> None:

@@ -72,6 +72,10 @@ class TopUp(models.Model):
     way = models.CharField(max_length=8, choices=Way.choices, default=Way.CHECKOUT)
     # What pays, unless it is paid on Stripe's page.
     card = models.ForeignKey(SavedCard, null=True, on_delete=models.PROTECT, related_name="+")
+    # The plan's period whose fee it pays, and when the card is asked again.
+    subscription = models.ForeignKey("billing.Subscription", null=True, on_delete=models.PROTECT, related_name="+")
+    period = models.PositiveIntegerField(null=True)
+    retry_at = models.DateTimeField(null=True)
     # Of the form that asked for it: sent twice, it pays once.
     asked = models.UUIDField(null=True)
     actor = models.ForeignKey("accounts.User", null=True, on_delete=models.PROTECT, related_name="+")
@@ -111,6 +115,12 @@ class TopUp(models.Model):
             models.Index(fields=["look_at"], condition=Q(state__in=["open", "processing"]), name="top_ups_to_look_at"),
         ]
         constraints = [
+            models.UniqueConstraint(fields=["subscription", "period"], name="a_plans_period_is_asked_for_once"),
+            models.CheckConstraint(
+                condition=Q(way="plan", subscription__isnull=False, period__isnull=False)
+                | (~Q(way="plan") & Q(subscription=None, period=None)),
+                name="plan_fee_names_its_period",
+            ),
             models.UniqueConstraint(fields=["organization", "asked"], name="a_form_pays_once"),
             models.UniqueConstraint(
                 fields=["organization"],

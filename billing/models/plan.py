@@ -88,6 +88,8 @@ class Subscription(models.Model):
     # When the period ends: another version begins, or nothing.
     next_version = models.ForeignKey(PlanVersion, null=True, on_delete=models.PROTECT, related_name="+")
     cancels_at_end = models.BooleanField(default=False)
+    # The default card may be charged for a fee that the balance doesn't cover.
+    by_card = models.BooleanField(default=False)
     # When it is to be renewed, or ended: the period's end, or the night after an attempt that failed.
     due_at = models.DateTimeField()
     past_due_since = models.DateTimeField(null=True)

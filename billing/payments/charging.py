@@ -22,14 +22,16 @@ class SettledError(ValueError):
     """There is nothing to confirm any more."""
 
 
-def charge(top_up: TopUp, *, present: bool, now: datetime) -> TopUp:
+def charge(top_up: TopUp, *, present: bool, again: bool = False, now: datetime) -> TopUp:
     """Ask its card for the money; `present` says whether the customer is there to confirm it at the bank.
 
     A card that says no is no error: the top-up tells. Raises RefusedError, after which it has failed, and UnknownError
-    where it can't even be looked up: then it stays open, and nobody asks for it a second time.
+    where it can't even be looked up: then it stays open. `again` sends the same request, with the same idempotency key.
     """
-    # A row of which Stripe wasn't told is told from one of which it may have been.
-    TopUp.objects.filter(pk=top_up.pk).update(attempts=F("attempts") + 1)
+    if not again:
+        # A row of which Stripe wasn't told is told from one of which it may have been.
+        TopUp.objects.filter(pk=top_up.pk).update(attempts=F("attempts") + 1)
+        top_up.attempts += 1
     return _asked(top_up, lambda: _create(top_up, present=present), now)
 
 
@@ -75,8 +77,12 @@ def _create(top_up: TopUp, *, present: bool) -> stripe.PaymentIntent:
         params["return_url"] = _page(top_up)
     else:
         params["off_session"] = True
+    key = f"keymeter:{top_up.public_id}"
+    if top_up.attempts > 1:
+        # After a refusal, which did nothing.
+        key += f":{top_up.attempts}"
     with calling("payment_intents.create") as stripe_:
-        return stripe_.payment_intents.create(params, {"idempotency_key": f"keymeter:{top_up.public_id}"})
+        return stripe_.payment_intents.create(params, {"idempotency_key": key})
 
 
 def _confirm(top_up: TopUp, card: SavedCard, *, present: bool) -> stripe.PaymentIntent:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from billing import ledger
-from billing.models import PlanVersion, Subscription, SubscriptionPeriod
+from billing.models import PlanVersion, Subscription, SubscriptionPeriod, TopUp
 from billing.plans import moving
 from billing.plans.paying import Till
 from billing.plans.periods import following
@@ -68,6 +68,11 @@ def _write(
     subscription.period_starts_at, subscription.period_ends_at = starts_at, ends_at
     subscription.due_at, subscription.past_due_since = ends_at, None
     subscription.save()
+    # What was asked for this period by card isn't needed any more: it is withdrawn when it is looked at next.
+    asked = TopUp.objects.unsettled().filter(subscription=subscription, period=subscription.number)
+    # One that somebody is looking at this moment stays as it is: its money would be the balance's.
+    free = asked.filter(created_at__lt=now).select_for_update(skip_locked=True, of=["self"])
+    TopUp.objects.filter(pk__in=list(free.values_list("pk", flat=True))).update(closes_at=now, look_at=now)
     SubscriptionPeriod.objects.create(
         subscription=subscription,
         number=subscription.number,

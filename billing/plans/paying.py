@@ -31,10 +31,13 @@ HELD = "Running requests hold what this needs of the balance. Try again when the
 
 
 class Till:
-    """Posts what a change of plan moves, once it is sure that the money is there."""
+    """Posts what a change of plan moves, once it is sure that the money is there.
 
-    def __init__(self, organization: Organization) -> None:
-        self.organization = organization
+    `brought_nanos` came for this fee, in the caller's transaction: that much of it needs nothing that was there before.
+    """
+
+    def __init__(self, organization: Organization, brought_nanos: int = 0) -> None:
+        self.organization, self.brought_nanos = organization, brought_nanos
         self._aside = uuid7()
         self._taken = False
 
@@ -53,8 +56,9 @@ class Till:
         """
         balance = Balance.objects.get(organization=self.organization)
         missing = fee_nanos - refund_nanos - own_money(balance)
-        if fee_nanos and missing > 0:
+        if fee_nanos > self.brought_nanos and missing > 0:
             raise NotEnoughError(SHORT, missing)
+        needed_nanos -= self.brought_nanos
         if needed_nanos <= 0:
             return ledger.post(movements, now=now)
         record = BalanceRecord(org=self.organization.public_id, version=balance.version, nanos=balance.nanos)

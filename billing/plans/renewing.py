@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
+from django.db.models import Value
+from django.db.models.functions import Least
 
 from accounts.models import Organization, alarm
 from billing import ledger
@@ -19,8 +22,17 @@ from billing.plans.paying import Till, carry_out
 
 log = structlog.get_logger(__name__)
 
-# Asked, outside of any transaction, for nano-dollars that a renewal lacks: True where they have come to the balance.
-Payer = Callable[[Organization, int, datetime], bool]
+
+class Answer(StrEnum):
+    """Of another way to pay: the money came (and may have renewed it already), it doesn't come, it isn't known yet."""
+
+    PAID = "paid"
+    NO = "no"
+    LATER = "later"
+
+
+# Asked, outside of any transaction, for nano-dollars that a renewal lacks.
+Payer = Callable[[Subscription, int, datetime], Answer]
 payers: list[Payer] = []
 
 
@@ -30,7 +42,7 @@ def renew_due(now: datetime) -> dict[str, int]:
     Each period is a transaction. What Valkey's absence puts off stays due, and so does what breaks: an alarm tells of
     it, and the others go on.
     """
-    counts = {"renewed": 0, "failed": 0, "ended": 0, "put off": 0, "broken": 0}
+    counts = {"renewed": 0, "failed": 0, "ended": 0, "put off": 0, "waiting": 0, "broken": 0}
     due = Subscription.objects.current().filter(due_at__lte=now).order_by("pk")
     last = 0
     while found := list(due.filter(pk__gt=last).values_list("pk", flat=True)[:500]):
@@ -46,7 +58,7 @@ def renew(subscription_id: int, now: datetime) -> list[str]:
     outcomes: list[str] = []
     while outcome := _renew_once(subscription_id, now):
         outcomes.append(outcome)
-        if outcome == "put off":
+        if outcome in ("put off", "waiting"):
             break
     return outcomes
 
@@ -80,15 +92,40 @@ def _renew_once(subscription_id: int, now: datetime) -> str:
             return carry_out(organization_id, lambda till: _follow(till, subscription_id, now))
         except NotEnoughError as error:
             missing = error.missing_nanos
-        organization = Organization.objects.get(pk=organization_id)
-        if any(pay(organization, missing, now) for pay in payers):
-            return carry_out(organization_id, lambda till: _follow(till, subscription_id, now))
+        answer = _ask_payers(subscription_id, missing, now)
+        if answer == Answer.LATER:
+            return "waiting"
+        if answer == Answer.PAID:
+            return carry_out(organization_id, lambda till: _follow(till, subscription_id, now)) or "renewed"
         return carry_out(organization_id, lambda till: _fail(till, subscription_id, now))
     except NotEnoughError:
         return carry_out(organization_id, lambda till: _fail(till, subscription_id, now))
     except PutOffError as error:
         log.warning("renewal put off", subscription=subscription_id, error=str(error))
         return "put off"
+
+
+def _ask_payers(subscription_id: int, missing: int, now: datetime) -> Answer:
+    subscription = Subscription.objects.select_related("organization", "version__plan", "next_version__plan").get(
+        pk=subscription_id
+    )
+    answers = (pay(subscription, missing, now) for pay in payers)
+    return next((answer for answer in answers if answer != Answer.NO), Answer.NO)
+
+
+def follow_paid(subscription_id: int, number: int, brought_nanos: int, now: datetime) -> bool:
+    """Begin the period of this number, whose fee has just come, in the caller's transaction; whether it began.
+
+    Not where another way was quicker, or the plan has ended: then the money is the balance's.
+    """
+    waiting = Subscription.objects.current().filter(pk=subscription_id, number=number - 1, period_ends_at__lte=now)
+    organization_id = waiting.values_list("organization_id", flat=True).first()
+    if organization_id is None:
+        return False
+    organization = Organization.objects.select_for_update(no_key=True).get(pk=organization_id)
+    if not waiting.filter(cancels_at_end=False).update(due_at=Least("due_at", Value(now))):
+        return False
+    return bool(_follow(Till(organization, brought_nanos), subscription_id, now))
 
 
 def _follow(till: Till, subscription_id: int, now: datetime) -> str:

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.models import Membership
 from billing import usage
 from billing.models import AutoRecharge, Balance, SubscriptionEvent, TopUp
-from billing.payments import calling
+from billing.payments import calling, cards, plan_fees
 from billing.plans import choosing, ending, renewing
 from billing.plans.errors import OtherwiseError, PlanError
 from billing.plans.quoting import Quote, quote
@@ -40,6 +40,7 @@ def billing(request: HttpRequest, member: Membership) -> HttpResponse:
         "top_ups": _top_ups(member)[:TOP_UPS],
         "recharge": AutoRecharge.objects.filter(pk=member.organization.pk, active=True).first(),
         "offered": calling.offered(),
+        "card": cards.default_of(member.organization) if member.may_pay else None,
         "events": events.select_related("version__plan", "actor").order_by("-id")[:EVENTS],
     }
     return render(request, "console/billing.html", context)
@@ -142,13 +143,37 @@ def plan_keep(request: HttpRequest, member: Membership) -> HttpResponse:
 @require_POST
 def plan_pay(request: HttpRequest, member: Membership) -> HttpResponse:
     """Try a renewal again that couldn't be paid."""
-    outcomes = renewing.pay_now(member.organization, now=timezone.now())
+    now = timezone.now()
+    plan_fees.ask_again(member.organization, now=now)
+    outcomes = renewing.pay_now(member.organization, now=now)
     if outcomes and outcomes[-1] == "renewed":
         messages.success(request, "The plan is paid.")
     elif "put off" in outcomes:
         messages.warning(request, "Balances can't be reached at this moment. Try again in a moment.")
+    elif "waiting" in outcomes:
+        messages.warning(request, "The card was asked, and its answer isn't known yet. Look again in some minutes.")
     elif outcomes:
-        messages.error(request, "The balance doesn't cover the fee yet.")
+        messages.error(request, "The balance doesn't cover the fee yet, and no card paid it.")
+    return redirect("billing", org=member.organization.public_id)
+
+
+@for_payers
+@require_POST
+def plan_by_card(request: HttpRequest, member: Membership) -> HttpResponse:
+    """Allow that the default card pays fees which the balance doesn't cover."""
+    if not cards.default_of(member.organization):
+        messages.error(request, "Save a card first: it is what pays.")
+        return redirect("cards", org=member.organization.public_id)
+    plan_fees.let_pay(member.organization, by_card=True, actor=member.user, now=timezone.now())
+    messages.success(request, "The default card pays the plan's fee where the balance doesn't cover it.")
+    return redirect("billing", org=member.organization.public_id)
+
+
+@for_payers
+@require_POST
+def plan_not_by_card(request: HttpRequest, member: Membership) -> HttpResponse:
+    plan_fees.let_pay(member.organization, by_card=False, actor=member.user, now=timezone.now())
+    messages.success(request, "The plan's fee is paid from the balance only.")
     return redirect("billing", org=member.organization.public_id)
 
 

@@ -44,7 +44,7 @@ from tests.cast import (
 
 DUE = datetime(2027, 2, 28, 9, 30, tzinfo=UTC)
 MONTH, YEAR = PlanVersion.Period.MONTH, PlanVersion.Period.YEAR
-NOTHING = {"renewed": 0, "failed": 0, "ended": 0, "put off": 0, "broken": 0}
+NOTHING = {"renewed": 0, "failed": 0, "ended": 0, "put off": 0, "waiting": 0, "broken": 0}
 
 
 def days(first: datetime, period: str, anchor_day: int, count: int) -> list[str]:
@@ -220,10 +220,10 @@ class TestUnpaid:
     def payer(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         asked: list[int] = []
 
-        def pay(organization: Organization, nanos: int, now: datetime) -> bool:
+        def pay(subscription: Subscription, nanos: int, now: datetime) -> renewing.Answer:
             asked.append(nanos)
-            give_credit(organization, nanos, key="card", now=now)
-            return True
+            give_credit(subscription.organization, nanos, key="card", now=now)
+            return renewing.Answer.PAID
 
         monkeypatch.setattr(renewing, "payers", [pay])
         return asked
