@@ -13,7 +13,6 @@ from billing.models import (
     Notice,
     Subscription,
     SubscriptionEvent,
-    SubscriptionPeriod,
     TopUp,
 )
 from billing.payments import charging, healing, plan_fees, topping_up
@@ -44,13 +43,12 @@ def night(number: int) -> datetime:
 @pytest.fixture
 def subscription(organization: Organization, shop: Shop) -> Subscription:
     """Of $20 a month without credit; the first period is over since an hour, and the balance is $3."""
-    began = now() - timedelta(days=40)
+    ended = now() - timedelta(hours=1)
+    began = (ended.replace(day=1) - timedelta(days=1)).replace(day=min(ended.day, 28))
     give_credit(organization, (FEE + 3) * DOLLAR, now=began)
     version = make_plan(fee_nanos=FEE * DOLLAR, included_credit_nanos=0)
     made = choosing.choose(organization, version, actor=None, now=began)
-    ended = now() - timedelta(hours=1)
-    Subscription.objects.update(period_ends_at=ended, due_at=ended, by_card=True)
-    SubscriptionPeriod.objects.update(ends_at=ended)
+    plan_fees.let_pay(organization, by_card=True, actor=None, now=now())
     return Subscription.objects.select_related("organization").get(pk=made.pk)
 
 
