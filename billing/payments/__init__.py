@@ -8,6 +8,7 @@
 | `topping_up` | our row, then the Checkout page |
 | `cards` | saved cards, as Stripe tells of them |
 | `charging` | our row, then a payment with a saved card |
+| `plan_fees` | plan fees by saved card |
 | `recharging`, `recharge_choices` | auto-recharge, and what is chosen of it |
 | `withdrawing` | closing what could still be paid by another way |
 | `intents` | what Stripe says of such a payment |
