@@ -108,3 +108,9 @@ def empty_valkey() -> Iterator[Any]:
         client.flushdb()
         begin_era(client)
         yield client
+
+
+@pytest.fixture(autouse=True)
+def _without_stripe(settings: Any) -> None:
+    """Who wants one takes the fixture `shop`: no test finds its way to the real one."""
+    settings.STRIPE_SECRET_KEY = ""

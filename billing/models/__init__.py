@@ -9,6 +9,7 @@ from billing.models.ledger import Account, Balance, LedgerEntry, LedgerTransacti
 from billing.models.nightly import NightlyRun, NightlyStep
 from billing.models.notice import BalanceThreshold, Notice, NoticeChoice, NoticeKind, NoticeMail, NoticeWatch
 from billing.models.payment import StripeCustomer, TopUp, WebhookEvent
+from billing.models.payment_difference import PaymentDifference
 from billing.models.plan import Plan, PlanVersion, Subscription, SubscriptionEvent, SubscriptionPeriod
 from billing.models.price import Price, PriceList, PriceVersion
 from billing.models.proof import ProofResult, ProofRun
@@ -52,6 +53,7 @@ __all__ = [
     "NoticeWatch",
     "OrganizationTerms",
     "Outcome",
+    "PaymentDifference",
     "PaymentMark",
     "Plan",
     "PlanVersion",

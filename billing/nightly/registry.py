@@ -3,11 +3,16 @@
 from datetime import timedelta
 
 from billing.closing import OVERDUE
-from billing.nightly import clearing, closing_days, expiring, proving, renewing, stating, telling
+from billing.nightly import clearing, closing_days, comparing, expiring, proving, renewing, stating, telling
 from billing.nightly.shape import Step
 
 STEPS: list[Step] = [
     Step("renew_plans", "Plans whose period is over are renewed, or end.", renewing.renew),
+    Step(
+        "compare_payments",
+        "Stripe and our rows say the same of the day's payments, refunds and disputes.",
+        comparing.compare,
+    ),
     Step("close_day", "The day before is closed: what comes later is an adjustment.", closing_days.close),
     # Usage from before it expired has been posted by now.
     Step("expire_grants", "Credit that has expired is taken back.", expiring.expire, needs=("close_day",)),

@@ -20,6 +20,7 @@
 | `payers`, `taking_back` | whose payment it was; what is taken from the balance and given back |
 | `seen_back` | what Stripe says of refunds and disputes |
 | `finding` | refunds and disputes of which no webhook told |
+| `comparing`, `differences` | both sides of a day, what differs, and its repair |
 | `webhooks` | signed events |
 | `healing` | looks up what nobody told us of |
 """

@@ -24,7 +24,7 @@ def hear(dispute_id: str, *, now: datetime) -> str:
 
     Raises RefusedError and UnknownError.
     """
-    seen = _fetch(dispute_id)
+    seen = fetch(dispute_id)
     if seen is None:
         return "ignored: not there"
     top_up = payers.paid_top_up(seen.payment_intent, now=now)
@@ -36,7 +36,7 @@ def hear(dispute_id: str, *, now: datetime) -> str:
 
 def look(dispute: Dispute, *, now: datetime) -> Dispute:
     """What has become of it, as Stripe says now. Raises RefusedError and UnknownError."""
-    seen = _fetch(dispute.stripe_id)
+    seen = fetch(dispute.stripe_id)
     if seen is None:
         Dispute.objects.filter(pk=dispute.pk).update(look_at=now + LATEST)
         return dispute
@@ -146,7 +146,8 @@ def _tell(dispute: Dispute, top_up: TopUp, event: str, now: datetime) -> None:
     give([News(top_up.organization_id, NoticeKind.DISPUTE, f"{dispute.public_id}:{event}", facts)], now=now)
 
 
-def _fetch(dispute_id: str) -> SeenDispute | None:
+def fetch(dispute_id: str) -> SeenDispute | None:
+    """A dispute as it is now; None where there is none of that id."""
     try:
         with calling("disputes.retrieve") as stripe:
             return SeenDispute.of(stripe.disputes.retrieve(dispute_id))

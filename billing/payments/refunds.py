@@ -28,7 +28,7 @@ def hear(refund_id: str, *, now: datetime) -> str:
 
     Raises RefusedError and UnknownError.
     """
-    seen = _fetch(refund_id)
+    seen = fetch(refund_id)
     if seen is None:
         return "ignored: not there"
     top_up = payers.paid_top_up(seen.payment_intent, now=now)
@@ -40,7 +40,7 @@ def hear(refund_id: str, *, now: datetime) -> str:
 
 def look(refund: Refund, *, now: datetime) -> Refund:
     """What has become of it, as Stripe says now. Raises RefusedError and UnknownError."""
-    seen = _fetch(refund.stripe_id) if refund.stripe_id else _search(refund)
+    seen = fetch(refund.stripe_id) if refund.stripe_id else _search(refund)
     if seen is not None:
         return take(refund.top_up, seen, now=now) or refund
     return _missing(refund, now=now)
@@ -167,7 +167,8 @@ def _trouble(top_up: TopUp, seen: SeenRefund, differences: list[str], now: datet
     alarm.raise_alarm("payment_differs", seen.id, detail, now=now)
 
 
-def _fetch(refund_id: str) -> SeenRefund | None:
+def fetch(refund_id: str) -> SeenRefund | None:
+    """A refund as it is now; None where there is none of that id."""
     try:
         with calling("refunds.retrieve") as stripe:
             return SeenRefund.of(stripe.refunds.retrieve(refund_id))

@@ -71,6 +71,8 @@ _local_stripe = STRIPE_API_BASE.replace("//127.0.0.1:", "//localhost:") if "//12
 STRIPE_CHECKOUT_ORIGIN = env.read("STRIPE_CHECKOUT_ORIGIN", env.origin, _local_stripe or "https://checkout.stripe.com")
 STRIPE_PORTAL_ORIGIN = env.read("STRIPE_PORTAL_ORIGIN", env.origin, _local_stripe or "https://billing.stripe.com")
 STRIPE_TIMEOUT_SECONDS = env.read("STRIPE_TIMEOUT_SECONDS", int, 10)
+# How long it is known which of its events were handled; 0 is for ever.
+STRIPE_EVENT_DAYS = env.read("STRIPE_EVENT_DAYS", int, 90)
 # Pages write amounts with a dollar sign, so it isn't read from the environment.
 CURRENCY = "usd"
 TOP_UP_LEAST_NANOS = env.read("TOP_UP_LEAST", env.cents, 5 * env.NANOS)

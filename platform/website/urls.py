@@ -137,6 +137,7 @@ of_staff = [
         name="staff_statement_pdf",
     ),
     path("payments/", payments.payment_list_page, name="staff_payments"),
+    path("payments/differences/<int:difference>/repair/", payments.payment_repair, name="staff_payment_repair"),
     path("payments/<str:top_up>/", payments.payment, name="staff_payment"),
     path("payments/<str:top_up>/look/", payments.payment_look, name="staff_payment_look"),
     path("payments/<str:top_up>/refund/", payments.payment_refund, name="staff_payment_refund"),

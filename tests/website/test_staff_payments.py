@@ -9,7 +9,8 @@ from django.test import Client
 
 from accounts.models import Organization, User
 from billing.adjustments import adjust_balance
-from billing.models import Balance, Refund, TopUp
+from billing.models import Balance, PaymentDifference, Refund, TopUp
+from billing.payments import differences
 from tests.cast import DOLLAR, give_credit, make_dispute, make_organization, make_refund, make_top_up
 from tests.devstack.stripeserver.shop import Shop
 from tests.paying import begin, pay
@@ -89,6 +90,31 @@ class TestLooking:
         settings.STRIPE_API_BASE = "http://127.0.0.1:1"
         answer = staff_browser.post(f"{LIST}{paid.public_id}/look/", follow=True)
         assert "Try again in a moment" in text(answer)
+
+
+class TestDifferences:
+    def test_one_is_repaired_with_a_click(self, staff_browser: Client, paid: TopUp, shop: Shop) -> None:
+        shop.stripe.v1.refunds.create({"payment_intent": str(paid.payment_intent), "amount": 700})
+        differences.find(datetime.now(UTC).date(), lambda: datetime.now(UTC))
+        row = PaymentDifference.objects.get()
+        address = f"{LIST}differences/{row.pk}/repair/"
+        page = text(staff_browser.get(LIST))
+        assert "700 usd are refunded" in page
+        assert address in page
+        assert "Both sides agree now" in text(staff_browser.post(address, follow=True))
+        assert Balance.objects.get(organization=paid.organization).nanos == 18 * DOLLAR
+        assert staff_browser.post(address).status_code == 404
+
+    def test_what_cannot_be_mended_or_asked_stays(
+        self, staff_browser: Client, paid: TopUp, shop: Shop, settings: Any
+    ) -> None:
+        shop.pay(metadata={"top_up": "top_nothing"})
+        differences.find(datetime.now(UTC).date(), lambda: datetime.now(UTC))
+        address = f"{LIST}differences/{PaymentDifference.objects.get().pk}/repair/"
+        assert "It still differs" in text(staff_browser.post(address, follow=True))
+        settings.STRIPE_API_BASE = "http://127.0.0.1:1"
+        assert "Try again in a moment" in text(staff_browser.post(address, follow=True))
+        assert PaymentDifference.objects.filter(closed_at=None).exists()
 
 
 class TestRefunding:

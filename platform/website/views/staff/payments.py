@@ -6,8 +6,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from billing.models import Dispute, Refund, TopUp
-from billing.payments import calling, disputes, refunding, refunds, settling
+from billing.models import Dispute, PaymentDifference, Refund, TopUp
+from billing.payments import calling, differences, disputes, refunding, refunds, settling
 from website import at_stripe, payment_list
 from website.access import signed_in
 from website.forms.refunds import RefundForm
@@ -32,6 +32,7 @@ def payment_list_page(request: HttpRequest) -> HttpResponse:
         "top_ups": shown,
         "following": following,
         "address": address_of(wanted.parts),
+        "differences": PaymentDifference.objects.filter(closed_at=None).select_related("top_up").order_by("pk")[:PAGE],
         "disputes": Dispute.objects.open().select_related("organization", "top_up").order_by("due_by", "id")[:PAGE],
     }
     return render(request, "staff/payments.html", context)
@@ -69,6 +70,22 @@ def payment_look(request: HttpRequest, top_up: str) -> HttpResponse:
     else:
         messages.success(request, "This is how it stands at Stripe.")
     return redirect("staff_payment", top_up=top_up)
+
+
+@require_POST
+def payment_repair(request: HttpRequest, difference: int) -> HttpResponse:
+    """Let our side be what Stripe says, as healing would; then compare again."""
+    found = get_object_or_404(PaymentDifference.objects.filter(closed_at=None), pk=difference)
+    try:
+        agreed = differences.repair(found, actor=signed_in(request), now=timezone.now())
+    except (calling.RefusedError, calling.UnknownError) as error:
+        messages.error(request, f"{error}. Try again in a moment.")
+    else:
+        if agreed:
+            messages.success(request, "Both sides agree now.")
+        else:
+            messages.warning(request, f"It still differs, so a person must look at it: {found.stripe_id}.")
+    return redirect("staff_payments")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
