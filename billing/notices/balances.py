@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from accounts.models import Organization
@@ -23,6 +24,12 @@ FROM billing_balance AS balance
 WHERE balance.organization_id = threshold.organization_id AND armed AND balance.nanos < threshold.nanos
 RETURNING threshold.organization_id, threshold.nanos, threshold.crossings, balance.nanos
 """
+
+
+def begin(organization: Organization, *, now: datetime) -> None:
+    """A new organization is told below LOW_BALANCE_NOTICE, until it chooses otherwise."""
+    if settings.LOW_BALANCE_NOTICE_NANOS:
+        set_thresholds(organization, [settings.LOW_BALANCE_NOTICE_NANOS], actor=None, now=now)
 
 
 def watch(now: datetime) -> int:

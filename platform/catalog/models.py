@@ -94,6 +94,27 @@ class ModelQuerySet(models.QuerySet["Model"]):
         """Those of them that everybody sees."""
         return self.on_sale(now).filter(visibility=Visibility.PUBLIC)
 
+    def search(self, words: str) -> "ModelQuerySet":
+        """Those whose id, name or owner has the words; all of them for none."""
+        if not words:
+            return self.all()
+        named = Q(public_id__icontains=words) | Q(name__icontains=words)
+        return self.filter(named | Q(owned_by__icontains=words))
+
+    def in_state(self, state: str, now: datetime) -> "ModelQuerySet":
+        """Those of a visibility, or in a state of life at this moment, as `Model.state` tells it."""
+        if state in Visibility.values:
+            return self.filter(visibility=state)
+        over = Q(shut_down_at__isnull=False, shut_down_at__lte=now)
+        aging = Q(deprecated_at__isnull=False, deprecated_at__lte=now)
+        of_life = {
+            LifeState.DISABLED: Q(enabled=False),
+            LifeState.SHUT_DOWN: Q(enabled=True) & over,
+            LifeState.DEPRECATED: Q(enabled=True) & ~over & aging,
+            LifeState.ACTIVE: Q(enabled=True) & ~over & ~aging,
+        }
+        return self.filter(of_life[LifeState(state)])
+
     def shown_to(self, key: ApiKey, now: datetime) -> "ModelQuerySet":
         """Those of them that a key's people see: hidden ones where the key names them."""
         return self.on_sale(now).filter(Q(visibility=Visibility.PUBLIC) | Q(public_id__in=key.allowed_models))

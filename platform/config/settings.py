@@ -55,6 +55,8 @@ KEY_PREFIX = env.read("KEY_PREFIX", str, DIALECT.key_prefix)
 REFUSE_PLAIN_HTTP = env.read("REFUSE_PLAIN_HTTP", env.boolean, DIALECT.plain_http == "refused")
 IMPORTED_KEY_PATTERNS: tuple[KeyPattern, ...] = env.read("IMPORTED_KEY_PATTERNS", key_patterns, ())
 SIGNUP_CREDIT_NANOS = env.read("SIGNUP_CREDIT", env.dollars, 5 * env.NANOS)
+# Below which balance a new organization is told, until it chooses otherwise; 0 is none.
+LOW_BALANCE_NOTICE_NANOS = env.read("LOW_BALANCE_NOTICE", env.dollars, env.NANOS)
 PLAN_GRACE_DAYS = env.read("PLAN_GRACE_DAYS", int, 7)
 USAGE_EVENT_DAYS = env.read("USAGE_EVENT_DAYS", int, 400)
 SECRET_USE_DAYS = env.read("SECRET_USE_DAYS", int, 90)
@@ -134,6 +136,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "config.middleware.no_nul",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "website.middleware.same_for_everybody",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -1,4 +1,4 @@
-"""Staff pages and the back office want a second factor: nothing under their paths is served without."""
+"""What holds for whole groups of addresses: public answers for everybody, a second factor for staff pages."""
 
 from collections.abc import Callable
 
@@ -16,6 +16,22 @@ from website.access import signed_in
 Handler = Callable[[HttpRequest], HttpResponse]
 
 GUARDED = ("/staff/", "/admin/")
+
+
+def same_for_everybody(get_response: Handler) -> Handler:
+    """An answer that says it is public depends on nobody's cookies, though something on its way looked at them: so
+    caches between us and everybody may keep one for all."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if "public" in response.get("Cache-Control", "") and not response.cookies:
+            varies = [name for name in response.get("Vary", "").split(", ") if name and name.lower() != "cookie"]
+            del response["Vary"]
+            if varies:
+                response["Vary"] = ", ".join(varies)
+        return response
+
+    return middleware
 
 
 def staff_second_factor(get_response: Handler) -> Handler:

@@ -6,8 +6,6 @@ from datetime import datetime
 from fractions import Fraction
 from functools import cached_property
 
-from django.db.models import Q
-
 from billing.drafts.versions import Wanted, in_force_with_prices, wanted_of_line
 from billing.meters import LABELS
 from billing.models import DraftLine, PriceDraft, PriceList, PriceVersion
@@ -135,10 +133,7 @@ class Asked:
 
 def rows(asked: Asked, draft: PriceDraft | None, now: datetime) -> list[Row]:
     """Those that were asked for, in order."""
-    found = Model.objects.all()
-    if asked.query:
-        named = Q(public_id__icontains=asked.query) | Q(name__icontains=asked.query)
-        found = found.filter(named | Q(owned_by__icontains=asked.query))
+    found = Model.objects.search(asked.query)
     if asked.family:
         found = found.filter(families__contains=asked.family)
     shown = rows_of(list(found), asked.price_list, draft, now)

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts.models import Organization, User
 from accounts.organizations import open_organization
+from billing.notices import balances
 from billing.signup import grant_starting_balance
 
 
@@ -34,6 +35,9 @@ def open_account(user: User, *, now: datetime) -> Organization | None:
         organization = open_organization(name=_name(user), owner=user, now=now, signup=True)
         if settings.SIGNUP_CREDIT_NANOS:
             grant_starting_balance(organization, now=now)
+        # At the first call only: what members chose since stays.
+        if organization.created_at == now:
+            balances.begin(organization, now=now)
     return organization
 
 

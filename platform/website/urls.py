@@ -36,6 +36,7 @@ from website.views.staff import (
     today,
 )
 from website.views.staff import decisions as staff_decisions
+from website.views.staff import models as staff_models
 from website.views.staff import statements as of_customers
 from website.views.staff import usage as usage_in
 
@@ -109,6 +110,7 @@ of_staff = [
     path("prices/lists/", terms.price_lists, name="staff_price_lists"),
     path("prices/<int:model>/", prices.price_edit, name="staff_price"),
     path("prices/<int:model>/cells/", prices.price_cells, name="staff_price_cells"),
+    path("models/", staff_models.model_list, name="staff_models"),
     path("margins/", margins.margin, name="staff_margins"),
     path("plans/", plans.plan_list, name="staff_plans"),
     path("plans/new/", plans.plan_create, name="staff_plan_create"),

@@ -1,11 +1,13 @@
 """Models and prices for everybody: as pages and as JSON, and a change is seen at once."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 
+from accounts.models import User
 from billing.models import PriceList
 from billing.prices import publish_prices
 from billing.tariff import UnitPrice
@@ -169,10 +171,17 @@ class TestJson:
         assert answer["Cache-Control"] == "public, max-age=1"
         assert answer["Access-Control-Allow-Origin"] == "*"
         assert answer["Content-Type"] == "application/json"
+        assert "Vary" not in answer
         again = client.get("/models.json", headers={"If-None-Match": answer["ETag"]})
         assert (again.status_code, again.content) == (304, b"")
         set_prices(Model.objects.get(), {"input_tokens": (1, 1)}, effective_from=NOW - HOUR)
         assert client.get("/models.json", headers={"If-None-Match": answer["ETag"]}).status_code == 200
+
+    def test_is_the_same_for_somebody_who_is_signed_in(self, browse: Callable[[User], Client], owner: User) -> None:
+        make_model()
+        browser = browse(owner)
+        assert "Vary" not in browser.get("/models.json/demo-chat")
+        assert "Cookie" in browser.get("/models/")["Vary"]
 
     def test_an_address_that_asks_too_often_is_told_to_wait(
         self, client: Client, monkeypatch: pytest.MonkeyPatch

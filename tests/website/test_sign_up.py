@@ -10,7 +10,8 @@ from django.core import mail
 from django.test import Client
 
 from accounts.models import Membership, Organization, Role, User
-from billing.models import Balance, CreditGrant
+from billing.models import Balance, BalanceThreshold, CreditGrant
+from billing.notices import balances
 from tests.cast import make_organization, make_user
 from website.signup import open_account
 
@@ -71,6 +72,24 @@ def test_without_a_starting_balance_there_is_an_organization_and_no_grant(client
     assert Organization.objects.exists()
     assert not CreditGrant.objects.exists()
     assert client.get("/").status_code == 200
+
+
+def test_a_new_organization_is_told_of_a_low_balance_until_it_chooses_otherwise(client: Client) -> None:
+    client.post(sign_up(client))
+    organization = Organization.objects.get()
+    threshold = BalanceThreshold.objects.get()
+    assert (threshold.organization, threshold.nanos, threshold.armed) == (organization, 10**9, True)
+    balances.set_thresholds(organization, [], actor=None, now=datetime.now(UTC))
+    client.get("/start/")
+    assert open_account(User.objects.get(), now=datetime.now(UTC)) == organization
+    assert not BalanceThreshold.objects.exists()
+
+
+def test_a_vendor_may_begin_without_such_an_amount(client: Client, settings: Any) -> None:
+    settings.LOW_BALANCE_NOTICE_NANOS = 0
+    client.post(sign_up(client))
+    assert Organization.objects.exists()
+    assert not BalanceThreshold.objects.exists()
 
 
 def test_a_lost_step_is_made_up_for_at_the_start(client: Client) -> None:
