@@ -3,7 +3,8 @@
 from billing.proofs.shape import Proof, over_all
 
 REMAINDERS = """
-SELECT CASE WHEN coalesce(nanos, 0) <> coalesce(remaining, 0) - coalesce(debt_nanos, 0) OR least < 0 THEN
+SELECT CASE WHEN least < 0 THEN format('organization %%s: a grant has %%s nano-dollars left', organization_id, least)
+    WHEN coalesce(nanos, 0) <> coalesce(remaining, 0) - coalesce(debt_nanos, 0) THEN
     format('organization %%s: grants have %%s nano-dollars left, the debt is %%s, and the balance %%s', organization_id,
         coalesce(remaining, 0), coalesce(debt_nanos, 0), coalesce(nanos, 0)) END AS wrong
 FROM billing_balance FULL JOIN (
@@ -20,6 +21,10 @@ LEFT JOIN (SELECT grant_id, sum(amount_nanos) AS burned FROM billing_grantburn G
     ON burns.grant_id = credit.id
 """
 PROOFS = [
-    Proof("grants", "What is left of an organization's grants, less its debt, is its balance.", over_all(REMAINDERS)),
+    Proof(
+        "grants",
+        "What is left of an organization's grants, less its debt, is its balance; no grant is negative.",
+        over_all(REMAINDERS),
+    ),
     Proof("burns", "What is gone of a grant is what was recorded as burned.", over_all(BURNS)),
 ]

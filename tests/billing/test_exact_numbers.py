@@ -63,11 +63,23 @@ def test_ten_thousand_small_charges_of_a_large_balance_do_not_drift(key: ApiKey)
 
 
 def test_a_charge_is_rounded_once_and_every_sum_is_of_what_was_charged(key: ApiKey) -> None:
-    """Lago 4641: two precisions drifted apart. Three times a third of a nano-dollar is nothing, everywhere."""
-    make_model(prices={"input_tokens": (1, 3)})
-    thirds = [usage_line(key, at=NOW, seq=seq, usage={"input_tokens": 1}) for seq in range(1, 4)]
-    halves = [usage_line(key, at=NOW, seq=seq, usage={"input_tokens": 5}) for seq in range(4, 7)]
-    assert post_segment(make_segment(raw(*thirds, *halves)).pk, now=NOW + timedelta(seconds=5))
+    """Lago 4641: two precisions drifted apart. Three times a third of a nano-dollar is nothing, everywhere.
+
+    Of two thirds of different meters each would be nothing by itself; what is just less than a half would be a half,
+    and so one, if it were rounded to ten places before.
+    """
+    make_model("thirds", prices={"input_tokens": (1, 3), "output_tokens": (1, 3)})
+    make_model("halves", prices={"input_tokens": (24_999_999_999, 10**11), "output_tokens": (25 * 10**9, 10**11)})
+    used = [
+        ("thirds", {"input_tokens": 1}, 0),
+        ("thirds", {"input_tokens": 1, "output_tokens": 1}, 1),
+        ("thirds", {"input_tokens": 5}, 2),
+        ("halves", {"input_tokens": 1, "output_tokens": 1}, 0),
+    ] * 3
+    lines = [usage_line(key, model, at=NOW, seq=seq, usage=usage) for seq, (model, usage, _) in enumerate(used, 1)]
+    assert post_segment(make_segment(raw(*lines)).pk, now=NOW + timedelta(seconds=5))
+    charges = list(UsageEvent.objects.order_by("seq").values_list("charge_nanos", flat=True))
+    assert charges == [nanos for _, _, nanos in used]
     sums = {
         "events": UsageEvent.objects.aggregate(sum=Sum("charge_nanos"))["sum"],
         "hourly": HourlyUsage.objects.aggregate(sum=Sum("charge_nanos"))["sum"],
@@ -75,4 +87,4 @@ def test_a_charge_is_rounded_once_and_every_sum_is_of_what_was_charged(key: ApiK
         "ledger": LedgerEntry.objects.filter(account="revenue").aggregate(sum=Sum("amount_nanos"))["sum"],
         "balance": -balance(key),
     }
-    assert sums == dict.fromkeys(sums, 3 * 0 + 3 * 2)
+    assert sums == dict.fromkeys(sums, sum(charges))

@@ -1,6 +1,7 @@
 """The ledger: each row that is tampered with turns its proof red."""
 
 import pytest
+from django.db import connection
 
 from accounts.models import ApiKey
 from billing.models import (
@@ -8,7 +9,9 @@ from billing.models import (
     GrantBurn,
     LedgerTransaction,
 )
+from tests.billing.proofs.conftest import NEXT_NOON, forget_outbox
 from tests.billing.proofs.tampering import Tamper, offender
+from tests.cast import give_credit
 
 pytestmark = pytest.mark.usefixtures("right_before")
 
@@ -105,6 +108,22 @@ def test_grants(key: ApiKey, tamper: Tamper) -> None:
     grant = CreditGrant.objects.filter(remaining_nanos__gt=0).latest("id")
     tamper("UPDATE billing_creditgrant SET remaining_nanos = remaining_nanos - 1 WHERE id = %s", grant.pk)
     assert f"organization {key.organization_id}:" in offender("grants", "burns")
+
+
+def test_a_negative_grant(key: ApiKey, tamper: Tamper) -> None:
+    """Beside another of the same organization that has so much more, so that both come to the balance."""
+    give_credit(key.organization, 1, key="another", now=NEXT_NOON)
+    forget_outbox()
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("ALTER TABLE billing_creditgrant DROP CONSTRAINT grant_remainder_in_bounds")
+    lesser, greater, *_ = CreditGrant.objects.filter(organization=key.organization, remaining_nanos__gt=0).order_by(
+        "-id"
+    )
+    move = "UPDATE billing_creditgrant SET remaining_nanos = remaining_nanos + %s WHERE id = %s"
+    tamper(move, -2, lesser.pk)
+    tamper(move, 2, greater.pk)
+    assert f"organization {key.organization_id}: a grant has -1 nano-dollars left" in offender("grants", "burns")
 
 
 def test_burns(key: ApiKey, tamper: Tamper) -> None:
