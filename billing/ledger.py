@@ -109,6 +109,7 @@ def post(
     """
     settled = settled or {}
     movements = [movement for movement in movements if movement.nanos]
+    _require_one_correction_each(movements)
     organization_ids = sorted({movement.organization_id for movement in movements} | settled.keys())
     with transaction.atomic():
         balances = _locked_balances(organization_ids)
@@ -135,6 +136,13 @@ def post(
         pools.save()
         _save_balances(balances, now, settled, spending())
     return Posted(transactions)
+
+
+def _require_one_correction_each(movements: Sequence[Movement]) -> None:
+    """What a transaction burned is given back once: of two that unwind it the second wouldn't know of the first."""
+    unwound = [movement.corrects_id for movement in movements if movement.corrects_id and movement.nanos > 0]
+    if len(set(unwound)) < len(unwound):
+        raise ValueError("Of what is posted together only one can give back what a transaction burned.")
 
 
 def lock(organization_ids: Iterable[int]) -> None:

@@ -1,4 +1,5 @@
 from django.db import models
+from django.db.models import Q
 
 
 class ProofRun(models.Model):
@@ -15,6 +16,16 @@ class ProofRun(models.Model):
     ok = models.BooleanField(null=True)
     # How many holds had lapsed since Valkey counts; null where it couldn't be asked.
     lapsed_holds = models.BigIntegerField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["day"],
+                condition=Q(finished_at=None, night=None),
+                nulls_distinct=False,
+                name="one_proof_run_asked_for",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.day or 'everything'}, asked {self.asked_at:%Y-%m-%d %H:%M}"

@@ -27,8 +27,19 @@ from billing.models import (
 from billing.nightly import running
 from billing.partitions import ensure_partitions
 from billing.posting import post_segment
+from billing.proofs import asking
 from billing.proofs.proving import prove
-from tests.cast import DOLLAR, give_credit, make_key, make_model, make_organization, make_segment, raw, usage_line
+from tests.cast import (
+    DOLLAR,
+    give_credit,
+    make_key,
+    make_model,
+    make_organization,
+    make_segment,
+    make_user,
+    raw,
+    usage_line,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY = date(2026, 3, 10)
@@ -141,6 +152,15 @@ def test_two_schedulers_do_the_nights_work_once(key: ApiKey) -> None:
     assert ProofRun.objects.count() == 1
     assert ProofRun.objects.get().ok is True
     assert ClosedDay.objects.filter(day=DAY).count() == 1
+
+
+def test_who_asks_for_proofs_at_once_gets_one_run(key: ApiKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("billing.proofs.asking.enqueue.after_commit", lambda *_: None)
+    staff = make_user("staff@example.com")
+    for day in (None, DAY):
+        at_once(lambda _, day=day: asking.ask(NOON, day=day, actor=staff))  # type: ignore[misc]
+    assert set(ProofRun.objects.values_list("day", flat=True)) == {None, DAY}
+    assert ProofRun.objects.count() == 2
 
 
 def test_changing_a_key_writes_back_no_money(key: ApiKey) -> None:

@@ -135,6 +135,31 @@ def test_credit_and_charges_of_one_posting_see_each_other(organization: Organiza
     assert agrees(organization)
 
 
+def test_what_burned_is_given_back_by_one_movement_of_a_posting(organization: Organization) -> None:
+    """Of two each would give back all of it."""
+    give_credit(organization, 10, key="first", now=NOW)
+    charged = move(organization, -10, "usage")
+    twice = [
+        ledger.Movement(
+            operation_key=key,
+            nanos=8,
+            corrects_id=charged,
+            organization_id=organization.pk,
+            kind=TransactionKind.CORRECTION,
+            counter=Account.REVENUE,
+            event_day=NOW.date(),
+            grant=ledger.GrantTerms(source=CreditGrant.Source.ADJUSTMENT, priority=20),
+        )
+        for key in ("one", "two")
+    ]
+    with pytest.raises(ValueError, match="only one can give back"):
+        ledger.post(twice, now=NOW)
+    for movement in twice:
+        ledger.post([movement], now=NOW)
+    assert remaining(organization) == {"first": 10, "two": 6}
+    assert agrees(organization)
+
+
 class TestExpiry:
     def test_what_is_left_of_an_expired_grant_goes_to_breakage_once(self, organization: Organization) -> None:
         give_credit(organization, 10, key="first", expires_at=NOW + timedelta(days=1), now=NOW)

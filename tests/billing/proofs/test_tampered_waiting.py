@@ -47,7 +47,8 @@ def test_a_day_that_is_over_and_open(key: ApiKey) -> None:
 
 
 def test_a_run_of_the_proofs_that_never_ends(key: ApiKey) -> None:
-    ProofRun.objects.create(asked_at=NEXT_NOON - timedelta(hours=3), started_at=NEXT_NOON - timedelta(hours=1))
+    begun = {"asked_at": NEXT_NOON - timedelta(hours=3), "started_at": NEXT_NOON - timedelta(hours=1)}
+    ProofRun.objects.create(**begun, night=DAY)
     assert red() == {}
     run = ProofRun.objects.create(asked_at=NEXT_NOON - timedelta(hours=3))
     assert f"run {run.pk} of the proofs" in offender("nothing_stuck")
