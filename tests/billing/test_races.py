@@ -24,7 +24,7 @@ from billing.models import (
     TransactionKind,
     UsageEvent,
 )
-from billing.nightly import running
+from billing.nightly import closing_days, expiring, running
 from billing.partitions import ensure_partitions
 from billing.posting import post_segment
 from billing.proofs import asking
@@ -142,16 +142,30 @@ def test_a_correction_that_two_people_make_at_once_counts_once(key: ApiKey) -> N
     assert wrong() == []
 
 
-def test_two_schedulers_do_the_nights_work_once(key: ApiKey) -> None:
-    """Polar 11065: two schedulers renewed one plan."""
+def test_two_schedulers_do_the_nights_work_once(key: ApiKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Polar 11065: two schedulers renewed one plan. Each step would do nothing twice; and it is begun by one alone."""
+    begun: list[str] = []
+    for step, does in ((expiring, "expire_grants"), (closing_days, "close_day")):
+        monkeypatch.setattr(step, does, counted(getattr(step, does), begun))
     give_credit(key.organization, DOLLAR, expires_at=NOON, now=NOON - timedelta(hours=1))
     night = NOON + timedelta(days=1)
     at_once(lambda _: running.go_on(lambda: night))
+    assert sorted(begun) == ["close_day", "expire_grants"]
     assert LedgerTransaction.objects.filter(kind="expiry").count() == 1
     assert Balance.objects.get(organization=key.organization).nanos == 0
     assert ProofRun.objects.count() == 1
     assert ProofRun.objects.get().ok is True
     assert ClosedDay.objects.filter(day=DAY).count() == 1
+
+
+def counted(does: Callable[..., Any], calls: list[str]) -> Callable[..., Any]:
+    """The same, which tells when it is called."""
+
+    def do(*arguments: Any, **named: Any) -> Any:
+        calls.append(does.__name__)
+        return does(*arguments, **named)
+
+    return do
 
 
 def test_who_asks_for_proofs_at_once_gets_one_run(key: ApiKey, monkeypatch: pytest.MonkeyPatch) -> None:
