@@ -59,6 +59,7 @@ def test_ten_thousand_small_charges_of_a_large_balance_do_not_drift(key: ApiKey)
     assert post_segment(make_segment(raw(*lines)).pk, now=NOW + timedelta(seconds=5))
     assert balance(key) == 2**53 + 1 - 30_000
     told = b"".join(bytes(entry.record) for entry in OutboxEntry.objects.all())
+    assert str(2**53 + 1).encode() in told
     assert str(2**53 + 1 - 30_000).encode() in told
 
 
