@@ -9,7 +9,7 @@ WHERE run.finished_at IS NULL AND run.night IS NULL AND first.finished_at IS NUL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0030_plan_fees_by_card")]
+    dependencies = [("billing", "0031_payment_differences")]
 
     operations = [
         migrations.RunSQL(FIRST, migrations.RunSQL.noop),
