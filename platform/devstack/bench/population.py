@@ -1,9 +1,11 @@
 """Organizations, keys and models to measure with, written in bulk."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.db import connection, transaction
+from django.db.models import Model as Row
 from django.utils import timezone
 
 from accounts import secrets
@@ -55,7 +57,7 @@ def populate(*, organizations: int, keys: int, models: int) -> Population:
 
 
 def _add_keys(population: Population, orgs: list[Organization], numbers: range, now: datetime) -> None:
-    found = ApiKey.objects.bulk_create(
+    found = [
         ApiKey(
             organization=orgs[number % len(orgs)],
             name=f"Key {number}",
@@ -63,22 +65,35 @@ def _add_keys(population: Population, orgs: list[Organization], numbers: range, 
             created_at=now,
         )
         for number in numbers
-    )
+    ]
+    _copy(found)
+    ids = dict(ApiKey.objects.order_by("-pk")[: len(found)].values_list("public_id", "pk"))
     made = [secrets.generate("km-sk") for _ in found]
-    ApiKeySecret.objects.bulk_create(
-        ApiKeySecret(
-            api_key=key,
-            digest=secret.digest,
-            pepper_id=secret.pepper_id,
-            prefix=secret.prefix,
-            last4=secret.last4,
-            created_at=now,
-        )
-        for key, secret in zip(found, made, strict=True)
+    _copy(
+        [
+            ApiKeySecret(
+                api_key_id=ids[key.public_id],
+                digest=secret.digest,
+                pepper_id=secret.pepper_id,
+                prefix=secret.prefix,
+                last4=secret.last4,
+                created_at=now,
+            )
+            for key, secret in zip(found, made, strict=True)
+        ]
     )
     population.keys.extend(key.public_id for key in found)
     population.secrets.extend(secret.text for secret in made)
     population.owners.extend(key.organization.public_id for key in found)
+
+
+def _copy(rows: Sequence[Row]) -> None:
+    """As `bulk_create`, ten times as quick, without telling the rows their ids."""
+    table = rows[0]._meta
+    fields = {field.column: field for field in table.concrete_fields if field.column and not field.primary_key}
+    with connection.cursor() as cursor, cursor.copy(f"COPY {table.db_table} ({', '.join(fields)}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row([field.get_db_prep_save(field.pre_save(row, True), connection) for field in fields.values()])
 
 
 def give_credit(organizations: list[Organization], now: datetime) -> None:
