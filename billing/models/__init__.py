@@ -1,3 +1,4 @@
+from billing.models.billing_details import BillingDetails
 from billing.models.card import SavedCard
 from billing.models.closed_day import ClosedDay
 from billing.models.correction import Correction, EventCorrection
@@ -31,6 +32,7 @@ __all__ = [
     "AutoRecharge",
     "Balance",
     "BalanceThreshold",
+    "BillingDetails",
     "ClosedDay",
     "Correction",
     "CreditGrant",

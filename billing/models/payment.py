@@ -30,6 +30,8 @@ class StripeCustomer(models.Model):
     name = models.CharField(max_length=200)
     stripe_id = models.CharField(max_length=255, null=True, unique=True)
     created_at = models.DateTimeField()
+    # The version of the organization's billing details that Stripe knows.
+    details_version = models.PositiveIntegerField(default=0)
     # When asking for the cards that `billing_savedcard` has began, and when they are to be asked for again.
     cards_asked_at = models.DateTimeField(null=True)
     cards_look_at = models.DateTimeField(null=True)
@@ -83,6 +85,8 @@ class TopUp(models.Model):
     # What is to be paid, in the currency's smallest unit; and what it is worth, in nano-dollars.
     amount = models.BigIntegerField()
     nanos = models.BigIntegerField()
+    # Of the amount, in the smallest unit: nothing is taxed yet.
+    tax = models.BigIntegerField(default=0)
     currency = models.CharField(max_length=3)
     account = models.CharField(max_length=40, blank=True)
     livemode = models.BooleanField()
@@ -105,6 +109,8 @@ class TopUp(models.Model):
     why = models.CharField(max_length=300, blank=True)
     trouble = models.CharField(max_length=500, blank=True)
     paid_at = models.DateTimeField(null=True)
+    # Whom the receipt is made out to, line by line, as it was when it was paid.
+    billed_to: "models.JSONField[list[str], list[str]]" = models.JSONField(default=list)
     transaction = models.OneToOneField(LedgerTransaction, null=True, on_delete=models.PROTECT, related_name="top_up")
 
     objects = TopUpQuerySet.as_manager()
@@ -129,6 +135,7 @@ class TopUp(models.Model):
             ),
             models.CheckConstraint(condition=Q(way="checkout") | Q(card__isnull=False), name="a_card_or_stripes_page"),
             models.CheckConstraint(condition=Q(amount__gt=0, nanos__gt=0), name="top_up_pays_something"),
+            models.CheckConstraint(condition=Q(tax=0), name="top_ups_have_no_tax_yet"),
             models.CheckConstraint(condition=Q(closes_at__gt=F("created_at")), name="top_up_can_be_paid"),
             models.CheckConstraint(
                 condition=Q(

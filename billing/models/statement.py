@@ -38,6 +38,8 @@ class Statement(models.Model):
     opening_nanos = models.BigIntegerField()
     closing_nanos = models.BigIntegerField()
     line_count = models.PositiveIntegerField()
+    # Whom it is made out to, line by line.
+    billed_to: "models.JSONField[list[str], list[str]]" = models.JSONField(default=list)
     drawn_at = models.DateTimeField()
     # Who asked for it; null is the night after the month.
     drawn_by = models.ForeignKey("accounts.User", null=True, on_delete=models.PROTECT, related_name="+")

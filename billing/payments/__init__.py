@@ -3,6 +3,7 @@
 | module | what it does |
 |---|---|
 | `currencies` | nano-dollars and a currency's smallest units |
+| `billing_details`, `countries` | whom receipts are made out to; told to Stripe |
 | `calling` | calls to Stripe: one client, one API version, never within a transaction, and what a failure means |
 | `customers` | the organization as Stripe knows it |
 | `topping_up` | our row, then the Checkout page |

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from accounts.models import alarm
 from billing.models import Dispute, Refund, TopUp
-from billing.payments import calling, cards, disputes, finding, refunds, settling
+from billing.payments import billing_details, calling, cards, disputes, finding, refunds, settling
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +45,7 @@ def heal(clock: Clock) -> int:
         looked += _look_up(of_disputes, lambda row: disputes.look(row, now=clock()), clock)
         looked += _find(clock)
         _heal_cards(clock)
+        _tell_details()
     except _AwayError:
         pass
     return looked
@@ -76,6 +77,16 @@ def _find(clock: Clock) -> int:
     except Failed as error:
         _late("refunds and disputes", finding.seen_until(), error, clock())
         return 0
+
+
+def _tell_details() -> None:
+    for customer in billing_details.untold():
+        try:
+            billing_details.tell(customer)
+        except calling.RefusedError as error:
+            log.warning("billing details refused", organization=customer.organization.public_id, error=str(error))
+        except calling.UnknownError:
+            break
 
 
 def _heal_cards(clock: Clock) -> None:

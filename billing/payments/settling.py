@@ -11,6 +11,7 @@ from billing import ledger
 from billing.models import Account, CreditGrant, NoticeKind, StripeCustomer, TopUp, TransactionKind
 from billing.notices.giving import News, give
 from billing.payments import intents
+from billing.payments.billing_details import lines_of
 from billing.payments.calling import RefusedError, calling, ours
 from billing.payments.seen import EXPANDED, Seen, Sighting
 
@@ -134,6 +135,7 @@ def credit(top_up: TopUp, now: datetime) -> None:
         _trouble(top_up, f"Its payment {top_up.payment_intent} was credited before", now)
         return
     top_up.state, top_up.paid_at = TopUp.State.PAID, now
+    top_up.billed_to = lines_of(top_up.organization)
     top_up.pay_url = top_up.why = top_up.decline = ""
     top_up.transaction_id = posted.transactions[movement.operation_key]
     facts = {"top_up": top_up.public_id, "nanos": top_up.nanos, "currency": top_up.currency.upper()}

@@ -11,6 +11,7 @@ from accounts.models import Organization, User, audit
 from billing import ledger
 from billing.models import LedgerTransaction, Statement
 from billing.nightly.closing_days import open_days
+from billing.payments.billing_details import lines_of
 from billing.statements import lines
 
 
@@ -85,6 +86,7 @@ def draw(
             opening_nanos=opening,
             closing_nanos=opening + drawn.nanos,
             line_count=drawn.lines,
+            billed_to=lines_of(organization),
             drawn_at=now,
             drawn_by=actor,
         )

@@ -96,7 +96,7 @@ class _Sheet:
         self._text(LEFT, f"Statement {statement.number}", size=20)
         self._y -= 24
         for words in (
-            statement.organization.name,
+            *(statement.billed_to or [statement.organization.name]),
             statement.organization.public_id,
             f"{statement.first_day} through {statement.through} (UTC), in US dollars",
         ):

@@ -4,6 +4,7 @@ from django.urls import include, path
 
 from website.views import (
     billing,
+    billing_details,
     cards,
     decisions,
     keys,
@@ -63,6 +64,7 @@ of_organization = [
     path("billing/top-ups/<str:top_up>/", top_ups.top_up, name="top_up"),
     path("billing/top-ups/<str:top_up>/confirm/", top_ups.top_up_confirm, name="top_up_confirm"),
     path("billing/top-ups/<str:top_up>/receipt/", top_ups.top_up_receipt, name="top_up_receipt"),
+    path("billing/details/", billing_details.details, name="billing_details"),
     path("billing/recharge/", recharge.recharge, name="recharge"),
     path("billing/recharge/off/", recharge.recharge_off, name="recharge_off"),
     path("billing/recharge/start/", recharge.recharge_start, name="recharge_start"),
