@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0013_suspended_for"),
-        ("billing", "0030_plan_fees_by_card"),
+        ("billing", "0032_one_proof_run_asked_for"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
