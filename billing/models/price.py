@@ -3,7 +3,7 @@ from datetime import datetime
 from django.db import models
 from django.db.models import Q
 
-from billing.meters import METERS
+from billing.models.unit_price import UnitPriceRow
 from catalog.models import Model
 
 
@@ -73,17 +73,10 @@ class PriceVersion(models.Model):
         return f"{self.model} from {self.effective_from:%Y-%m-%d %H:%M:%S}"
 
 
-class Price(models.Model):
+class Price(UnitPriceRow):
     """Nano-dollars per so many units of one meter: of every request, of those with so much input, of a variant."""
 
     version = models.ForeignKey(PriceVersion, on_delete=models.PROTECT, related_name="prices")
-    meter = models.CharField(max_length=24, choices=[(meter, meter) for meter in METERS])
-    # A tier: it prices requests with so many input tokens or more, whole.
-    from_input_tokens = models.BigIntegerField(default=0)
-    # Such as 1024x1024-hd; empty is any.
-    variant = models.CharField(max_length=60, blank=True)
-    amount_nanos = models.BigIntegerField()
-    per_units = models.BigIntegerField()
 
     class Meta:
         constraints = [
@@ -94,6 +87,3 @@ class Price(models.Model):
             models.CheckConstraint(condition=Q(amount_nanos__gte=0), name="price_not_negative"),
             models.CheckConstraint(condition=Q(per_units__gte=1), name="price_per_one_unit_or_more"),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.meter}: {self.amount_nanos} / {self.per_units}"

@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from billing.meters import METERS
+from billing.models.unit_price import UnitPriceRow
 from catalog.models import Route
 
 
@@ -46,15 +46,10 @@ class RouteCost(models.Model):
         return f"{self.route} from {self.effective_from:%Y-%m-%d %H:%M:%S}"
 
 
-class RouteCostLine(models.Model):
+class RouteCostLine(UnitPriceRow):
     """Nano-dollars per so many units of one meter, by tier and variant as a price."""
 
     cost = models.ForeignKey(RouteCost, on_delete=models.PROTECT, related_name="prices")
-    meter = models.CharField(max_length=24, choices=[(meter, meter) for meter in METERS])
-    from_input_tokens = models.BigIntegerField(default=0)
-    variant = models.CharField(max_length=60, blank=True)
-    amount_nanos = models.BigIntegerField()
-    per_units = models.BigIntegerField()
 
     class Meta:
         constraints = [
@@ -65,6 +60,3 @@ class RouteCostLine(models.Model):
             models.CheckConstraint(condition=Q(amount_nanos__gte=0), name="route_cost_not_negative"),
             models.CheckConstraint(condition=Q(per_units__gte=1), name="route_cost_per_one_unit_or_more"),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.meter}: {self.amount_nanos} / {self.per_units}"

@@ -90,7 +90,8 @@ def gap_explain(request: HttpRequest, gap: int) -> HttpResponse:
         else:
             messages.info(request, "That gap is closed already.")
         return redirect("staff_usage")
-    return render(request, "staff/gap_explain.html", {"gap": found, "form": form})
+    context = {"missing": found, "came_at": found.filled_at, "form": form}
+    return render(request, "staff/gap_explain.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -104,7 +105,8 @@ def lapsed_explain(request: HttpRequest, hold: int) -> HttpResponse:
         else:
             messages.info(request, "That hold is explained or charged already.")
         return redirect("staff_usage")
-    return render(request, "staff/lapsed_explain.html", {"hold": found, "form": form})
+    context = {"missing": found, "came_at": found.posted_at, "form": form}
+    return render(request, "staff/lapsed_explain.html", context)
 
 
 def _lasts(since: datetime, now: datetime) -> bool:
