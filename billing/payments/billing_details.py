@@ -21,9 +21,9 @@ def of(organization: Organization) -> BillingDetails | None:
 
 
 def lines_of(organization: Organization) -> list[str]:
-    """Whom something is made out to."""
+    """Whom something is made out to; empty where nothing was said: then it is the organization, by its name."""
     own = of(organization)
-    return own.lines if own else [organization.name]
+    return own.lines if own else []
 
 
 def change(organization: Organization, details: dict[str, str], *, actor: Actor, now: datetime) -> None:
