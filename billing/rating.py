@@ -39,6 +39,12 @@ def charge(usage: Mapping[str, int], tariff: Tariff, multipliers: Iterable[int] 
     return nanos
 
 
+def priced_part(usage: Mapping[str, int], tariff: Tariff, variant: str = "") -> dict[str, int]:
+    """Of usage that counts the same work in several ways (images, and their tokens), that which has a price."""
+    prices = tariff.rates_of(usage, variant).prices
+    return {meter: units for meter, units in usage.items() if meter in prices}
+
+
 def round_half_up(numerator: int, denominator: int) -> int:
     """The one place where money is rounded; both are non-negative integers."""
     return (2 * numerator + denominator) // (2 * denominator)

@@ -13,7 +13,15 @@ model_id_validator = RegexValidator(
 )
 
 # What a model can serve: the gateway's endpoints name one of these each.
-FAMILIES = {"chat": "Chat completions", "completions": "Text completions", "embeddings": "Embeddings"}
+FAMILIES = {
+    "chat": "Chat completions",
+    "completions": "Text completions",
+    "embeddings": "Embeddings",
+    "images": "Images",
+    "speech": "Speech",
+    "moderations": "Moderations",
+    "rerank": "Rerank",
+}
 
 
 # How an upstream's counts are meant; `billing.conventions` reads them.

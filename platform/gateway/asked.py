@@ -11,9 +11,11 @@ import msgspec
 
 from billing import estimating
 from billing.rate_card import Priced
-from billing.rating import worst_case
+from billing.rating import charge, priced_part, worst_case
 from gateway import errors
-from gateway.endpoints import CHAT, Endpoint
+from gateway.counting import Counted
+from gateway.endpoints import CHAT, COMPLETIONS, Endpoint
+from gateway.members import Members, integer, value
 from gateway.offer import OfferedModel
 
 Raw = msgspec.Raw
@@ -25,9 +27,9 @@ MOST_PROMPTS = 2048
 # A stream without a limit of its own holds so many output tokens, and so many more each time they are used up.
 STREAM_STEP_TOKENS = 1024
 
-_INPUTS = ("messages", "prompt", "input", "tools", "functions")
+_INPUTS = ("messages", "prompt", "input", "query", "documents", "tools", "functions")
 _TEXT = {"text", "refusal", "tool_use"}
-_members = msgspec.json.Decoder(dict[str, Raw])
+_members = msgspec.json.Decoder(Members)
 _prompts = msgspec.json.Decoder(list[Raw])
 
 
@@ -46,15 +48,19 @@ _parts = msgspec.json.Decoder(list[_Part])
 
 @dataclass(frozen=True)
 class Asked:
-    """A validated body. `members` is what was sent; `wants_usage` whether the stream's last chunk was asked for."""
+    """A validated body. `members` is what was sent; `wants_usage` whether the stream's last chunk was asked for.
 
-    members: dict[str, Raw]
+    `counted` is what its parameters count.
+    """
+
+    members: Members
     size: int
     model: str
     stream: bool
     wants_usage: bool
     choices: int
     most_output_tokens: int | None
+    counted: Counted
 
     def input_bytes(self) -> int:
         """Bytes of what goes in, for our own count."""
@@ -73,7 +79,7 @@ class Asked:
 
         Reasoning that isn't shown can't be followed while it grows: then all from the start.
         """
-        if not endpoint.has_output:
+        if not endpoint.writes:
             return 0
         limit = self.output_limit(model)
         grows = self.stream and self.most_output_tokens is None and not model.hides_reasoning
@@ -90,13 +96,15 @@ class Asked:
 
     def hold_nanos(self, endpoint: Endpoint, model: OfferedModel, priced: Priced) -> int:
         """The worst case, with the output as long as what is covered."""
-        return worst_case(self.most_input(model), self.covered_output(endpoint, model), *priced)
+        return held(self.most_input(model), self.covered_output(endpoint, model), self.counted, priced)
 
     def for_upstream(self, endpoint: Endpoint, model: OfferedModel, upstream_model: str) -> bytes:
         """The body for a route: its own name of the model, usage always asked for, and never more than was held."""
         changes: dict[str, Any] = {"model": upstream_model}
+        if not self.stream and "stream" in self.members:
+            changes["stream"] = False
         if self.stream:
-            options = _value(self.members, "stream_options")
+            options = value(self.members, "stream_options")
             changes["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
         if endpoint.has_output and self.most_output_tokens is None:
             room = model.context_window - estimating.tokens(self.input_bytes())
@@ -126,15 +134,15 @@ def read(body: bytes, endpoint: Endpoint) -> Asked:
         members = _members.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise errors.NOT_JSON from None
-    model = _value(members, "model")
+    model = value(members, "model")
     if not isinstance(model, str) or not 0 < len(model) <= 200:
         raise errors.bad_request("You must provide a model parameter, a string.", param="model")
-    stream = _value(members, "stream")
+    stream = value(members, "stream")
     if stream is None:
         stream = False
     if not isinstance(stream, bool):
         raise errors.bad_request("`stream` has to be true or false.", param="stream")
-    options = _value(members, "stream_options")
+    options = value(members, "stream_options")
     return Asked(
         members=members,
         size=len(body),
@@ -143,7 +151,16 @@ def read(body: bytes, endpoint: Endpoint) -> Asked:
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
         choices=_choices(members, endpoint),
         most_output_tokens=_most_output_tokens(members, endpoint) if endpoint.has_output else None,
+        counted=endpoint.counted(members),
     )
+
+
+def held(input_tokens: int, output_tokens: int, counted: Counted, priced: Priced) -> int:
+    """The most that it costs, nano-dollars: tokens, and of what is counted that which has a price."""
+    units = priced_part(counted.usage, priced.tariff, counted.variant)
+    # The worst case has the request itself.
+    units.pop("requests", None)
+    return worst_case(input_tokens, output_tokens, *priced) + charge(units, *priced, counted.variant)
 
 
 def check_limits(asked: Asked, model: OfferedModel) -> None:
@@ -156,15 +173,15 @@ def check_limits(asked: Asked, model: OfferedModel) -> None:
         )
 
 
-def _choices(members: dict[str, Raw], endpoint: Endpoint) -> int:
+def _choices(members: Members, endpoint: Endpoint) -> int:
     """How many answers will be written: `n` (`best_of`, where larger), for each prompt of a completion."""
-    if not endpoint.has_output:
+    if not endpoint.writes:
         return 1
-    wanted = max(_integer(members, "n", 1, MOST_CHOICES) or 1, _integer(members, "best_of", 1, MOST_CHOICES) or 1)
-    return wanted if endpoint is CHAT else wanted * _prompt_count(members)
+    wanted = max(integer(members, "n", 1, MOST_CHOICES) or 1, integer(members, "best_of", 1, MOST_CHOICES) or 1)
+    return wanted * _prompt_count(members) if endpoint is COMPLETIONS else wanted
 
 
-def _prompt_count(members: dict[str, Raw]) -> int:
+def _prompt_count(members: Members) -> int:
     """A list of texts or of lists of tokens has several prompts; a text or a list of tokens is one."""
     try:
         prompts = [bytes(prompt) for prompt in _prompts.decode(members.get("prompt", b'""'))]
@@ -175,24 +192,7 @@ def _prompt_count(members: dict[str, Raw]) -> int:
     return 1 if not prompts or prompts[0].isdigit() else len(prompts)
 
 
-def _most_output_tokens(members: dict[str, Raw], endpoint: Endpoint) -> int | None:
+def _most_output_tokens(members: Members, endpoint: Endpoint) -> int | None:
     names = ("max_completion_tokens", "max_tokens") if endpoint is CHAT else ("max_tokens",)
-    limits = [_integer(members, name, 1, 10**9) for name in names]
+    limits = [integer(members, name, 1, 10**9) for name in names]
     return max((limit for limit in limits if limit is not None), default=None)
-
-
-def _integer(members: dict[str, Raw], name: str, least: int, most: int) -> int | None:
-    value = _value(members, name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise errors.bad_request(f"`{name}` has to be an integer from {least} to {most}.", param=name)
-    return value
-
-
-def _value(members: dict[str, Raw], name: str) -> Any:
-    """A member's value; None where it is missing. Raises ApiError where it is no JSON, or nested absurdly."""
-    try:
-        return msgspec.json.decode(members[name]) if name in members else None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise errors.NOT_JSON from None

@@ -9,10 +9,10 @@ from django.conf import settings
 
 from billing import estimating
 from billing.rate_card import Priced
-from billing.rating import worst_case
 from billing.terms import terms_of
 from gateway import errors, matching
-from gateway.asked import TEMPLATE_TOKENS
+from gateway.asked import TEMPLATE_TOKENS, held
+from gateway.counting import NOTHING, Counted
 from gateway.decision import OURSELVES, Decider, Decision, Question
 from gateway.endpoints import Endpoint
 from gateway.keyring import Identity
@@ -31,7 +31,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     `size_known` is False where the request can't be measured: then the configured estimate is held. `input_tokens` and
     `input_bytes` None: as much as fits into the model; `output_tokens` None: as much as it writes.
-    `brought` says that the asking gateway chose the id.
+    `counted` is what is counted besides tokens. `brought` says that the asking gateway chose the id.
     """
 
     request_id: UUID
@@ -43,6 +43,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: int | None = None
     input_bytes: int | None = None
     output_tokens: int | None = None
+    counted: Counted = NOTHING
     brought: bool = False
     face: str = "api"
     holder: str = OURSELVES
@@ -52,12 +53,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         known_input = estimating.tokens(self.input_bytes or 0) if self.input_tokens is None else self.input_tokens
         return known_input + (self.output_tokens or 0)
 
-    def worst_case(self, model: OfferedModel, priced: Priced, *, has_output: bool) -> int:
+    def worst_case(self, model: OfferedModel, priced: Priced, *, writes: bool) -> int:
         """The most that it may cost, nano-dollars."""
         told = self.input_bytes if self.input_tokens is None else self.input_tokens
         most_input = (model.context_window if told is None else told) + TEMPLATE_TOKENS
-        most_output = (self.output_tokens or model.max_output_tokens) if has_output else 0
-        return worst_case(most_input, most_output, *priced)
+        most_output = (self.output_tokens or model.max_output_tokens) if writes else 0
+        return held(most_input, most_output, self.counted, priced)
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -149,7 +150,7 @@ def asked_of(case: Case, offer: Offer, organization: OrganizationRecord | None) 
         priced = offer.priced(model, at, organization) if model else None
         offered = offered and (model is None or priced is not None)
         if model and priced and case.size_known:
-            hold = case.worst_case(model, priced, has_output=case.endpoint.has_output)
+            hold = case.worst_case(model, priced, writes=bool(case.endpoint.writes))
     return Question(
         request_id=str(case.request_id),
         scope=case.scope,

@@ -13,7 +13,8 @@ from msgspec import Meta
 from accounts.models import ApiKey
 from billing import lines, meters
 from billing.rating import UnpricedError, outcome_charge
-from gateway import errors, metrics
+from gateway import counting, errors, metrics
+from gateway.counting import Counted
 from gateway.database import in_thread
 from gateway.endpoints import BY_NAME, MODELS_SCOPE
 from gateway.faces import Case, Cases, Judged
@@ -46,7 +47,10 @@ KeyId = Annotated[str, Meta(pattern=r"^key_[0-9A-Za-z]{1,40}$")]
 
 
 class Verify(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """May this key make this request? `key` is the customer's secret."""
+    """May this key make this request? `key` is the customer's secret.
+
+    `units` are what it counts at most besides tokens, by meter: `{"images": 2}`.
+    """
 
     key: str
     endpoint: str
@@ -55,6 +59,8 @@ class Verify(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     max_output_tokens: Annotated[int, Meta(ge=1, le=10**9)] | None = None
     input_tokens: Units | None = None
     input_bytes: Units | None = None
+    units: dict[str, Units] = {}
+    variant: Annotated[str, Meta(max_length=60)] = ""
     request_id: UUID | None = None
 
 
@@ -128,6 +134,8 @@ class JsonFace:
         if endpoint is None and asked.endpoint != MODELS_NAME:
             known = ", ".join([*BY_NAME, MODELS_NAME])
             raise errors.bad_request(f"`endpoint` has to be one of {known}.", param="endpoint")
+        if unknown := ", ".join(asked.units.keys() - set(meters.METERS)):
+            raise errors.bad_request(f"`units` has meters that there aren't: {unknown[:200]}.", param="units")
         if asked.request_id is not None:
             _check_version(asked.request_id)
             if abs(milliseconds_of(asked.request_id) - now_ms) > BROUGHT_WITHIN_MS:
@@ -140,7 +148,9 @@ class JsonFace:
             endpoint=endpoint,
             model=asked.model,
             address=asked.address,
-            size_known=True,
+            # What is counted besides tokens, only the gateway that asks can know.
+            size_known=endpoint is None or endpoint.counted is counting.nothing or bool(asked.units),
+            counted=Counted(asked.units, asked.variant),
             input_tokens=asked.input_tokens,
             input_bytes=asked.input_bytes,
             face="verify",

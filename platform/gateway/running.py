@@ -13,9 +13,9 @@ from django.conf import settings
 
 from billing import conventions, estimating, meters
 from billing.rate_card import Priced
-from billing.rating import UnpricedError, outcome_charge, worst_case
-from gateway import errors, metrics
-from gateway.asked import Asked
+from billing.rating import UnpricedError, outcome_charge, priced_part
+from gateway import errors, metrics, sounding
+from gateway.asked import Asked, held
 from gateway.endpoints import Endpoint
 from gateway.errors import ApiError
 from gateway.incoming import ClientGoneError, Incoming
@@ -49,6 +49,8 @@ class Progress:
     reported: dict[str, int] | None = None
     output_bytes: int = 0
     upstream_request_id: str = ""
+    # Those that were made.
+    pictures: int = 0
     # Routes that were tried, the one that answered too.
     attempts: int = 0
     # The upstream has said its last word; the client has the whole answer.
@@ -88,7 +90,7 @@ class Running:
 
     def worst_case(self, output_tokens: int) -> int:
         """What it costs at most, nano-dollars, with so much output."""
-        return worst_case(self.asked.most_input(self.model), output_tokens, *self.priced)
+        return held(self.asked.most_input(self.model), output_tokens, self.asked.counted, self.priced)
 
     async def run(self, routing: Routing) -> None:
         gone = asyncio.create_task(self.incoming.disconnected())
@@ -124,7 +126,12 @@ class Running:
             # A header may hold any byte.
             told = response.headers.get("x-request-id", "")[:200]
             self.progress.upstream_request_id = told.encode("ascii", "replace").decode()
-            await (Stream(self).pass_on(response) if self.asked.stream else self._whole(response))
+            if self.asked.stream:
+                await Stream(self).pass_on(response)
+            elif self.endpoint.answers:
+                await self._whole(response)
+            else:
+                await sounding.pass_on(self, response)
 
     def _body(self, route: OfferedRoute) -> bytes:
         return self.asked.for_upstream(self.endpoint, self.model, route.upstream_model)
@@ -147,10 +154,13 @@ class Running:
             self.progress.output_bytes = produced
 
     async def _whole(self, response: aiohttp.ClientResponse) -> None:
-        answer = await read_answer(response)
-        if "usage" in answer:
-            self.progress.reported = self.reported(decoded(answer["usage"]))
-        if self.progress.reported is None:
+        answer = await read_answer(response, self.endpoint.answers)
+        if "usage" in answer or "meta" in answer:
+            self.progress.reported = self.reported(decoded(answer.get("usage", answer.get("meta", b"null"))))
+        if self.endpoint.writes == "pictures":
+            made = decoded(answer["data"])
+            self.progress.pictures = len(made) if isinstance(made, list) else 0
+        if self.progress.reported is None and self.endpoint.has_output:
             self.progress.output_bytes = estimating.output_bytes(decoded(msgspec.json.encode(answer)))
         if "model" in answer and settings.DIALECT.answered_model == "asked":
             answer["model"] = msgspec.Raw(msgspec.json.encode(self.model.public_id))
@@ -162,7 +172,10 @@ class Running:
         """Tell the client: as the whole answer, or inside the stream that has begun."""
         self.progress.outcome = outcome
         try:
-            if self.outgoing.started:
+            if self.outgoing.started and not self.asked.stream:
+                # Bytes have no place for words: the connection is closed before their end.
+                log.info("answer broken off", request=str(self.request_id), code=error.code)
+            elif self.outgoing.started:
                 await self.outgoing.write(b"data: " + spoken(error).body + b"\n\n", more=False)
             else:
                 self.progress.status = spoken(error).status
@@ -181,6 +194,7 @@ class Running:
                     self.priced.tariff,
                     estimated=estimated,
                     multipliers=self.priced.multipliers,
+                    variant=self.asked.counted.variant,
                 )
             except (UnpricedError, OverflowError):
                 # The worker quarantines the line; until a person looks, what was set aside for it stays so.
@@ -189,6 +203,15 @@ class Running:
             tokens = meters.tokens(usage)
             self._logged = Logged(nanos, tokens)
         return self._logged
+
+    def _counted_usage(self) -> dict[str, int]:
+        """What was counted, and what was reported of the same work: whichever has a price; all of it where none has."""
+        counted = dict(self.asked.counted.usage)
+        if "images" in counted:
+            counted["images"] = min(counted["images"], self.progress.pictures)
+        usage = {"requests": 1, **(self.progress.reported or {}), **counted}
+        priced = priced_part(usage, self.priced.tariff, self.asked.counted.variant)
+        return {"requests": 1, **priced} if priced else usage
 
     def reported(self, usage: Any) -> dict[str, int] | None:
         """What the upstream says it used, as meters."""
@@ -220,6 +243,7 @@ class Running:
             "secret": self.identity.secret_id,
             "model": self.model.public_id,
             "endpoint": self.endpoint.name,
+            "variant": self.asked.counted.variant,
             "status": self.progress.status,
             "outcome": self.progress.outcome,
             "usage": usage,
@@ -236,9 +260,11 @@ class Running:
 
     def _usage(self) -> tuple[dict[str, int], bool]:
         """(meters, whether they are our own count). Nothing where the upstream never answered."""
-        if self.progress.reported is not None:
-            return self.progress.reported, False
         if self.progress.first_byte_at is None:
             return {"requests": 1}, False
+        if self.asked.counted.usage:
+            return self._counted_usage(), False
+        if self.progress.reported is not None:
+            return self.progress.reported, False
         most = self.asked.output_limit(self.model) if self.endpoint.has_output else 0
         return estimating.estimated(self.asked.input_bytes(), self.progress.output_bytes, most_output=most), True

@@ -17,8 +17,6 @@ log = structlog.get_logger(__name__)
 
 LARGEST_ANSWER = 64 * 1024 * 1024
 LARGEST_ERROR = 64 * 1024
-# A real answer has one of these.
-ANSWERS = frozenset({"choices", "data"})
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -87,8 +85,8 @@ class Upstreams:
             raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error") from error
 
 
-async def read_answer(response: aiohttp.ClientResponse) -> dict[str, msgspec.Raw]:
-    """The members of the whole answer, raw. Raises UpstreamError where it is no answer but, say, an error."""
+async def read_answer(response: aiohttp.ClientResponse, having: frozenset[str]) -> dict[str, msgspec.Raw]:
+    """The members of the whole answer, raw; it has one of `having`. Raises UpstreamError where it is, say, an error."""
     content = bytearray()
     async for part in response.content.iter_any():
         content += part
@@ -98,7 +96,7 @@ async def read_answer(response: aiohttp.ClientResponse) -> dict[str, msgspec.Raw
         answer = _members.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error") from None
-    if "error" in answer or not ANSWERS.intersection(answer):
+    if "error" in answer or not having.intersection(answer):
         raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error")
     return answer
 

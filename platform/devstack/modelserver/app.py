@@ -7,13 +7,21 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from devstack.modelserver import embeddings as embedding
-from devstack.modelserver import generation
+from devstack.modelserver import generation, media
 from devstack.modelserver.answer import Json
 from devstack.modelserver.directives import Behaviour, Directives
 from devstack.modelserver.generation import CHAT, CREATED, TEXT, Shape, error_body
 from devstack.modelserver.records import Record, Records
 
-MODELS = ("demo-chat", "demo-chat-large", "demo-embed")
+MODELS = (
+    "demo-chat",
+    "demo-chat-large",
+    "demo-embed",
+    "demo-image",
+    "demo-speech",
+    "demo-moderation",
+    "demo-rerank",
+)
 CREDENTIAL = web.AppKey("credential", str)
 RECORDS = web.AppKey("records", Records)
 BEHAVIOUR = web.AppKey("behaviour", Behaviour)
@@ -31,6 +39,8 @@ def application(credential: str) -> web.Application:
     app.router.add_post("/v1/chat/completions", generate(CHAT))
     app.router.add_post("/v1/completions", generate(TEXT))
     app.router.add_post("/v1/embeddings", embed)
+    for path, answer in media.ANSWERS.items():
+        app.router.add_post(path, other(answer))
     app.router.add_get("/_control/requests", list_records)
     app.router.add_delete("/_control/requests", forget_records)
     app.router.add_post("/_control/behave", behave)
@@ -97,6 +107,19 @@ async def embed(request: web.Request) -> web.StreamResponse:
     if directives.garbage:
         return web.Response(text="<html>this is not JSON", content_type="application/json")
     return web.json_response(embedding.embeddings(body, inputs, directives))
+
+
+def other(answer: media.Answers) -> Handler:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        body: Json = request["body"]
+        directives = request.app[BEHAVIOUR].next(media.text(body))
+        if failure := await misbehave(directives):
+            return failure
+        if directives.garbage:
+            return web.Response(text="<html>this is not JSON", content_type="application/json")
+        return answer(body, directives)
+
+    return handler
 
 
 async def misbehave(directives: Directives) -> web.Response | None:

@@ -65,6 +65,26 @@ CATALOGUE: list[tuple[str, str, str, list[str], int, int, dict[str, tuple[int, i
         0,
         {"input_tokens": (DOLLAR // 50, MILLION)},
     ),
+    ("demo-image", "Demo Image", "Grey pixels.", ["images"], 4_096, 1_000, {"images": (DOLLAR // 25, 1)}),
+    (
+        "demo-speech",
+        "Demo Speech",
+        "A byte for each character.",
+        ["speech"],
+        4_096,
+        0,
+        {"characters": (15 * DOLLAR, MILLION)},
+    ),
+    ("demo-moderation", "Demo Moderation", "Flags what is bad.", ["moderations"], 8_192, 0, {"requests": (0, 1)}),
+    (
+        "demo-rerank",
+        "Demo Rerank",
+        "By the words of the query.",
+        ["rerank"],
+        8_192,
+        0,
+        {"search_units": (2 * DOLLAR, 1_000)},
+    ),
 ]
 # slug, name, description, fee and included credit in dollars a month, requests a minute
 PLANS = [

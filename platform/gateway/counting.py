@@ -1,0 +1,74 @@
+"""What a request's parameters say will be counted, where tokens aren't all: images, characters, search units.
+
+Each function reads the members of a body. Raises ApiError.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+
+from billing import estimating
+from gateway import errors
+from gateway.members import Members, integer, value
+
+MOST_IMAGES = 10
+MOST_DOCUMENTS = 10_000
+# As rerankers bill: a query with up to a hundred documents, of which long ones count as several.
+DOCUMENTS_PER_SEARCH_UNIT, TOKENS_PER_DOCUMENT = 100, 500
+
+_documents = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class Counted(NamedTuple):
+    """Meters at most, and the variant that prices them."""
+
+    usage: dict[str, int]
+    variant: str = ""
+
+
+NOTHING = Counted({})
+
+
+def nothing(_members: Members) -> Counted:
+    return NOTHING
+
+
+def one_request(_members: Members) -> Counted:
+    """Nothing but the request."""
+    return Counted({"requests": 1})
+
+
+def images(members: Members) -> Counted:
+    """`n` images of a size and quality, which are the variant: `1024x1024-hd`."""
+    named = [_word(members, name) for name in ("size", "quality")]
+    return Counted({"images": integer(members, "n", 1, MOST_IMAGES) or 1}, "-".join(word for word in named if word))
+
+
+def characters(members: Members) -> Counted:
+    """The text that is to be spoken."""
+    text = value(members, "input")
+    if not isinstance(text, str) or not text:
+        raise errors.bad_request("`input` has to be the text that is to be spoken.", param="input")
+    if value(members, "stream_format") not in (None, "audio"):
+        raise errors.bad_request("Speech is answered as audio alone: `stream_format` audio.", param="stream_format")
+    return Counted({"characters": len(text)})
+
+
+def search_units(members: Members) -> Counted:
+    try:
+        documents = [bytes(document) for document in _documents.decode(members.get("documents", b""))]
+    except (msgspec.MsgspecError, RecursionError):
+        documents = []
+    if not 0 < len(documents) <= MOST_DOCUMENTS:
+        raise errors.bad_request(f"`documents` has to be a list of 1 to {MOST_DOCUMENTS}.", param="documents")
+    parts = sum(-(-estimating.tokens(len(document)) // TOKENS_PER_DOCUMENT) for document in documents)
+    return Counted({"search_units": -(-parts // DOCUMENTS_PER_SEARCH_UNIT)})
+
+
+def _word(members: Members, name: str) -> str:
+    found = value(members, name)
+    if found is None or found == "auto":
+        return ""
+    if not isinstance(found, str) or not 0 < len(found) <= 30:
+        raise errors.bad_request(f"`{name}` has to be a short text.", param=name)
+    return found

@@ -1,0 +1,29 @@
+"""An answer that is bytes, such as speech: passed on as it comes."""
+
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from gateway import errors
+from gateway.upstream import UpstreamError
+
+if TYPE_CHECKING:
+    from gateway.running import Running
+
+KINDS = ("audio/", "application/octet-stream")
+
+
+async def pass_on(running: "Running", response: aiohttp.ClientResponse) -> None:
+    """Pass the upstream's bytes to the client. Raises UpstreamError, ClientGoneError."""
+    if not response.content_type.startswith(KINDS):
+        raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error")
+    outgoing, progress = running.outgoing, running.progress
+    async for content in response.content.iter_any():
+        if not outgoing.started:
+            await outgoing.start(200, response.content_type)
+        await outgoing.write(content)
+    if not outgoing.started:
+        raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error")
+    progress.finished = progress.answered = True
+    running.log()
+    await outgoing.write(b"", more=False)
