@@ -23,6 +23,8 @@ from billing.models import (
     PlanVersion,
     PriceList,
     PriceVersion,
+    PromotionCode,
+    PromotionRedemption,
     Refund,
     Segment,
     TopUp,
@@ -32,6 +34,7 @@ from billing.payments import disputes, payers, refunds, settling
 from billing.payments.seen_back import SeenDispute, SeenRefund
 from billing.plans.offering import Offer, create_plan
 from billing.prices import write
+from billing.promotions import redeeming
 from billing.tariff import Prices, unit_prices
 from billing.terms import histories
 from catalog.models import Model, Route, Upstream
@@ -296,3 +299,10 @@ def make_dispute(
         made = disputes.note(payers.locked(top_up), seen, now)
     assert made
     return made
+
+
+def make_redemption(organization: Organization, *, now: datetime) -> PromotionRedemption:
+    """Of a code that gives $10."""
+    actor = organization.members.get()
+    PromotionCode.objects.create(code="WELCOME", nanos=10 * DOLLAR, created_at=now, created_by=actor)
+    return redeeming.redeem(organization, "welcome", actor=actor, now=now)

@@ -13,6 +13,7 @@ from billing.models.payment import StripeCustomer, TopUp, WebhookEvent
 from billing.models.payment_difference import PaymentDifference
 from billing.models.plan import Plan, PlanVersion, Subscription, SubscriptionEvent, SubscriptionPeriod
 from billing.models.price import Price, PriceList, PriceVersion
+from billing.models.promotion import PromotionCode, PromotionPromise, PromotionRedemption
 from billing.models.proof import ProofResult, ProofRun
 from billing.models.quarantine_run import QuarantineRun
 from billing.models.recharge import AutoRecharge
@@ -63,6 +64,9 @@ __all__ = [
     "PriceDraft",
     "PriceList",
     "PriceVersion",
+    "PromotionCode",
+    "PromotionPromise",
+    "PromotionRedemption",
     "ProofResult",
     "ProofRun",
     "QuarantineReason",

@@ -14,6 +14,7 @@ from billing.payments import intents
 from billing.payments.billing_details import lines_of
 from billing.payments.calling import RefusedError, calling, ours
 from billing.payments.seen import EXPANDED, Seen, Sighting
+from billing.promotions import redeeming
 
 T = TypeVar("T")
 PRIORITY = 50
@@ -138,6 +139,7 @@ def credit(top_up: TopUp, now: datetime) -> None:
     top_up.billed_to = lines_of(top_up.organization)
     top_up.pay_url = top_up.why = top_up.decline = ""
     top_up.transaction_id = posted.transactions[movement.operation_key]
+    redeeming.keep(top_up, now)
     facts = {"top_up": top_up.public_id, "nanos": top_up.nanos, "currency": top_up.currency.upper()}
     if top_up.saves_card:
         StripeCustomer.objects.filter(stripe_id=top_up.customer).update(cards_look_at=now)

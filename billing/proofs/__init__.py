@@ -10,6 +10,7 @@ from billing.proofs import (
     payments,
     plans,
     prices,
+    promotions,
     quarantine,
     refunds,
     rerating,
@@ -36,5 +37,6 @@ PROOFS: list[Proof] = [
     *plans.PROOFS,
     *payments.PROOFS,
     *refunds.PROOFS,
+    *promotions.PROOFS,
     *waiting.PROOFS,
 ]

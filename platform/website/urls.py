@@ -12,6 +12,7 @@ from website.views import (
     models,
     notices,
     overview,
+    promotions,
     recharge,
     settings,
     statements,
@@ -38,6 +39,7 @@ from website.views.staff import (
 )
 from website.views.staff import decisions as staff_decisions
 from website.views.staff import models as staff_models
+from website.views.staff import promotions as staff_promotions
 from website.views.staff import statements as of_customers
 from website.views.staff import usage as usage_in
 
@@ -73,6 +75,7 @@ of_organization = [
     path("billing/cards/portal/", cards.card_portal, name="card_portal"),
     path("billing/cards/<str:card>/default/", cards.card_make_default, name="card_make_default"),
     path("billing/cards/<str:card>/remove/", cards.card_remove, name="card_remove"),
+    path("billing/redeem/", promotions.redeem, name="redeem"),
     path("statements/", statements.statement_list, name="statements"),
     path("statements/draw/", statements.statement_draw, name="statement_draw"),
     path("statements/orders/<int:order>/", statements.statement_order, name="statement_order"),
@@ -140,6 +143,9 @@ of_staff = [
         of_customers.statement_as_pdf,
         name="staff_statement_pdf",
     ),
+    path("promotions/", staff_promotions.promotion_list, name="staff_promotions"),
+    path("promotions/new/", staff_promotions.promotion_create, name="staff_promotion_create"),
+    path("promotions/<int:promotion>/stop/", staff_promotions.promotion_stop, name="staff_promotion_stop"),
     path("payments/", payments.payment_list_page, name="staff_payments"),
     path("payments/differences/<int:difference>/repair/", payments.payment_repair, name="staff_payment_repair"),
     path("payments/<str:top_up>/", payments.payment, name="staff_payment"),

@@ -60,6 +60,7 @@ def test_pages_of_an_organization(
         f"requests/{event.id}/",
         "settings/",
         "billing/top-ups/",
+        "billing/redeem/",
         f"billing/top-ups/{top_up.public_id}/",
         f"billing/top-ups/{top_up.public_id}/receipt/",
     ):
@@ -91,6 +92,8 @@ def test_staff_pages(staff_browser: Client, organization: Organization, key: Api
         f"{one}terms/",
         "prices/lists/",
         "payments/",
+        "promotions/",
+        "promotions/new/",
         f"payments/{top_up.public_id}/",
         f"payments/{top_up.public_id}/refund/",
         "audit/",

@@ -86,6 +86,7 @@ def filled(organization: Organization, key: ApiKey, model: Model) -> dict[str, s
         "<int:run>": "1",
         "<int:order>": "1",
         "<int:gap>": "1",
+        "<int:promotion>": "1",
         "<int:difference>": "1",
         "<int:hold>": "1",
         "<int:line>": "1",

@@ -31,6 +31,7 @@ class TopUpForm(forms.Form):
 
     amount = DollarField(label="Amount, dollars")
     save_card = forms.BooleanField(required=False, label="Keep the card at Stripe for later payments")
+    code = forms.CharField(max_length=60, required=False, label="Promotion code")
     # The form, so that it pays once however often it is sent.
     asked = forms.UUIDField(required=False, widget=forms.HiddenInput)
 
@@ -48,7 +49,7 @@ class TopUpForm(forms.Form):
                 initial=next(iter(self._cards)),
             )
             self.fields["save_card"].label = "Keep that other card at Stripe for later payments"
-            self.order_fields(["amount", "card", "save_card"])
+            self.order_fields(["amount", "card", "save_card", "code"])
         least, most = dollars(settings.TOP_UP_LEAST_NANOS), dollars(settings.TOP_UP_MOST_NANOS)
         self.fields["amount"].help_text = f"From ${least} to ${most}, in whole cents."
 

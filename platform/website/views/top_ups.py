@@ -1,7 +1,7 @@
 """Topping up: an amount, Stripe's page, and back to what became of it."""
 
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from csp.decorators import csp_update
 from django.conf import settings
@@ -13,11 +13,13 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.models import Membership
-from billing.models import TopUp
+from billing.models import PromotionCode, TopUp
 from billing.payments import calling, cards, charging, settling, topping_up
+from billing.promotions import redeeming
 from website.access import for_members, for_payers
 from website.forms.payments import TopUpForm
 from website.paging import page_of
+from website.redeeming import trying
 
 SHOWN = 50
 LOOK_EVERY = timedelta(seconds=3)
@@ -38,6 +40,8 @@ def top_up_new(request: HttpRequest, member: Membership) -> HttpResponseBase:
     if request.method == "POST" and form.is_valid():
         try:
             return redirect(_paid(member, form))
+        except redeeming.CodeError as error:
+            form.add_error("code", str(error))
         except topping_up.TooManyError as error:
             form.add_error(None, str(error))
         except calling.UnknownError:
@@ -53,6 +57,7 @@ def top_up_new(request: HttpRequest, member: Membership) -> HttpResponseBase:
 def _paid(member: Membership, form: TopUpForm) -> str:
     """Where it goes on: Stripe's page, or what became of the card's payment."""
     now, card = timezone.now(), form.card
+    code = _code(member, form.cleaned_data["code"], now)
     try:
         begun = topping_up.begin(
             member.organization,
@@ -65,12 +70,21 @@ def _paid(member: Membership, form: TopUpForm) -> str:
         )
     except topping_up.AgainError as again:
         return _address(again.top_up)
+    if code:
+        redeeming.promise(begun, code)
     if not card:
         return topping_up.open_checkout(begun, now=now).pay_url
     # Its page says what became of it, and goes on looking.
     with suppress(calling.RefusedError, calling.UnknownError):
         charging.charge(begun, present=True, now=now)
     return _address(begun)
+
+
+def _code(member: Membership, typed: str, now: datetime) -> PromotionCode | None:
+    """What is redeemed once it is paid. Raises CodeError."""
+    if not typed:
+        return None
+    return trying(member, lambda: redeeming.check(member.organization, typed, now=now), now=now)
 
 
 def _address(top_up: TopUp) -> str:

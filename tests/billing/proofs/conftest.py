@@ -26,6 +26,7 @@ from tests.cast import (
     make_model,
     make_organization,
     make_plan,
+    make_redemption,
     make_refund,
     make_segment,
     make_top_up,
@@ -75,6 +76,7 @@ def _books() -> ApiKey:
     make_refund(top_up, now=NOON)
     make_refund(top_up, now=NOON, failed=True)
     make_dispute(top_up, now=NOON)
+    make_redemption(subscribed, now=NOON)
     organization = make_organization()
     give_credit(organization, 10_000_000, key="small", expires_at=NOON + timedelta(hours=1), now=NOON)
     key, _ = make_key(organization)

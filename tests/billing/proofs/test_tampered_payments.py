@@ -84,3 +84,23 @@ def test_a_dispute_whose_give_back_is_forgotten(key: ApiKey, tamper: Tamper) -> 
     made = Dispute.objects.get()
     tamper("UPDATE billing_dispute SET reinstated_id = NULL WHERE id = %s", made.pk)
     assert f"transaction {made.reinstated_id} (dispute-back:{made.stripe_id}): no dispute moved" in offender("disputes")
+
+
+def test_promotions(key: ApiKey, tamper: Tamper) -> None:
+    tamper("UPDATE billing_promotioncode SET nanos = nanos + 1")
+    assert "code WELCOME gives 10000000001 nano-dollars" in offender("promotions")
+
+
+def test_a_redemption_that_was_not_counted(key: ApiKey, tamper: Tamper) -> None:
+    tamper("UPDATE billing_promotioncode SET uses = 0")
+    assert "code WELCOME was used 0 times, and redeemed 1 times" in offender("promotions")
+
+
+def test_credit_of_a_code_that_nobody_redeemed(key: ApiKey, tamper: Tamper) -> None:
+    tamper("DELETE FROM billing_promotionredemption")
+    assert "nobody redeemed that" in offender("promotions")
+
+
+def test_a_redemption_that_names_another_transaction(key: ApiKey, tamper: Tamper) -> None:
+    tamper("UPDATE billing_promotionredemption SET transaction_id = 999999")
+    assert "redeemed by organization" in offender("promotions")

@@ -1,0 +1,1 @@
+"""Promotion codes: staff hand them out, an organization redeems each once."""
