@@ -14,6 +14,10 @@ from catalog.models import Model
 Change = Callable[[Wanted], Wanted]
 
 
+class ChangedError(PriceError):
+    """The draft isn't any more what was looked at."""
+
+
 class ClosedError(PriceError):
     """The draft was published or discarded meanwhile."""
 
@@ -42,9 +46,14 @@ def change(draft: PriceDraft, place: Place, how: Change, now: datetime) -> None:
     _change(draft, {place: how}, now)
 
 
-def change_all(draft: PriceDraft, places: list[Place], how: Change, now: datetime) -> int:
-    """The same change of many places, all or none of them. Raises PriceError; returns how many lines there are then."""
-    return _change(draft, dict.fromkeys(places, how), now)
+def change_all(
+    draft: PriceDraft, places: list[Place], how: Change, now: datetime, *, revision: int | None = None
+) -> int:
+    """The same change of many places, all or none of them. Of a named revision only, it is made once, also sent twice.
+
+    Raises PriceError; returns how many lines there are then.
+    """
+    return _change(draft, dict.fromkeys(places, how), now, revision=revision)
 
 
 def remove(draft: PriceDraft, line_id: int, now: datetime) -> None:
@@ -86,9 +95,11 @@ def supersede_forecasts(draft: PriceDraft, now: datetime) -> None:
     running.update(state=Forecast.State.SUPERSEDED, finished_at=now)
 
 
-def _change(draft: PriceDraft, changes: Mapping[Place, Change], now: datetime) -> int:
+def _change(draft: PriceDraft, changes: Mapping[Place, Change], now: datetime, *, revision: int | None = None) -> int:
     with transaction.atomic():
         locked = lock(draft.pk)
+        if revision not in (None, locked.revision):
+            raise ChangedError("Your draft has changed since: look at the prices again.")
         models = {model for model, _ in changes}
         kept = {(line.model_id, line.price_list_id): line for line in locked.lines.filter(model_id__in=models)}
         versions = versions_at(now, models)

@@ -81,7 +81,7 @@ def test_a_price_is_typed_into_the_table_forecast_published_and_charged(
 
     admin.get_by_label("Reason", exact=True).fill("Dearer hardware")
     admin.get_by_role("button", name="Publish 1 price").click()
-    expect(admin.get_by_text("Published: 1 prices")).to_be_visible()
+    expect(admin.get_by_text("Published: 1 price from")).to_be_visible()
     wait_for(lambda: public_price(stack) == "0.000001", 30, "the new price")
     for _ in range(3):
         api.chat.completions.create(model=MODEL, messages=MESSAGES)

@@ -52,7 +52,7 @@ def test_it_says_what_was_and_what_would_be(staff_browser: Client, address: str,
 
 def test_it_is_published_with_a_reason(staff_browser: Client, address: str, model: Model, staff: User) -> None:
     answer = staff_browser.post(f"{address}publish/", {"starts": "now", "reason": "Dearer hardware"}, follow=True)
-    assert "Published: 1 prices" in answer.content.decode()
+    assert "Published: 1 price from" in answer.content.decode()
     version = model.price_versions.latest("pk")
     assert (version.created_by, version.reason, version.prices.count()) == (staff, "Dearer hardware", 2)
 

@@ -28,6 +28,8 @@ class BulkForm(forms.Form):
     rounding = forms.ChoiceField(choices=list(ROUNDINGS.items()), label="Rounded")
     # As many as the page said: never more than somebody looked at.
     models = forms.IntegerField(widget=forms.HiddenInput, min_value=0)
+    # Of the draft as the page had it: sent twice, a percentage counts once.
+    revision = forms.IntegerField(widget=forms.HiddenInput, min_value=0)
 
     @property
     def meters(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.defaultfilters import pluralize
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
@@ -54,11 +55,14 @@ def bulk_change(request: HttpRequest) -> HttpResponse:
     places = [(row.model.pk, list_id) for row in shown if row.wanted.prices]
     try:
         percentage = Percentage(form.cleaned_data["percent"], form.cleaned_data["rounding"], form.meters)
-        count = editing.change_all(draft, places, percentage.of, now)
+        count = editing.change_all(draft, places, percentage.of, now, revision=form.cleaned_data["revision"])
     except PriceError as error:
         messages.error(request, f"Nothing was changed. {error}")
         return redirect(_table(request))
-    messages.success(request, f"Your draft has new prices of {count} of {len(shown)} models. Nothing is published yet.")
+    messages.success(
+        request,
+        f"Your draft has new prices of {count} of {len(shown)} model{pluralize(len(shown))}. Nothing is published yet.",
+    )
     return redirect("staff_price_draft", draft=draft.pk)
 
 
@@ -83,7 +87,7 @@ def publish(request: HttpRequest, draft: int) -> HttpResponse:
     except PriceError as error:
         form.add_error(None, str(error))
         return _page(request, found, form)
-    messages.success(request, f"Published: {count} prices from {starts:%Y-%m-%d %H:%M:%S} UTC.")
+    messages.success(request, f"Published: {count} price{pluralize(count)} from {starts:%Y-%m-%d %H:%M:%S} UTC.")
     return redirect("staff_price_draft", draft=found.pk)
 
 
