@@ -61,6 +61,7 @@ def test_pages_of_an_organization(
         "settings/",
         "billing/top-ups/",
         "billing/redeem/",
+        "billing/details/",
         f"billing/top-ups/{top_up.public_id}/",
         f"billing/top-ups/{top_up.public_id}/receipt/",
     ):
