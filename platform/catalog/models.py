@@ -19,6 +19,7 @@ FAMILIES = {
     "embeddings": "Embeddings",
     "images": "Images",
     "speech": "Speech",
+    "transcriptions": "Transcriptions",
     "moderations": "Moderations",
     "rerank": "Rerank",
 }

@@ -8,13 +8,15 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
+from aiohttp import FormData
 
 from billing import estimating
 from billing.rate_card import Priced
 from billing.rating import charge, priced_part, worst_case
-from gateway import errors
+from gateway import counting, errors
 from gateway.counting import Counted
 from gateway.endpoints import CHAT, COMPLETIONS, Endpoint
+from gateway.forms import Form, read_form
 from gateway.members import Members, integer, value
 from gateway.offer import OfferedModel
 
@@ -27,6 +29,8 @@ MOST_PROMPTS = 2048
 # A stream without a limit of its own holds so many output tokens, and so many more each time they are used up.
 STREAM_STEP_TOKENS = 1024
 
+# A transcript that isn't JSON.
+TEXTS = ("text", "srt", "vtt")
 _INPUTS = ("messages", "prompt", "input", "query", "documents", "tools", "functions")
 _TEXT = {"text", "refusal", "tool_use"}
 _members = msgspec.json.Decoder(Members)
@@ -61,6 +65,7 @@ class Asked:
     choices: int
     most_output_tokens: int | None
     counted: Counted
+    form: Form | None = None
 
     def input_bytes(self) -> int:
         """Bytes of what goes in, for our own count."""
@@ -98,8 +103,15 @@ class Asked:
         """The worst case, with the output as long as what is covered."""
         return held(self.most_input(model), self.covered_output(endpoint, model), self.counted, priced)
 
-    def for_upstream(self, endpoint: Endpoint, model: OfferedModel, upstream_model: str) -> bytes:
+    @property
+    def answer_is_bytes(self) -> bool:
+        """Whether a transcript is asked for as text, not as JSON."""
+        return self.form is not None and value(self.members, "response_format") in TEXTS
+
+    def for_upstream(self, endpoint: Endpoint, model: OfferedModel, upstream_model: str) -> bytes | FormData:
         """The body for a route: its own name of the model, usage always asked for, and never more than was held."""
+        if self.form:
+            return self.form.for_upstream({"model": upstream_model}, without=frozenset({"stream"}))
         changes: dict[str, Any] = {"model": upstream_model}
         if not self.stream and "stream" in self.members:
             changes["stream"] = False
@@ -114,6 +126,8 @@ class Asked:
     @cached_property
     def _has_media(self) -> bool:
         """Whether it may have a part that isn't text: what can't be read counts as one."""
+        if self.form:
+            return bool(self.form.files)
         try:
             messages = _messages.decode(self.members.get("messages", b"[]"))
             return any(bytes(message.audio) != b"null" or not _is_text(bytes(message.content)) for message in messages)
@@ -126,14 +140,10 @@ def _is_text(content: bytes) -> bool:
     return content[:1] in (b'"', b"n") or all(part.type in _TEXT for part in _parts.decode(content))
 
 
-def read(body: bytes, endpoint: Endpoint) -> Asked:
+def read(body: bytes, endpoint: Endpoint, content_type: str = "") -> Asked:
     """Validate what decides on permission and money; the rest is the upstream's to judge. Raises ApiError."""
-    try:
-        # Of what stays raw the decoder doesn't look at the encoding.
-        body.decode()
-        members = _members.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise errors.NOT_JSON from None
+    form = _form(body, endpoint, content_type) if endpoint.form else None
+    members = form.members() if form else _json(body)
     model = value(members, "model")
     if not isinstance(model, str) or not 0 < len(model) <= 200:
         raise errors.bad_request("You must provide a model parameter, a string.", param="model")
@@ -145,14 +155,31 @@ def read(body: bytes, endpoint: Endpoint) -> Asked:
     options = value(members, "stream_options")
     return Asked(
         members=members,
-        size=len(body),
+        size=len(body) - (form.file_bytes if form else 0),
         model=model,
         stream=stream and endpoint.has_output,
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
         choices=_choices(members, endpoint),
         most_output_tokens=_most_output_tokens(members, endpoint) if endpoint.has_output else None,
-        counted=endpoint.counted(members),
+        counted=counting.seconds(form.file_bytes) if form and endpoint.heard else endpoint.counted(members),
+        form=form,
     )
+
+
+def _json(body: bytes) -> Members:
+    try:
+        # Of what stays raw the decoder doesn't look at the encoding.
+        body.decode()
+        return _members.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise errors.NOT_JSON from None
+
+
+def _form(body: bytes, endpoint: Endpoint, content_type: str) -> Form:
+    form = read_form(body, content_type)
+    if not any(field in (endpoint.form, f"{endpoint.form}[]") for field, *_ in form.files):
+        raise errors.bad_request(f"The form has no file `{endpoint.form}`.", param=endpoint.form)
+    return form
 
 
 def held(input_tokens: int, output_tokens: int, counted: Counted, priced: Priced) -> int:

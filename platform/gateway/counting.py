@@ -16,14 +16,21 @@ MOST_DOCUMENTS = 10_000
 # As rerankers bill: a query with up to a hundred documents, of which long ones count as several.
 DOCUMENTS_PER_SEARCH_UNIT, TOKENS_PER_DOCUMENT = 100, 500
 
+# Speech that is compressed as far as it goes, and what most files are: 4 and 128 kbit/s.
+LEAST_BYTES_A_SECOND, USUAL_BYTES_A_SECOND = 500, 16_000
+
 _documents = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class Counted(NamedTuple):
-    """Meters at most, and the variant that prices them."""
+    """Meters at most, and the variant that prices them.
+
+    `ours` is our count of what the upstream may report better; None where `usage` is exact.
+    """
 
     usage: dict[str, int]
     variant: str = ""
+    ours: dict[str, int] | None = None
 
 
 NOTHING = Counted({})
@@ -62,7 +69,13 @@ def search_units(members: Members) -> Counted:
     if not 0 < len(documents) <= MOST_DOCUMENTS:
         raise errors.bad_request(f"`documents` has to be a list of 1 to {MOST_DOCUMENTS}.", param="documents")
     parts = sum(-(-estimating.tokens(len(document)) // TOKENS_PER_DOCUMENT) for document in documents)
-    return Counted({"search_units": -(-parts // DOCUMENTS_PER_SEARCH_UNIT)})
+    units = {"search_units": -(-parts // DOCUMENTS_PER_SEARCH_UNIT)}
+    return Counted(units, ours=units)
+
+
+def seconds(size: int) -> Counted:
+    """Of audio in a file of that many bytes."""
+    return Counted({"seconds": -(-size // LEAST_BYTES_A_SECOND)}, ours={"seconds": -(-size // USUAL_BYTES_A_SECOND)})
 
 
 def _word(members: Members, name: str) -> str:

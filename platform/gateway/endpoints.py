@@ -27,7 +27,8 @@ class Endpoint:
     """`name` is what the usage log calls it, `family` what a model must serve.
 
     `writes`: text, which streams and has a limit; pictures, which may be counted in tokens; or nothing that is counted.
-    `counted` says what its parameters count. `answers` with a JSON object that has one of these members, or with a
+    `counted` says what its parameters count, `heard` that its file is audio, whose seconds count. `form` is a body with
+    files, of the field that has to be there. `answers` with a JSON object that has one of these members, or with a
     stream of bytes (no members).
     """
 
@@ -38,13 +39,15 @@ class Endpoint:
     writes: Literal["text", "pictures", ""] = ""
     counted: Callable[[Members], Counted] = counting.nothing
     answers: frozenset[str] = frozenset({"data"})
+    form: str = ""
+    heard: bool = False
 
     @property
     def has_output(self) -> bool:
         return self.writes == "text"
 
 
-CHOICES, DATA, RESULTS = (frozenset({member}) for member in ("choices", "data", "results"))
+CHOICES, RESULTS, TEXT = (frozenset({member}) for member in ("choices", "results", "text"))
 BYTES: frozenset[str] = frozenset()
 
 CHAT = Endpoint("chat.completions", "/chat/completions", "chat", "chat", "text", answers=CHOICES)
@@ -58,6 +61,19 @@ FORWARDED = {
         COMPLETIONS,
         EMBEDDINGS,
         Endpoint("images.generations", "/images/generations", "images", "images", "pictures", counting.images),
+        Endpoint("images.edits", "/images/edits", "images", "images", "pictures", counting.images, form="image"),
+        Endpoint(
+            "images.variations", "/images/variations", "images", "images", "pictures", counting.images, form="image"
+        ),
+        Endpoint(
+            "audio.transcriptions",
+            "/audio/transcriptions",
+            "audio",
+            "transcriptions",
+            answers=TEXT,
+            form="file",
+            heard=True,
+        ),
         Endpoint("audio.speech", "/audio/speech", "audio", "speech", counted=counting.characters, answers=BYTES),
         Endpoint(
             "moderations", "/moderations", "moderations", "moderations", counted=counting.one_request, answers=RESULTS

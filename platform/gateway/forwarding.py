@@ -59,7 +59,7 @@ class Forwarding:
         question = Question(request_id=str(request_id), scope=endpoint.scope, address=address_of(incoming))
         try:
             body = await incoming.body(settings.GATEWAY_MAX_BODY_BYTES, within=BODY_SECONDS)
-            wanted = asked.read(body, endpoint)
+            wanted = asked.read(body, endpoint, incoming.content_type)
         except ApiError:
             # What is wrong with the key is said before what is wrong with the request.
             await self._admission.permit(identity, question, outgoing)

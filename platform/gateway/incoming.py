@@ -60,6 +60,10 @@ class Incoming:
         """Every value of a header; its name in lower case."""
         return self._all(name)
 
+    @property
+    def content_type(self) -> str:
+        return next(iter(self._all(b"content-type")), "")
+
     def names(self) -> Iterable[bytes]:
         """The names of all headers, in lower case."""
         return self._values

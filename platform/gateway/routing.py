@@ -56,7 +56,7 @@ class Routing:
         self,
         model: OfferedModel,
         path: str,
-        body: Callable[[OfferedRoute], bytes],
+        body: Callable[[OfferedRoute], bytes | aiohttp.FormData],
         *,
         request_id: UUID,
         trying: Callable[[OfferedRoute], None],

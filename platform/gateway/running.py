@@ -128,12 +128,12 @@ class Running:
             self.progress.upstream_request_id = told.encode("ascii", "replace").decode()
             if self.asked.stream:
                 await Stream(self).pass_on(response)
-            elif self.endpoint.answers:
+            elif self.endpoint.answers and not self.asked.answer_is_bytes:
                 await self._whole(response)
             else:
                 await sounding.pass_on(self, response)
 
-    def _body(self, route: OfferedRoute) -> bytes:
+    def _body(self, route: OfferedRoute) -> bytes | aiohttp.FormData:
         return self.asked.for_upstream(self.endpoint, self.model, route.upstream_model)
 
     def _trying(self, route: OfferedRoute) -> None:
@@ -155,8 +155,9 @@ class Running:
 
     async def _whole(self, response: aiohttp.ClientResponse) -> None:
         answer = await read_answer(response, self.endpoint.answers)
-        if "usage" in answer or "meta" in answer:
-            self.progress.reported = self.reported(decoded(answer.get("usage", answer.get("meta", b"null"))))
+        told = answer.get("usage") or answer.get("meta") or _length_of(answer)
+        if told is not None:
+            self.progress.reported = self.reported(decoded(told))
         if self.endpoint.writes == "pictures":
             made = decoded(answer["data"])
             self.progress.pictures = len(made) if isinstance(made, list) else 0
@@ -204,14 +205,16 @@ class Running:
             self._logged = Logged(nanos, tokens)
         return self._logged
 
-    def _counted_usage(self) -> dict[str, int]:
+    def _counted_usage(self) -> tuple[dict[str, int], bool]:
         """What was counted, and what was reported of the same work: whichever has a price; all of it where none has."""
-        counted = dict(self.asked.counted.usage)
-        if "images" in counted:
-            counted["images"] = min(counted["images"], self.progress.pictures)
-        usage = {"requests": 1, **(self.progress.reported or {}), **counted}
-        priced = priced_part(usage, self.priced.tariff, self.asked.counted.variant)
-        return {"requests": 1, **priced} if priced else usage
+        counted, reported = self.asked.counted, self.progress.reported or {}
+        units = dict(counted.usage if counted.ours is None else counted.ours)
+        if "images" in units:
+            units["images"] = min(units["images"], self.progress.pictures)
+        usage = {"requests": 1, **units, **reported}
+        priced = priced_part(usage, self.priced.tariff, counted.variant)
+        used = {"requests": 1, **priced} if priced else usage
+        return used, counted.ours is not None and bool(used.keys() & units.keys() - reported.keys())
 
     def reported(self, usage: Any) -> dict[str, int] | None:
         """What the upstream says it used, as meters."""
@@ -263,8 +266,13 @@ class Running:
         if self.progress.first_byte_at is None:
             return {"requests": 1}, False
         if self.asked.counted.usage:
-            return self._counted_usage(), False
+            return self._counted_usage()
         if self.progress.reported is not None:
             return self.progress.reported, False
         most = self.asked.output_limit(self.model) if self.endpoint.has_output else 0
         return estimating.estimated(self.asked.input_bytes(), self.progress.output_bytes, most_output=most), True
+
+
+def _length_of(answer: dict[str, msgspec.Raw]) -> bytes | None:
+    """A transcript's `duration`, as a report."""
+    return b'{"seconds":' + bytes(answer["duration"]) + b"}" if "duration" in answer and "text" in answer else None

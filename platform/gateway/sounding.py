@@ -1,4 +1,4 @@
-"""An answer that is bytes, such as speech: passed on as it comes."""
+"""An answer that is bytes, such as speech or subtitles: passed on as it comes."""
 
 from typing import TYPE_CHECKING
 
@@ -10,12 +10,13 @@ from gateway.upstream import UpstreamError
 if TYPE_CHECKING:
     from gateway.running import Running
 
-KINDS = ("audio/", "application/octet-stream")
+KINDS = ("audio/", "application/octet-stream", "text/", "application/x-subrip")
 
 
 async def pass_on(running: "Running", response: aiohttp.ClientResponse) -> None:
     """Pass the upstream's bytes to the client. Raises UpstreamError, ClientGoneError."""
-    if not response.content_type.startswith(KINDS):
+    # A page is what a proxy answers that isn't the upstream.
+    if not response.content_type.startswith(KINDS) or response.content_type == "text/html":
         raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error")
     outgoing, progress = running.outgoing, running.progress
     async for content in response.content.iter_any():

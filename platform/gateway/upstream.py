@@ -55,10 +55,12 @@ class Upstreams:
 
     @asynccontextmanager
     async def ask(
-        self, route: OfferedRoute, path: str, body: bytes, *, request_id: str
+        self, route: OfferedRoute, path: str, body: bytes | aiohttp.FormData, *, request_id: str
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Post and give the answer once its head is there. Raises UpstreamError, inside the block too."""
-        headers = {"Content-Type": "application/json", "X-Request-Id": request_id, "Accept-Encoding": "identity"}
+        headers = {"X-Request-Id": request_id, "Accept-Encoding": "identity"}
+        if isinstance(body, bytes):
+            headers["Content-Type"] = "application/json"
         patience = self.session.timeout
         if route.idle_seconds:
             patience = aiohttp.ClientTimeout(

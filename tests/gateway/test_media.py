@@ -138,11 +138,13 @@ class TestRerank:
         assert [result["index"] for result in answer.json["results"]] == [1, 2]
         assert line(gateway) == ({"requests": 1, "search_units": 1}, 2_000_000)
 
-    def test_many_and_long_documents_are_several(self, gateway: RunningGateway) -> None:
-        body = {**self.BODY, "documents": ["short"] * 150 + ["long " * 1_000] * 20}
+    def test_where_nothing_is_reported_many_and_long_documents_are_several(self, gateway: RunningGateway) -> None:
+        body = {**self.BODY, "query": "!nousage", "documents": ["short"] * 150 + ["long " * 1_000] * 20}
         assert gateway.post("/v1/rerank", body).status == 200
-        # 150 and 20 of three parts each.
-        assert line(gateway) == ({"requests": 1, "search_units": 3}, 6_000_000)
+        (found,) = gateway.lines()
+        # 150, and 20 of three parts each.
+        assert (found["usage"], found["estimated"]) == ({"requests": 1, "search_units": 3}, True)
+        assert gateway.held_nanos() == found["charge_nanos"] == 6_000_000
 
     @pytest.mark.parametrize("documents", [None, [], "text", ["a"] * 10_001])
     def test_without_documents_there_is_nothing_to_rank(self, gateway: RunningGateway, documents: Any) -> None:

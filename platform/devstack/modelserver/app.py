@@ -19,6 +19,7 @@ MODELS = (
     "demo-embed",
     "demo-image",
     "demo-speech",
+    "demo-transcription",
     "demo-moderation",
     "demo-rerank",
 )
@@ -52,11 +53,7 @@ async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse
     """Check the credential and note what became of the request."""
     if not request.path.startswith("/v1/"):
         return await handler(request)
-    raw = await request.read()
-    try:
-        body = json.loads(raw) if raw else None
-    except ValueError:
-        body = None
+    raw, body = await _body(request)
     headers = {name: ", ".join(request.headers.getall(name)) for name in request.headers}
     record = request.app[RECORDS].add(request.method, request.path, headers, body, len(raw))
     request[RECORD] = record
@@ -72,6 +69,18 @@ async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse
         raise
     except (ValueError, TypeError) as error:
         return finish(record, refusal(400, str(error)))
+
+
+async def _body(request: web.Request) -> tuple[bytes, Json | None]:
+    """As bytes (none of a form) and as an object; a form's files are their bytes."""
+    if request.content_type == "multipart/form-data":
+        fields = await request.post()
+        return b"", {name: one.file.read() if isinstance(one, web.FileField) else one for name, one in fields.items()}
+    raw = await request.read()
+    try:
+        return raw, json.loads(raw) if raw else None
+    except ValueError:
+        return raw, None
 
 
 def finish(record: Record, response: web.StreamResponse) -> web.StreamResponse:

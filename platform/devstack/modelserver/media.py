@@ -1,4 +1,4 @@
-"""Pictures, speech, moderations and rerank: deterministic, and small.
+"""Pictures, speech and what it says, moderations and rerank: deterministic, and small.
 
 Every picture is the same grey pixel. Speech is one byte for each character. A text is flagged where it has the word
 `bad`; a document's relevance is the share of the query's words that it has.
@@ -27,7 +27,7 @@ def text(body: Json) -> str:
 
 def images(body: Json, asked: Directives) -> web.Response:
     many = int(body.get("n") or 1)
-    tokens = count(str(body["prompt"]))
+    tokens = count(str(body.get("prompt", "")))
     usage = {
         "input_tokens": tokens,
         "output_tokens": TOKENS_OF_A_PICTURE * many,
@@ -63,9 +63,25 @@ def rerank(body: Json, asked: Directives) -> web.Response:
     return web.json_response(answer if asked.nousage else {**answer, "meta": billed})
 
 
+def transcription(body: Json, asked: Directives) -> web.Response:
+    """The text is what the file says, as UTF-8; a second is ten bytes long."""
+    said = bytes(body["file"]).decode()
+    seconds = -(-len(said) // 10)
+    wanted = body.get("response_format", "json")
+    if wanted in ("text", "srt", "vtt"):
+        return web.Response(text=said, content_type="text/plain")
+    if wanted == "verbose_json":
+        return web.json_response({"task": "transcribe", "language": "en", "duration": seconds - 0.5, "text": said})
+    answer: Json = {"text": said}
+    return web.json_response(answer if asked.nousage else {**answer, "usage": {"type": "duration", "seconds": seconds}})
+
+
 ANSWERS: dict[str, Answers] = {
     "/v1/images/generations": images,
+    "/v1/images/edits": images,
+    "/v1/images/variations": images,
     "/v1/audio/speech": speech,
+    "/v1/audio/transcriptions": transcription,
     "/v1/moderations": moderations,
     "/v1/rerank": rerank,
 }

@@ -75,6 +75,15 @@ CATALOGUE: list[tuple[str, str, str, list[str], int, int, dict[str, tuple[int, i
         0,
         {"characters": (15 * DOLLAR, MILLION)},
     ),
+    (
+        "demo-transcription",
+        "Demo Transcription",
+        "The bytes of the file, as text.",
+        ["transcriptions"],
+        4_096,
+        0,
+        {"seconds": (6 * DOLLAR // 1_000, 60)},
+    ),
     ("demo-moderation", "Demo Moderation", "Flags what is bad.", ["moderations"], 8_192, 0, {"requests": (0, 1)}),
     (
         "demo-rerank",
