@@ -50,7 +50,7 @@ class Measured:
 
 def run(*, quick: bool) -> Report:
     """Measure; the database and Valkey are the bench's own."""
-    days, rounds, runs = (7, 1, 3) if quick else (30, 5, 5)
+    days, rounds, runs = (7, 1, 3) if quick else (30, 2, 5)
     empty_database()
     valkey().flushdb()
     person, found, left_out = prepare(days=days)
