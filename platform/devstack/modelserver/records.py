@@ -28,6 +28,8 @@ class Records:
 
     def add(self, method: str, path: str, headers: dict[str, str], body: Any, size: int) -> Record:
         headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
+        if isinstance(body, dict):
+            body = {name: f"({len(one)} bytes)" if isinstance(one, bytes) else one for name, one in body.items()}
         record = Record(method, path, headers, body if size <= LONGEST_BODY else f"({size} bytes)")
         self.kept.append(record)
         return record

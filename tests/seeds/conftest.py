@@ -1,0 +1,92 @@
+"""A vendor's gateway: its dialect, its models, and what its upstream was sent."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+from django.test import override_settings
+from openai import OpenAI
+
+from billing.tariff import UnitPrice
+from catalog.models import Model, Route
+from config.dialect import dialect
+from hotstate.records import Limits
+from tests.cast import make_key, make_model
+from tests.gateway.conftest import (
+    RunningGateway,
+    announce,
+    gateway,
+    gateway_port,
+    model_server,
+    says,
+    served,
+    transactional_db,
+)
+
+__all__ = ["gateway", "gateway_port", "model_server", "says", "served", "transactional_db"]
+
+Prices = dict[str, dict[str, int]]
+NO_LIMITS = Limits()
+EVERYTHING = ["chat", "embeddings", "images", "audio", "moderations", "rerank", "models"]
+DEMO = {"chat": "demo-chat", "embeddings": "demo-embed", "images": "demo-image"}
+
+
+class Vendor:
+    """Who sells under a dialect: `post` and `get` are what its customers do."""
+
+    def __init__(self, gateway: RunningGateway, model_server: str) -> None:
+        self.gateway = gateway
+        self._control = model_server.removesuffix("/v1") + "/_control/requests"
+        self.secret = gateway.secret
+
+    def sells(self, prices: Prices, *, families: tuple[str, ...] = ("chat", "completions"), **fields: Any) -> None:
+        """Models by id, each with nano-dollars per 1M units by meter."""
+        for name, by_meter in prices.items():
+            if not Model.objects.filter(public_id=name).exists():
+                units = [UnitPrice(meter, nanos, 1_000_000) for meter, nanos in by_meter.items()]
+                model = make_model(name, prices=units, families=list(families), **fields)
+                Route.objects.filter(model=model).update(upstream_model=DEMO.get(families[0], "demo-chat"))
+        Model.objects.filter(public_id__in=prices).update(enabled=True)
+        announce()
+
+    def has_key(self, *, limits: Limits = NO_LIMITS, scopes: list[str] = EVERYTHING) -> str:
+        """Give the customer such a key."""
+        assert self.gateway.organization
+        _, self.secret = make_key(self.gateway.organization, limits=limits, scopes=scopes)
+        return self.secret
+
+    def client(self, base: str = "/v1") -> OpenAI:
+        """The official SDK, with the base URL of the reference."""
+        return OpenAI(api_key=self.secret, base_url=f"http://127.0.0.1:{self.gateway.port}{base}", max_retries=0)
+
+    def sent(self) -> dict[str, Any]:
+        """What the upstream was sent last."""
+        with urlopen(Request(self._control)) as answer:
+            body: dict[str, Any] = json.load(answer)[-1]["body"]
+            return body
+
+    def charged(self) -> tuple[dict[str, int], int]:
+        """(meters, nano-dollars) of the only request; as much is held until it is posted."""
+        (line,) = self.gateway.lines()
+        assert self.gateway.held_nanos() == line["charge_nanos"]
+        return line["usage"], line["charge_nanos"]
+
+
+@pytest.fixture
+def vendor(gateway: RunningGateway, model_server: str) -> Iterator[Callable[[str], Vendor]]:
+    """`vendor("hiveops")`: as that dialect has it, with a key that may do everything."""
+    changed: list[override_settings] = []
+
+    def of(name: str) -> Vendor:
+        found = dialect(name)
+        changed.append(override_settings(DIALECT=found, KEY_PREFIX=found.key_prefix, REFUSE_PLAIN_HTTP=False))
+        changed[-1].enable()
+        vendor = Vendor(gateway, model_server)
+        vendor.has_key()
+        return vendor
+
+    yield of
+    for one in reversed(changed):
+        one.disable()

@@ -1,0 +1,104 @@
+"""What Hicap's API reference promises; what is stored upstream, responses and realtime come later."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from billing.tariff import UnitPrice
+from catalog.models import Model
+from hotstate.records import Limits
+from tests.cast import make_model
+from tests.gateway.conftest import announce
+from tests.seeds.conftest import Vendor
+
+MODEL = "gpt-5"
+HELLO: Any = [{"role": "user", "content": "Hello, world"}]
+
+
+@pytest.fixture
+def hicap(vendor: Callable[[str], Vendor]) -> Vendor:
+    found = vendor("hicap")
+    found.sells({MODEL: {"input_tokens": 10**9, "output_tokens": 10**10}})
+    if not Model.objects.filter(public_id="demo-image").exists():
+        make_model("demo-image", prices=[UnitPrice("images", 40_000_000)], families=["images"])
+    Model.objects.filter(public_id="demo-image").update(enabled=True)
+    announce()
+    return found
+
+
+@pytest.mark.parametrize("header", ["Authorization", "api-key"])
+def test_the_example_with_either_header(hicap: Vendor, header: str) -> None:
+    shown = {header: f"Bearer {hicap.secret}" if header == "Authorization" else hicap.secret}
+    body = {"model": MODEL, "messages": HELLO}
+    answer = hicap.gateway.post("/v1/chat/completions", body, secret="", headers=shown)
+    assert answer.json["choices"][0]["message"]["content"] == "You said: Hello, world"
+    assert answer.headers["x-request-id"]
+    assert hicap.charged() == ({"requests": 1, "input_tokens": 2, "output_tokens": 4}, 2 * 1_000 + 4 * 10_000)
+
+
+def test_a_stream_ends_with_the_sentinel(hicap: Vendor) -> None:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "Write a haiku"}], "stream": True}
+    answer = hicap.gateway.post("/v1/chat/completions", body, secret=hicap.secret)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert answer.body.endswith(b"data: [DONE]\n\n")
+
+
+def test_images_are_looked_at(hicap: Vendor) -> None:
+    content = [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+    ]
+    hicap.client().chat.completions.create(model=MODEL, messages=[{"role": "user", "content": content}])  # type: ignore[list-item,misc]
+    assert hicap.sent()["messages"][0]["content"] == content
+
+
+class TestImages:
+    def test_generations(self, hicap: Vendor) -> None:
+        made = hicap.client().images.generate(model="demo-image", prompt="a cat", n=2)
+        assert len(made.data or []) == 2
+        assert hicap.charged() == ({"requests": 1, "images": 2}, 80_000_000)
+
+    def test_edits(self, hicap: Vendor) -> None:
+        made = hicap.client().images.edit(model="demo-image", image=("a.png", io.BytesIO(b"x")), prompt="greyer")
+        assert len(made.data or []) == 1
+
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+    def test_variations(self, hicap: Vendor) -> None:
+        made = hicap.client().images.create_variation(model="demo-image", image=("a.png", io.BytesIO(b"x")))
+        assert len(made.data or []) == 1
+
+
+def test_the_six_rate_headers(hicap: Vendor) -> None:
+    hicap.has_key(limits=Limits(requests_per_minute=60, tokens_per_minute=1_000))
+    answer = hicap.gateway.request("GET", "/v1/models", secret=hicap.secret)
+    assert {name for name in answer.headers if name.startswith("x-ratelimit-")} == {
+        f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset") for kind in ("requests", "tokens")
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "type_"),
+    [
+        ("!status=400", 400, "invalid_request_error"),
+        ("!status=503", 503, "overloaded_error"),
+        ("!status=500", 502, "api_error"),
+    ],
+)
+def test_errors_of_the_model(hicap: Vendor, content: str, status: int, type_: str) -> None:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": content}]}
+    assert hicap.gateway.post("/v1/chat/completions", body, secret=hicap.secret).error[:2] == (status, type_)
+
+
+def test_errors_of_the_request(hicap: Vendor) -> None:
+    post = hicap.gateway.post
+    body = {"model": MODEL, "messages": HELLO}
+    assert post("/v1/chat/completions", body, secret="wrong").error == (401, "authentication_error", "invalid_api_key")
+    assert post("/v1/chat/completions", b"{", secret=hicap.secret).error[:2] == (400, "invalid_request_error")
+    assert post("/v1/none", body, secret=hicap.secret).error[:2] == (404, "not_found_error")
+    narrow = hicap.has_key(scopes=["models"])
+    assert post("/v1/chat/completions", body, secret=narrow).error[:2] == (403, "permission_error")
+    slow = hicap.has_key(limits=Limits(requests_per_minute=1))
+    statuses = [post("/v1/chat/completions", body, secret=slow) for _ in range(2)]
+    assert statuses[1].error[:2] == (429, "rate_limit_error")

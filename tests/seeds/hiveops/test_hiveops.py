@@ -1,0 +1,146 @@
+"""What HiveOps's API reference promises."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from openai import APIError, AuthenticationError
+
+from hotstate.records import Limits
+from tests.cast import make_key, make_organization
+from tests.seeds.conftest import Vendor
+
+LLAMA = "llama3:8b-instruct-q8_0"
+# Dollars per 1M tokens in and out: $0.010 and $0.020, …
+MODELS = {
+    LLAMA: {"input_tokens": 10_000_000, "output_tokens": 20_000_000},
+    "llama-3-70b-instruct": {"input_tokens": 100_000_000, "output_tokens": 200_000_000},
+    "gemma-2-9b-it": {"input_tokens": 5_000_000, "output_tokens": 10_000_000},
+    "mistral-7b-instruct-v0.3": {"input_tokens": 1_000_000, "output_tokens": 2_000_000},
+}
+WINDOWS = {LLAMA: 8_192, "llama-3-70b-instruct": 16_384, "gemma-2-9b-it": 8_192, "mistral-7b-instruct-v0.3": 4_096}
+PIRATE: Any = [
+    {"role": "system", "content": "You are a helpful assistant that speaks like a pirate."},
+    {"role": "user", "content": "Tell me about the ocean."},
+]
+BASES = pytest.mark.parametrize("base", ["", "/v1"])
+
+
+@pytest.fixture
+def hiveops(vendor: Callable[[str], Vendor]) -> Vendor:
+    found = vendor("hiveops")
+    for name, prices in MODELS.items():
+        found.sells({name: prices}, context_window=WINDOWS[name], max_output_tokens=2_048)
+    found.has_key(limits=Limits(requests_per_minute=60, tokens_per_minute=150_000))
+    return found
+
+
+def test_keys_begin_as_documented(hiveops: Vendor) -> None:
+    assert hiveops.secret.startswith("sk-")
+
+
+@BASES
+class TestChatCompletions:
+    def test_the_example(self, hiveops: Vendor, base: str) -> None:
+        answer = hiveops.client(base).chat.completions.create(
+            model=LLAMA, messages=PIRATE, temperature=0.7, max_tokens=500
+        )
+        assert (answer.object, answer.model, answer.choices[0].finish_reason) == ("chat.completion", LLAMA, "stop")
+        assert answer.choices[0].message.role == "assistant"
+        assert answer.usage
+        # 15 words in, 7 out: nothing is below a nano-dollar here.
+        assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (15, 7, 22)
+        assert hiveops.charged() == ({"requests": 1, "input_tokens": 15, "output_tokens": 7}, 15 * 10 + 7 * 20)
+
+    def test_every_documented_parameter_reaches_the_model(self, hiveops: Vendor, base: str) -> None:
+        documented: dict[str, Any] = {
+            "temperature": 0.7,
+            "top_p": 0.5,
+            "max_tokens": 50,
+            "stop": ["\n", "END"],
+            "presence_penalty": -1.5,
+            "frequency_penalty": 2,
+            "response_format": {"type": "json_object"},
+            "tools": [{"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}],
+            "tool_choice": "auto",
+        }
+        hiveops.client(base).chat.completions.create(model=LLAMA, messages=PIRATE, **documented)
+        sent = hiveops.sent()
+        assert {name: sent[name] for name in documented} == documented
+        assert sent["messages"] == PIRATE
+
+    def test_the_streaming_example(self, hiveops: Vendor, base: str) -> None:
+        stream = hiveops.client(base).chat.completions.create(
+            model=LLAMA, messages=[{"role": "user", "content": "Count to 5"}], stream=True
+        )
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+        assert text == "You said: Count to 5"
+        assert hiveops.charged() == ({"requests": 1, "input_tokens": 3, "output_tokens": 5}, 3 * 10 + 5 * 20)
+
+
+@BASES
+def test_completions(hiveops: Vendor, base: str) -> None:
+    answer = hiveops.client(base).completions.create(model=LLAMA, prompt="Once upon a time", max_tokens=50)
+    assert answer.choices[0].text == "You said: Once upon a time"
+    assert hiveops.charged() == ({"requests": 1, "input_tokens": 4, "output_tokens": 6}, 4 * 10 + 6 * 20)
+
+
+@BASES
+class TestModels:
+    def test_the_list(self, hiveops: Vendor, base: str) -> None:
+        listed = {model.id: model for model in hiveops.client(base).models.list()}
+        assert set(MODELS) <= set(listed)
+        assert (listed[LLAMA].object, listed[LLAMA].owned_by) == ("model", "keymeter")
+
+    def test_model_info(self, hiveops: Vendor, base: str) -> None:
+        for name, window in WINDOWS.items():
+            found = hiveops.gateway.request("GET", f"{base}/model/info?model={name}", secret=hiveops.secret).json
+            assert (found["id"], found["context_length"]) == (name, window)
+            price = MODELS[name]["input_tokens"]
+            assert float(found["pricing"]["prompt"]) * 1e15 == pytest.approx(price)
+
+
+class TestRateLimits:
+    def test_every_answer_has_the_headers(self, hiveops: Vendor) -> None:
+        raw = hiveops.client("").chat.completions.with_raw_response.create(model=LLAMA, messages=PIRATE, max_tokens=5)
+        assert (raw.headers["X-RateLimit-Limit-Requests"], raw.headers["X-RateLimit-Remaining-Requests"]) == (
+            "60",
+            "59",
+        )
+        assert raw.headers["X-RateLimit-Limit-Tokens"] == "150000"
+        assert 149_000 < int(raw.headers["X-RateLimit-Remaining-Tokens"]) < 150_000
+        reset = datetime.fromisoformat(raw.headers["X-RateLimit-Reset-Requests"])
+        assert timedelta(0) < reset - datetime.now(UTC) < timedelta(seconds=5)
+
+    def test_the_61st_is_429(self, hiveops: Vendor) -> None:
+        body = {"model": LLAMA, "messages": PIRATE, "max_tokens": 1}
+        answers = [hiveops.gateway.post("/chat/completions", body, secret=hiveops.secret) for _ in range(60)]
+        assert {answer.status for answer in answers} == {200}
+        # One comes back each second.
+        refused = iter(lambda: hiveops.gateway.post("/chat/completions", body, secret=hiveops.secret), None)
+        first = next(answer for answer, _ in zip(refused, range(60), strict=False) if answer.status != 200)
+        assert first.error == (429, "requests", "rate_limit_exceeded")
+
+
+class TestErrors:
+    def test_the_documented_body(self, hiveops: Vendor) -> None:
+        with pytest.raises(AuthenticationError) as caught:
+            hiveops.secret = "sk-YOUR-API-KEY"
+            hiveops.client("").models.list()
+        assert isinstance(caught.value.body, dict)
+        assert caught.value.body["message"]
+        assert (caught.value.type, caught.value.code) == ("invalid_request_error", "invalid_api_key")
+
+    def test_403_where_the_balance_is_spent(self, hiveops: Vendor) -> None:
+        _, hiveops.secret = make_key(make_organization())
+        with pytest.raises(APIError) as caught:
+            hiveops.client("").chat.completions.create(model=LLAMA, messages=PIRATE)
+        assert getattr(caught.value, "status_code", None) == 403
+
+    def test_400_and_503(self, hiveops: Vendor) -> None:
+        client = hiveops.client("")
+        for content, status in (("!status=400", 400), ("!status=503", 503)):
+            with pytest.raises(APIError) as caught:
+                client.chat.completions.create(model=LLAMA, messages=[{"role": "user", "content": content}])
+            assert getattr(caught.value, "status_code", None) == status
