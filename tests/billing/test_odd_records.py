@@ -15,7 +15,7 @@ from billing.conventions import CONVENTIONS, meters, whole_seconds
 from billing.estimating import output_bytes
 from billing.lines import LONGEST_LINE, LineError, parse, unread_of
 from billing.reported import bounded
-from tests.billing.test_adapters import access_log, envoy_ai, litellm
+from tests.billing.adapters.records import access_log, envoy_ai, litellm
 
 RECORDS = {"access-log": access_log(), "envoy-ai": envoy_ai(), "litellm": litellm()}
 # int() of the greatest of them, or what it makes of them, takes minutes, or all memory there is.
