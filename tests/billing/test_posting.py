@@ -18,6 +18,7 @@ from billing.models import (
     UsageEvent,
 )
 from billing.posting import post_segment
+from billing.receipts import receipt
 from billing.tasks import sweep_segments
 from catalog.models import Model
 from tests.billing.posted import CHARGE, counts, key, post
@@ -29,6 +30,7 @@ from tests.cast import (
     raw,
     request_id,
     set_prices,
+    set_terms,
     usage_line,
 )
 
@@ -82,8 +84,11 @@ def test_charges_beyond_the_credit_become_a_debt(key: ApiKey) -> None:
     assert (balance.credit_nanos, balance.debt_nanos) == (0, 2 * DOLLAR)
 
 
-def test_an_event_is_priced_by_its_time(key: ApiKey) -> None:
-    """ccusage 1636: history was repriced by today's list."""
+@pytest.mark.parametrize("terms", [False, True])
+def test_an_event_is_priced_by_its_time(key: ApiKey, terms: bool) -> None:
+    """ccusage 1636: history was repriced by today's list. Also where terms choose among lists."""
+    if terms:
+        set_terms(key.organization, own_discount_bp=0)
     now = datetime.now(UTC)
     model = key.organization.api_keys.get() and make_model("other")
     set_prices(model, {"input_tokens": (1, 1)}, effective_from=now - timedelta(minutes=1))
@@ -104,6 +109,7 @@ def test_a_new_price_changes_nothing_of_before(key: ApiKey) -> None:
         (after.charge_nanos, after.price_version_id) == (before.charge_nanos, before.price_version_id) != (1100, None)
     )
     assert Balance.objects.get(organization=key.organization).nanos == DOLLAR - CHARGE
+    assert receipt(key.organization, before.id).exact_nanos == CHARGE
 
 
 def test_an_empty_segment_is_posted(key: ApiKey) -> None:

@@ -6,10 +6,10 @@ from threading import Barrier, Thread
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from accounts.models import ApiKey
-from billing import ledger
+from billing import expiry, ledger
 from billing.correcting import correct
 from billing.correction_rules import one_event, void
 from billing.models import (
@@ -19,6 +19,7 @@ from billing.models import (
     CreditGrant,
     EventCorrection,
     GrantBurn,
+    LedgerEntry,
     LedgerTransaction,
     ProofRun,
     TransactionKind,
@@ -40,6 +41,7 @@ from tests.cast import (
     raw,
     usage_line,
 )
+from tests.gateway.serving import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY = date(2026, 3, 10)
@@ -156,6 +158,37 @@ def test_two_schedulers_do_the_nights_work_once(key: ApiKey, monkeypatch: pytest
     assert ProofRun.objects.count() == 1
     assert ProofRun.objects.get().ok is True
     assert ClosedDay.objects.filter(day=DAY).count() == 1
+
+
+def test_credit_that_burns_while_it_expires_loses_what_is_left(key: ApiKey) -> None:
+    """Polar 11065 again: who takes credit back looks at it once nobody else can change it."""
+    give_credit(key.organization, DOLLAR, expires_at=NOON, now=NOON - timedelta(hours=1))
+    failed = []
+
+    def expire() -> None:
+        try:
+            expiry.expire_grants(NOON)
+        except Exception as error:
+            failed.append(error)
+        finally:
+            connection.close()
+
+    expiring = Thread(target=expire)
+    with transaction.atomic():
+        ledger.post([movement(key, -10, "usage")], now=NOON)
+        expiring.start()
+        wait_until(somebody_waits, "the one that takes it back to wait")
+    expiring.join(60)
+    assert failed == []
+    assert LedgerEntry.objects.get(account="breakage").amount_nanos == DOLLAR - 10
+    assert CreditGrant.objects.get().remaining_nanos == 0
+    assert wrong() == []
+
+
+def somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
 
 
 def counted(does: Callable[..., Any], calls: list[str]) -> Callable[..., Any]:

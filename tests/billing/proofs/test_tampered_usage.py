@@ -4,6 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.db import connection
 
 from accounts.models import ApiKey
 from billing import closing
@@ -72,6 +73,26 @@ def test_a_correction_that_begins_elsewhere(key: ApiKey, tamper: Tamper) -> None
     assert str(made.event_id) in offender("corrections", "rerating")
 
 
+def test_a_correction_that_is_missing_before_it(key: ApiKey, tamper: Tamper) -> None:
+    tamper("UPDATE billing_eventcorrection SET number = 2")
+    assert "correction 2 begins at" in offender("corrections")
+
+
+def test_a_correction_that_did_not_reach_the_sums(key: ApiKey, tamper: Tamper) -> None:
+    """Neither the hourly nor the daily ones, so that these agree."""
+    for table in ("billing_hourlyusage", "billing_dailyusage"):
+        tamper(f"UPDATE {table} SET charge_nanos = 0 WHERE kind = 'correction'")
+    assert "the sums to 0" in offender("corrections")
+
+
+def test_a_correction_in_the_ledger_of_another_day(key: ApiKey, tamper: Tamper) -> None:
+    made = LedgerTransaction.objects.get(kind="correction")
+    tamper("UPDATE billing_ledgertransaction SET event_day = '2026-01-01' WHERE id = %s", made.pk)
+    for entry in made.entries.all():
+        tamper("UPDATE billing_ledgerentry SET event_day = '2026-01-01' WHERE id = %s", entry.pk)
+    assert "the ledger to" in offender("corrections")
+
+
 def test_a_correction_of_other_units(key: ApiKey, tamper: Tamper) -> None:
     """Of a meter that costs nothing, so that no charge shows it."""
     tamper("""UPDATE billing_eventcorrection SET usage = usage || '{"requests": 3}'""")
@@ -108,6 +129,21 @@ def test_usage_of_a_day_that_nothing_proves(key: ApiKey, tamper: Tamper) -> None
     usage = LedgerTransaction.objects.get(event_day=DAY, kind="usage")
     tamper("UPDATE billing_ledgertransaction SET event_day = '2026-01-01' WHERE id = %s", usage.pk)
     assert "not as it was closed" in offender("closed_days", "charges", "accounts")
+
+
+def test_usage_of_an_open_day_that_nothing_proves(key: ApiKey, tamper: Tamper) -> None:
+    usage = LedgerTransaction.objects.get(event_day=DAY + timedelta(days=1), kind="usage")
+    tamper("UPDATE billing_ledgertransaction SET event_day = '2026-01-01' WHERE id = %s", usage.pk)
+    found = offender("closed_days", "charges", "accounts")
+    assert found == "2026-01-01 has usage in the ledger, and neither events nor figures of a closed day"
+
+
+def test_a_line_that_is_in_no_count(key: ApiKey, tamper: Tamper) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE billing_segment DROP CONSTRAINT segment_accounts_for_every_line")
+    last = Segment.objects.latest("id")
+    tamper("UPDATE billing_segment SET lines = lines + 1 WHERE id = %s", last.pk)
+    assert f"segment {last.pk} ({last.identity}): 3 lines are 2 new" in offender("lines")
 
 
 def test_lines(key: ApiKey, tamper: Tamper) -> None:
