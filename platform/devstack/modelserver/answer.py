@@ -1,6 +1,7 @@
 """The answer to a prompt, as words, and its exact usage."""
 
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ class Prompt:
     limit: int | None
     choices: int
     directives: Directives
+    # The function that is called instead of answering, and whether the answer is to be JSON.
+    call: Json | None = None
+    as_json: bool = False
 
     @property
     def tokens(self) -> int:
@@ -40,6 +44,8 @@ class Answer:
 
     @property
     def finish_reason(self) -> str:
+        if self.prompt.call:
+            return "tool_calls"
         limit = self.prompt.limit
         if limit is None or self.prompt.directives.endless:
             return "stop"
@@ -65,6 +71,10 @@ class Answer:
 
     def _wanted(self) -> Iterator[str]:
         asked = self.prompt.directives
+        if self.prompt.call:
+            return iter(self.prompt.call["function"]["arguments"].split())
+        if self.prompt.as_json:
+            return iter(json.dumps({"said": " ".join(self.prompt.texts[-1].split())}).split())
         if asked.huge is not None:
             return iter(["x" * asked.huge])
         if asked.endless:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from devstack.modelserver.answer import Answer, Json, Prompt, text_of
 from devstack.modelserver.directives import Behaviour
+from devstack.modelserver.functions import call_of
 from devstack.modelserver.records import Record
 
 CREATED = 1_767_225_600
@@ -24,8 +25,10 @@ class Shape:
     prefix: str
     chat: bool
 
-    def choice(self, index: int, text: str, finish: str) -> Json:
+    def choice(self, index: int, text: str, finish: str, call: Json | None = None) -> Json:
         said: Json = {"message": {"role": "assistant", "content": text}} if self.chat else {"text": text}
+        if call:
+            said = {"message": {"role": "assistant", "content": None, "tool_calls": [call]}}
         return {"index": index, **said, "logprobs": None, "finish_reason": finish}
 
     def delta(self, index: int, text: str | None, finish: str | None, *, first: bool = False) -> Json:
@@ -53,7 +56,9 @@ def read_prompt(shape: Shape, body: Json, behaviour: Behaviour) -> Prompt:
         if not texts:
             raise ValueError("prompt: a string or a list of strings is expected")
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
-    return Prompt(texts, limit, body.get("n") or 1, behaviour.next(texts[-1]))
+    asked = behaviour.next(texts[-1])
+    as_json = (body.get("response_format") or {}).get("type") == "json_object"
+    return Prompt(texts, limit, body.get("n") or 1, asked, call_of(body, texts[-1]) if shape.chat else None, as_json)
 
 
 async def respond(request: web.Request, shape: Shape, body: Json, prompt: Prompt, record: Record) -> web.StreamResponse:
@@ -75,7 +80,8 @@ async def respond(request: web.Request, shape: Shape, body: Json, prompt: Prompt
 
 def whole(shape: Shape, body: Json, answer: Answer) -> Json:
     text, finish = answer.text(), answer.finish_reason
-    choices = [shape.choice(index, text, finish) for index in range(answer.prompt.choices)]
+    call = answer.prompt.call
+    choices = [shape.choice(index, text, finish, call) for index in range(answer.prompt.choices)]
     usage = answer.usage()
     return envelope(shape, shape.whole, body, choices) | ({} if usage is None else {"usage": usage})
 
@@ -111,13 +117,26 @@ def chunks(shape: Shape, body: Json, answer: Answer) -> Iterator[Json]:
     space = ""
     for word in answer.words():
         first = not space
-        yield envelope(shape, shape.chunk, body, [shape.delta(i, space + word, None, first=first) for i in every])
+        if call := answer.prompt.call:
+            yield envelope(shape, shape.chunk, body, [call_delta(i, call, space + word, first=first) for i in every])
+        else:
+            yield envelope(shape, shape.chunk, body, [shape.delta(i, space + word, None, first=first) for i in every])
         space = " "
     finish = answer.finish_reason
     yield envelope(shape, shape.chunk, body, [shape.delta(index, None, finish) for index in every])
     wanted = (body.get("stream_options") or {}).get("include_usage")
     if wanted and (usage := answer.usage()) is not None:
         yield envelope(shape, shape.chunk, body, []) | {"usage": usage}
+
+
+def call_delta(index: int, call: Json, arguments: str, *, first: bool) -> Json:
+    """The first names the function; the others are pieces of its arguments."""
+    piece: Json = {"index": 0, "function": {"arguments": arguments}}
+    if first:
+        named = {"name": call["function"]["name"], "arguments": arguments}
+        piece = {"index": 0, "id": call["id"], "type": "function", "function": named}
+    delta: Json = {"tool_calls": [piece]}
+    return {"index": index, "delta": {"role": "assistant", **delta} if first else delta, "finish_reason": None}
 
 
 def event(data: Any) -> bytes:

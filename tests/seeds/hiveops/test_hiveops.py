@@ -1,5 +1,6 @@
 """What HiveOps's API reference promises."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,6 +24,24 @@ WINDOWS = {LLAMA: 8_192, "llama-3-70b-instruct": 16_384, "gemma-2-9b-it": 8_192,
 PIRATE: Any = [
     {"role": "system", "content": "You are a helpful assistant that speaks like a pirate."},
     {"role": "user", "content": "Tell me about the ocean."},
+]
+WEATHER: Any = [{"role": "user", "content": "What's the weather in Paris?"}]
+TOOLS: Any = [
+    {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "description": "Get the current weather for a location",
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "location": {"type": "string", "description": "City name, e.g., San Francisco"},
+                    "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]},
+                },
+                "required": ["location"],
+            },
+        },
+    }
 ]
 BASES = pytest.mark.parametrize("base", ["", "/v1"])
 
@@ -77,6 +96,38 @@ class TestChatCompletions:
         text = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
         assert text == "You said: Count to 5"
         assert hiveops.charged() == ({"requests": 1, "input_tokens": 3, "output_tokens": 5}, 3 * 10 + 5 * 20)
+
+
+@BASES
+class TestAdvanced:
+    def test_json_mode(self, hiveops: Vendor, base: str) -> None:
+        answer = hiveops.client(base).chat.completions.create(
+            model=LLAMA,
+            messages=[
+                {"role": "system", "content": "You are a helpful assistant that outputs JSON."},
+                {"role": "user", "content": "List 3 colors in JSON format."},
+            ],
+            response_format={"type": "json_object"},
+        )
+        assert json.loads(answer.choices[0].message.content or "") == {"said": "List 3 colors in JSON format."}
+        assert answer.usage
+        assert hiveops.charged()[1] == answer.usage.prompt_tokens * 10 + answer.usage.completion_tokens * 20
+
+    def test_function_calling(self, hiveops: Vendor, base: str) -> None:
+        answer = hiveops.client(base).chat.completions.create(model=LLAMA, messages=WEATHER, tools=TOOLS)
+        (call,) = answer.choices[0].message.tool_calls or []
+        assert answer.choices[0].finish_reason == "tool_calls"
+        assert call.type == "function"
+        assert (call.function.name, json.loads(call.function.arguments)) == ("get_weather", {"location": "Paris"})
+        assert hiveops.charged() == ({"requests": 1, "input_tokens": 5, "output_tokens": 2}, 5 * 10 + 2 * 20)
+
+    def test_function_calling_streamed(self, hiveops: Vendor, base: str) -> None:
+        client = hiveops.client(base)
+        with client.chat.completions.stream(model=LLAMA, messages=WEATHER, tools=TOOLS) as stream:
+            answer = stream.get_final_completion()
+        (call,) = answer.choices[0].message.tool_calls or []
+        assert (call.function.name, json.loads(call.function.arguments)) == ("get_weather", {"location": "Paris"})
+        assert hiveops.charged()[1] == 5 * 10 + 2 * 20
 
 
 @BASES
