@@ -128,7 +128,7 @@ class Catalogue:
             if (not family or family in listed.model.families) and all(word in _text(listed.model) for word in words)
         ]
         if sort in ("input", "output"):
-            return sorted(shown, key=lambda listed: _dearness(listed.price.by_meter.get(f"{sort}_tokens")))
+            return sorted(shown, key=lambda listed: dearness(listed.price.by_meter.get(f"{sort}_tokens")))
         if sort == "context":
             return sorted(shown, key=lambda listed: -listed.model.context_window)
         return sorted(shown, key=lambda one: one.model.created_at, reverse=True) if sort == "newest" else shown
@@ -196,6 +196,6 @@ def _text(model: Model) -> str:
     return f"{model.public_id} {model.name} {model.owned_by} {model.description}".lower()
 
 
-def _dearness(price: UnitPrice | None) -> tuple[bool, int]:
+def dearness(price: UnitPrice | None) -> tuple[bool, int]:
     """Comparable: nano-dollars of a million million units; those without a price come last."""
     return (price is None, price.amount_nanos * 10**12 // price.per_units if price else 0)

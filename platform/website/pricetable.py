@@ -3,7 +3,6 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
-from fractions import Fraction
 from functools import cached_property
 
 from billing.drafts.versions import Wanted, in_force_with_prices, wanted_of_line
@@ -12,6 +11,7 @@ from billing.models import DraftLine, PriceDraft, PriceList, PriceVersion
 from billing.tariff import UnitPrice
 from catalog.models import FAMILIES, LifeState, Model, Visibility
 from website import money
+from website.catalogue import dearness
 
 MILLION = 1_000_000
 # Those that have a column, and are edited in it.
@@ -86,15 +86,6 @@ class Row:
                 found.append(f"{count} {noun}{'s' if count > 1 else ''}")
         return " · ".join([*found, *(["off-peak times"] if self.wanted.off_peak else [])])
 
-    @property
-    def dearness(self) -> dict[str, tuple[bool, Fraction]]:
-        """For sorting: those without a price come last."""
-        prices = {meter: self.plain.get(meter) for meter in COLUMNS}
-        return {
-            meter: (price is None, Fraction(price.amount_nanos, price.per_units) if price else Fraction(0))
-            for meter, price in prices.items()
-        }
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -140,7 +131,7 @@ def rows(asked: Asked, draft: PriceDraft | None, now: datetime) -> list[Row]:
     if asked.state:
         shown = [row for row in shown if _is(row, asked.state)]
     if asked.sort in ("input", "output"):
-        return sorted(shown, key=lambda row: row.dearness[f"{asked.sort}_tokens"])
+        return sorted(shown, key=lambda row: dearness(row.plain.get(f"{asked.sort}_tokens")))
     if asked.sort == "since":
         return sorted(shown, key=lambda row: row.version.effective_from.timestamp() if row.version else 0, reverse=True)
     return shown
