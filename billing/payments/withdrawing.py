@@ -15,16 +15,20 @@ def close_pages(organization: Organization, *, now: datetime) -> bool:
     """
     theirs = TopUp.objects.filter(organization=organization, way__in=[TopUp.Way.CHECKOUT, TopUp.Way.CARD])
     pages = theirs.filter(state=TopUp.State.OPEN).select_related("organization", "card")
-    return all(close(page, now=now).state != TopUp.State.OPEN or _never_told(page) for page in pages)
+    closed = (close(page, now=now) for page in pages)
+    return all(page.state != TopUp.State.OPEN or _never_told(page) for page in closed)
 
 
 def close(top_up: TopUp, *, now: datetime) -> TopUp:
     """Give it up at Stripe, and note what it is then. Raises RefusedError and UnknownError."""
     if top_up.way == TopUp.Way.CHECKOUT:
-        if top_up.checkout_session:
-            _expire(top_up.checkout_session)
+        # One whose answer was lost is found by this, and its address is known from then on.
+        known = top_up if top_up.checkout_session else settling.look(top_up, now=now)
+        if known.checkout_session and not known.settled:
+            _expire(known.checkout_session)
     elif top_up.payment_intent and (seen := intents.payment(top_up.payment_intent)):
         return settling.take(top_up.pk, seen if seen.paid else intents.withdraw(seen), now=now)
+    top_up.refresh_from_db()
     return settling.look(top_up, now=now)
 
 

@@ -111,6 +111,23 @@ def test_the_mails_link_leads_to_the_bank_and_the_money_comes_once(
     assert Balance.objects.get(organization=organization).nanos == 26 * DOLLAR
 
 
+def test_a_payment_that_waits_is_confirmed_with_another_card_where_its_own_was_removed(
+    browse: Browse, owner: User, organization: Organization, shop: Shop, address: str
+) -> None:
+    gone = save_card(shop, organization, "pm_card_authenticationRequired")
+    browser = browse(owner)
+    browser.post(f"{address}recharge/", FORM)
+    top_up = recharging.recharge(organization.pk, now=datetime.now(UTC))
+    assert top_up
+    here = f"{address}top-ups/{top_up.public_id}/"
+    browser.post(f"{address}cards/{gone.public_id}/remove/")
+    assert "There is no saved card any more" in browser.post(f"{here}confirm/", follow=True).content.decode()
+    save_card(shop, organization)
+    browser.post(f"{here}confirm/")
+    assert "<strong>Paid.</strong>" in browser.get(here).content.decode()
+    assert Balance.objects.get(organization=organization).nanos == 26 * DOLLAR
+
+
 def test_others_do_not_see_or_change_it(
     browse: Browse, viewer: User, organization: Organization, shop: Shop, address: str
 ) -> None:

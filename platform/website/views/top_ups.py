@@ -97,9 +97,13 @@ def top_up_confirm(request: HttpRequest, member: Membership, top_up: str) -> Htt
     """The bank wants its customer: ask for the same payment again, now that the customer is there."""
     mine = TopUp.objects.select_related("organization", "card").filter(organization=member.organization)
     found = get_object_or_404(mine, public_id=top_up, card__isnull=False)
-    if found.awaits_customer and found.card:
+    # The card that was asked may have been removed since.
+    card = cards.of(member.organization).filter(pk__in=[found.card_id]).first() or cards.default_of(member.organization)
+    if found.awaits_customer and card is None:
+        messages.error(request, "There is no saved card any more. Add one, then confirm the payment with it.")
+    elif found.awaits_customer and card:
         try:
-            charging.confirm(found, found.card, present=True, now=timezone.now())
+            charging.confirm(found, card, present=True, now=timezone.now())
         except charging.SettledError:
             pass
         except (calling.RefusedError, calling.UnknownError):

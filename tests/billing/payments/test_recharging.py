@@ -12,7 +12,7 @@ from accounts.models import Organization
 from billing import ledger, tasks
 from billing.models import Account, AutoRecharge, Balance, Notice, NoticeMail, TopUp, TransactionKind
 from billing.notices import mailing
-from billing.payments import charging, healing, recharge_choices, recharging, topping_up
+from billing.payments import calling, charging, healing, recharge_choices, recharging, topping_up
 from billing.proofs.proving import prove
 from tests.cast import DOLLAR, give_credit
 from tests.devstack.stripeserver.shop import Shop, visit
@@ -182,6 +182,17 @@ class TestOnce:
         assert pay(page).status != 303
         page.refresh_from_db()
         assert page.state == State.EXPIRED
+        right(low, shop, 29)
+
+    def test_lago_5708_a_page_whose_answer_was_lost_is_closed_as_well(self, low: Organization, shop: Shop) -> None:
+        """Looking for it tells its address, which the customer could go to from then on."""
+        save_card(shop, low)
+        shop.control("faults", {"fault": "cut", "route": "POST /v1/checkout/sessions"})
+        shop.control("faults", {"fault": "error_before", "route": "GET /v1/checkout/sessions"})
+        with pytest.raises(calling.UnknownError):
+            begin(low)
+        assert again(low, now())
+        assert TopUp.objects.get(way="checkout").state == State.EXPIRED
         right(low, shop, 29)
 
     def test_lago_5708_what_was_paid_on_the_page_meanwhile_is_enough(self, low: Organization, shop: Shop) -> None:
