@@ -12,12 +12,29 @@ FROM (
     ORDER BY organization_id, effective_from, id DESC
 ) AS last_words
 """
-# Events that nothing distinguishes: no terms, version or turn begins between two of them, and where their version has
-# off-peak times, they are of the same minute.
+# The minutes of the day at which versions that were used then have another price, in minutes since 1970, and the
+# multiplier. Those of a week begin on Monday; 1970 began on a Thursday.
+_OFF_PEAK = """
+SELECT version.id AS version_id, minute, (clock->>'basis_points')::integer AS points
+FROM billing_priceversion AS version
+CROSS JOIN LATERAL jsonb_array_elements(off_peak) AS clock
+CROSS JOIN LATERAL jsonb_array_elements_text(clock->'days') AS day
+CROSS JOIN LATERAL (
+    SELECT split_part(clock->>'from', ':', 1)::bigint * 60 + split_part(clock->>'from', ':', 2)::bigint AS begins,
+        split_part(clock->>'to', ':', 1)::bigint * 60 + split_part(clock->>'to', ':', 2)::bigint AS ends
+) AS minutes
+CROSS JOIN (
+    SELECT floor(extract(epoch FROM %(midnight)s::timestamptz) / 60)::bigint + number AS minute
+    FROM generate_series(0, 1439) AS number
+) AS of_day
+WHERE mod(minute + 3 * 1440 - day::bigint * 1440 - begins + 10080, 10080) < mod(ends - begins + 1439, 1440) + 1
+    AND version.id IN (SELECT price_version_id FROM billing_usageevent WHERE id >= %(first)s AND id < %(end)s)
+"""
+# Events that nothing distinguishes: no terms, version or turn begins between two of them, and they are of the same
+# off-peak time.
 _USED = f"""
 SELECT event.organization_id, event.model_id, event.price_version_id, event.multipliers, version.price_list_id,
-    version.off_peak, own_price_list_id, plan_price_list_id, coalesce(own_discount_bp, plan_discount_bp, 0) AS discount,
-    CASE WHEN version.off_peak <> '[]' THEN floor(extract(epoch FROM time) / 60)::bigint END AS minute,
+    points, own_price_list_id, plan_price_list_id, coalesce(own_discount_bp, plan_discount_bp, 0) AS discount,
     min(time) AS first, min(number) AS number
 FROM billing_usageevent AS event
 JOIN (SELECT id, coalesce(number, 9223372036854775807) AS number FROM billing_segment) AS segment
@@ -28,6 +45,8 @@ LEFT JOIN (
     WHERE effective_from < %(next_midnight)s AND (ends IS NULL OR ends > %(midnight)s)
 ) AS terms ON terms.organization_id = event.organization_id AND terms.effective_from <= time
     AND (ends IS NULL OR time < ends)
+LEFT JOIN ({_OFF_PEAK}) AS off_peak_time
+    ON version_id = event.price_version_id AND minute = floor(extract(epoch FROM time) / 60)::bigint
 LEFT JOIN (
     SELECT model_id, array_agg(DISTINCT effective_from ORDER BY effective_from) AS starts FROM billing_priceversion
     WHERE effective_from > %(midnight)s AND effective_from < %(next_midnight)s GROUP BY 1
@@ -37,7 +56,7 @@ CROSS JOIN (
     FROM billing_priceversion CROSS JOIN unnest(ARRAY[since_number, until_number]) AS turn WHERE turn IS NOT NULL
 ) AS turns
 WHERE event.id >= %(first)s AND event.id < %(end)s
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, terms.id, width_bucket(time, starts), width_bucket(number, turns.numbers)
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, terms.id, width_bucket(time, starts), width_bucket(number, turns.numbers)
 """  # noqa: S608  (names of ours)
 # The nearest list that had a price then, as the posting saw it: the organization's own, its plan's, the public one.
 _NEAREST = """
@@ -53,17 +72,6 @@ WHERE CASE WHEN place = 3 THEN true ELSE
     list IS NOT NULL AND EXISTS (SELECT FROM billing_price WHERE version_id = begun.id) END
 ORDER BY place LIMIT 1
 """
-# In minutes of a week that begins on Monday; 1970 began on a Thursday.
-_OFF_PEAK = """
-SELECT (clock->>'basis_points')::integer AS points
-FROM jsonb_array_elements(off_peak) AS clock CROSS JOIN jsonb_array_elements_text(clock->'days') AS day
-CROSS JOIN LATERAL (
-    SELECT split_part(clock->>'from', ':', 1)::bigint * 60 + split_part(clock->>'from', ':', 2)::bigint AS begins,
-        split_part(clock->>'to', ':', 1)::bigint * 60 + split_part(clock->>'to', ':', 2)::bigint AS ends
-) AS minutes
-WHERE mod(minute + 3 * 1440 - day::bigint * 1440 - begins + 10080, 10080) < mod(ends - begins + 1439, 1440) + 1
-LIMIT 1
-"""
 PRICED = f"""
 SELECT CASE
     WHEN price_list_id IS DISTINCT FROM nearest.list THEN
@@ -78,7 +86,6 @@ FROM (
     FROM ({_USED}) AS grouped
 ) AS used
 JOIN LATERAL ({_NEAREST}) AS nearest ON true
-LEFT JOIN LATERAL ({_OFF_PEAK}) AS off_peak_time ON true
 CROSS JOIN LATERAL (
     SELECT array_remove(ARRAY[
         CASE WHEN price_list_id IS NULL AND discount <> 0 THEN 10000 - discount END, points
