@@ -80,9 +80,11 @@ def begin(organization: Organization, dollars: int = 25, *, actor: User | None =
     return topping_up.open_checkout(begun, now=now)
 
 
-def save_card(shop: Shop, organization: Organization, method: str = "pm_card_visa") -> SavedCard:
+def save_card(
+    shop: Shop, organization: Organization, method: str = "pm_card_visa", *, now: datetime | None = None
+) -> SavedCard:
     """A card that Stripe keeps for it, and we know of. Those that authenticate when they are saved did so."""
-    now = datetime.now(UTC)
+    now = now or datetime.now(UTC)
     customer = customers.customer_of(organization, now=now)
     saved = shop.stripe.v1.payment_methods.attach(method, {"customer": customer})
     cards.look(organization, now=now)

@@ -64,7 +64,7 @@ class Cards(RuleBasedStateMachine):
         version = make_plan(f"plan-{next(self.numbers)}", included_credit_nanos=0)
         choosing.choose(self.organization, version, actor=None, now=began)
         plan_fees.let_pay(self.organization, by_card=by_card, actor=None, now=self.now)
-        save_card(self.shop, self.organization)
+        save_card(self.shop, self.organization, now=self.now)
         self.choose()
 
     @rule()
@@ -95,7 +95,7 @@ class Cards(RuleBasedStateMachine):
         for card in cards.of(self.organization).select_related("organization"):
             with suppress(*NOT_THERE):
                 cards.remove(card, actor=None, now=self.now)
-        save_card(self.shop, self.organization, method)
+        save_card(self.shop, self.organization, method, now=self.now)
 
     @rule(what=fault, where=route)
     def recharge(self, what: str, where: str) -> None:
