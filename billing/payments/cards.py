@@ -54,7 +54,7 @@ def look_if_due(organization: Organization, *, now: datetime) -> None:
 
 
 def look_soon(organization: Organization, *, now: datetime) -> None:
-    """What is known of its cards may be wrong."""
+    """What is known of its cards may be wrong. Locks the customer's row, which goes before its cards'."""
     _customers(organization).update(cards_look_at=now)
 
 
@@ -113,6 +113,7 @@ def make_default(card: SavedCard, *, actor: Actor, now: datetime) -> None:
     with calling("customers.update") as stripe_:
         stripe_.customers.update(card.customer, {"invoice_settings": {"default_payment_method": card.payment_method}})
     with transaction.atomic():
+        look_soon(card.organization, now=now)
         others = SavedCard.objects.filter(customer=card.customer, is_default=True)
         others.update(is_default=False)
         SavedCard.objects.filter(pk=card.pk, removed_at=None).update(is_default=True)
@@ -123,8 +124,8 @@ def remove(card: SavedCard, *, actor: Actor, now: datetime) -> None:
     """It pays nothing any more. Raises UnknownError."""
     # Whatever becomes of the call nobody uses it here; if it stays at Stripe, the next look shows it again.
     with transaction.atomic():
-        SavedCard.objects.filter(pk=card.pk).update(removed_at=now, is_default=False)
         look_soon(card.organization, now=now)
+        SavedCard.objects.filter(pk=card.pk).update(removed_at=now, is_default=False)
         _audit("card.remove", card, actor, now)
     try:
         with calling("payment_methods.detach") as stripe_:
