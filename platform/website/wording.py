@@ -32,6 +32,7 @@ ERRORS = (
     (400, "header_alias", "A header's name is another's with an underscore or a dot. Don't send it."),
     (401, "missing_scope", "The key may not call this endpoint. Use one that has the scope."),
     (403, "organization_suspended", "All keys of the organization are refused until it is reinstated."),
+    (403, "https_required", "Plain HTTP isn't answered. Use https, and rotate the key: others may have read it."),
     (404, "model_not_found", "There is no such model, or the key may not use it."),
     (404, "unknown_url", "There is nothing at this address. Look at the base URL."),
     (405, "method_not_allowed", "The address exists, but doesn't answer to this method."),

@@ -61,12 +61,13 @@ class TestPosting:
         keys = GrantBurn.objects.order_by("id").values_list("grant__transaction__operation_key", "amount_nanos")
         assert [(key.split(":")[-1], nanos) for key, nanos in keys] == [("soon", 10), ("later", 10), ("never", 5)]
 
-    def test_an_expired_grant_does_not_burn(self) -> None:
+    def test_an_expired_grant_burns_until_it_is_taken_back(self) -> None:
+        """What it was admitted on may be usage from before."""
         organization = make_organization()
         give_credit(organization, 10, expires_at=NOW, now=NOW - timedelta(days=1))
         charge(organization, 4)
         balance = Balance.objects.get(organization=organization)
-        assert (balance.credit_nanos, balance.debt_nanos) == (10, 4)
+        assert (balance.credit_nanos, balance.debt_nanos) == (6, 0)
 
     def test_what_credit_cannot_cover_is_a_debt_which_the_next_credit_pays(self) -> None:
         organization = make_organization()
