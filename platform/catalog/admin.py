@@ -1,6 +1,6 @@
 """Models, upstreams and routes. A change is audited and reaches the gateways within a second."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -11,6 +11,7 @@ from accounts.admin import AuditedAdmin
 from accounts.models import User, audit
 from catalog.changes import announce
 from catalog.models import FAMILIES, Model, Route, Upstream
+from catalog.parameters import listed
 
 if TYPE_CHECKING:
     UpstreamFormBase = forms.ModelForm[Upstream]
@@ -81,6 +82,24 @@ class UpstreamAdmin(CatalogAdmin):
         return {name: getattr(obj, name) for name in UpstreamForm.Meta.fields}
 
 
+class ListedField(forms.JSONField):
+    """A list of short texts, written with commas between them."""
+
+    widget = forms.TextInput
+
+    def to_python(self, value: Any) -> Any:
+        return listed(value) if isinstance(value, str) else value
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(value) if isinstance(value, list) else value
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        return data
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool((initial or []) != listed(data or ""))
+
+
 class ModelForm(ModelFormBase):
     families = forms.MultipleChoiceField(
         choices=list(FAMILIES.items()), widget=forms.CheckboxSelectMultiple, label="Serves"
@@ -96,6 +115,9 @@ class ModelForm(ModelFormBase):
             "families",
             "context_window",
             "max_output_tokens",
+            "aspect_ratios",
+            "image_sizes",
+            "most_images",
             "hides_reasoning",
             "enabled",
             "visibility",
@@ -103,6 +125,7 @@ class ModelForm(ModelFormBase):
             "shut_down_at",
             "successor",
         )
+        field_classes: ClassVar = {"aspect_ratios": ListedField, "image_sizes": ListedField}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -131,6 +154,9 @@ class ModelAdmin(CatalogAdmin):
         "families",
         "context_window",
         "max_output_tokens",
+        "aspect_ratios",
+        "image_sizes",
+        "most_images",
         "hides_reasoning",
         "enabled",
         "visibility",

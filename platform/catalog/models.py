@@ -6,6 +6,7 @@ from django.db.models import F, Q
 
 from accounts.encryption import decrypt, encrypt
 from accounts.models import ApiKey
+from catalog.parameters import MOST_IMAGES, check_ratios, check_sizes
 
 # Ids contain "/" and ":", never white space.
 model_id_validator = RegexValidator(
@@ -140,6 +141,26 @@ class Model(models.Model):
     families = models.JSONField(default=list)
     context_window = models.PositiveIntegerField("context window, tokens", default=8192)
     max_output_tokens = models.PositiveIntegerField("most output tokens of a request", default=4096)
+    aspect_ratios = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[check_ratios],
+        help_text="Of its pictures, for example 1:1, 16:9. Anything else is refused. Empty: any.",
+    )
+    image_sizes = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[check_sizes],
+        help_text="Of its pictures, for example 1K, 2K, or 1024x1024. Anything else is refused. Empty: any;"
+        " one that has no price then costs what the model's plain price says.",
+    )
+    most_images = models.PositiveSmallIntegerField(
+        "most images of a request",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_IMAGES)],
+        help_text=f"Of each answer, where it draws in chats: as many are set aside. Empty: {MOST_IMAGES}.",
+    )
     hides_reasoning = models.BooleanField(
         "hides its reasoning",
         default=False,
@@ -171,6 +192,10 @@ class Model(models.Model):
     class Meta:
         ordering = ["public_id"]
         constraints = [
+            models.CheckConstraint(
+                condition=Q(most_images=None) | Q(most_images__gte=1, most_images__lte=MOST_IMAGES),
+                name="model_most_images_plausible",
+            ),
             models.CheckConstraint(condition=Q(visibility__in=Visibility.values), name="model_visibility_known"),
             models.CheckConstraint(
                 condition=Q(deprecated_at=None) | Q(shut_down_at=None) | Q(shut_down_at__gte=F("deprecated_at")),

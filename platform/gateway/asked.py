@@ -41,13 +41,22 @@ class _Message(msgspec.Struct):
     content: Raw = Raw(b"null")
     audio: Raw = Raw(b"null")
 
+    def texts(self) -> list[str]:
+        """What it says, in its parts too. Raises MsgspecError where that is nothing known."""
+        content = bytes(self.content)
+        if content[:1] != b"[":
+            return [_text.decode(content) or ""]
+        return [part.text for part in _parts.decode(content) if part.type == "text" and isinstance(part.text, str)]
+
 
 class _Part(msgspec.Struct):
     type: str = ""
+    text: Any = None
 
 
 _messages = msgspec.json.Decoder(list[_Message])
 _parts = msgspec.json.Decoder(list[_Part])
+_text = msgspec.json.Decoder(str | None)
 
 
 @dataclass(frozen=True)
@@ -71,9 +80,18 @@ class Asked:
         """Bytes of what goes in, for our own count."""
         return sum(estimating.input_bytes(bytes(self.members[name])) for name in _INPUTS if name in self.members)
 
-    def is_beyond(self, model: OfferedModel) -> bool:
-        """Whether it asks for more output than the model has."""
-        return self.most_output_tokens is not None and self.most_output_tokens > model.max_output_tokens
+    def text_bytes(self) -> int:
+        """Bytes of the text that a model has to read at once: of all messages, or of the longest prompt."""
+        try:
+            texts = [
+                one for message in _messages.decode(self.members.get("messages", b"[]")) for one in message.texts()
+            ]
+            prompt = bytes(self.members.get("prompt", b"null"))
+            prompts = _prompts.decode(prompt) if prompt[:1] == b"[" else [prompt]
+            longest = max((_size(_text.decode(one) or "") for one in prompts if bytes(one)[:1] == b'"'), default=0)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return 0
+        return sum(map(_size, texts)) + longest
 
     def output_limit(self, model: OfferedModel) -> int:
         """Output tokens that the request allows, over all of its choices."""
@@ -140,6 +158,10 @@ def _is_text(content: bytes) -> bool:
     return content[:1] in (b'"', b"n") or all(part.type in _TEXT for part in _parts.decode(content))
 
 
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
+
+
 def read(body: bytes, endpoint: Endpoint, content_type: str = "") -> Asked:
     """Validate what decides on permission and money; the rest is the upstream's to judge. Raises ApiError."""
     form = _form(body, endpoint, content_type) if endpoint.form else None
@@ -188,16 +210,6 @@ def held(input_tokens: int, output_tokens: int, counted: Counted, priced: Priced
     # The worst case has the request itself.
     units.pop("requests", None)
     return worst_case(input_tokens, output_tokens, *priced) + charge(units, *priced, counted.variant)
-
-
-def check_limits(asked: Asked, model: OfferedModel) -> None:
-    """Raises ApiError where the request asks for more than the model has."""
-    if asked.is_beyond(model):
-        raise errors.bad_request(
-            f"max_tokens is too large: {asked.most_output_tokens}."
-            f" This model supports at most {model.max_output_tokens} output tokens.",
-            param="max_tokens",
-        )
 
 
 def _choices(members: Members, endpoint: Endpoint) -> int:

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import msgspec
 
 from billing import estimating
+from catalog.parameters import MOST_IMAGES
 from gateway import errors
 from gateway.members import Members, integer, value
 
-MOST_IMAGES = 10
 MOST_DOCUMENTS = 10_000
 # As rerankers bill: a query with up to a hundred documents, of which long ones count as several.
 DOCUMENTS_PER_SEARCH_UNIT, TOKENS_PER_DOCUMENT = 100, 500

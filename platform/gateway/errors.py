@@ -54,6 +54,7 @@ HEADERS_TOO_LARGE = ApiError(431, INVALID, "headers_too_large", "The request's U
 TOO_LARGE = ApiError(413, INVALID, "request_too_large", "The request's body is too large.")
 TOO_SLOW = ApiError(408, INVALID, "request_timeout", "The request's body didn't arrive in time.")
 NOT_JSON = bad_request("We could not parse the JSON body of your request. It has to be a JSON object.")
+CONTEXT_LENGTH = bad_request("The text is too long for this model's context window.", code="context_length_exceeded")
 NO_SUCH_PATH = ApiError(404, INVALID, "unknown_url", "There is nothing at this URL. Look at the API reference.")
 WRONG_METHOD = ApiError(405, INVALID, "method_not_allowed", "This URL doesn't answer to that method.")
 REQUEST_ID_USED = ApiError(

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from msgspec.structs import replace
 
-from gateway import asked
+from gateway import asked, model_limits
 from gateway.admission import Admission, address_of
 from gateway.asked import Asked
 from gateway.decision import Question
@@ -65,12 +65,14 @@ class Forwarding:
             await self._admission.permit(identity, question, outgoing)
             raise
         model = offer.sold(wanted.model, endpoint.family, admitted_at)
-        anew = partial(_on_terms, question, endpoint, wanted, model, offer)
+        beyond = model_limits.beyond(wanted, endpoint, model) if model else None
+        anew = partial(_on_terms, question, endpoint, wanted, model, offer, holds=beyond is None)
         decision = await self._admission.permit(identity, anew(identity.organization), outgoing)
         question = decision.question or question
         if not model or not question.priced:
             raise refusal(Verdict.MODEL_NOT_FOUND, wanted.model)
-        asked.check_limits(wanted, model)
+        if beyond:
+            raise beyond
         hold = question.hold_nanos or 0
         running = Running(
             request_id=request_id,
@@ -100,6 +102,8 @@ def _on_terms(
     model: OfferedModel | None,
     offer: Offer,
     organization: OrganizationRecord,
+    *,
+    holds: bool,
 ) -> Question:
     """The question as it is on the organization's terms of that moment."""
     priced = offer.priced(model, moment_of(UUID(question.request_id)), organization) if model else None
@@ -108,10 +112,10 @@ def _on_terms(
         model=wanted.model,
         offered=priced is not None,
         priced=priced,
-        anew=partial(_on_terms, question, endpoint, wanted, model, offer),
+        anew=partial(_on_terms, question, endpoint, wanted, model, offer, holds=holds),
     )
     # What asks for more than the model has is told so, and holds nothing.
-    if not model or not priced or wanted.is_beyond(model):
+    if not model or not priced or not holds:
         return asking
     hold = wanted.hold_nanos(endpoint, model, priced)
     return replace(asking, hold_nanos=hold, tokens=wanted.estimated_tokens())

@@ -67,8 +67,16 @@ def _described(model: OfferedModel, offer: Offer, at: datetime, organization: Or
         "shut_down_at": _moment(model.shut_down_at),
         "successor": model.successor,
         "context_length": model.context_window,
+        "max_output_tokens": model.max_output_tokens,
+        **_of_pictures(model),
         "pricing": _pricing(model, offer, at, organization),
     }
+
+
+def _of_pictures(model: OfferedModel) -> dict[str, object]:
+    """What its pictures may be, where that is limited."""
+    limits = {"aspect_ratios": list(model.aspect_ratios), "image_sizes": list(model.image_sizes)}
+    return {name: allowed for name, allowed in limits.items() if allowed}
 
 
 def _pricing(

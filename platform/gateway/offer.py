@@ -10,6 +10,7 @@ from billing import conventions
 from billing.rate_card import Priced, RateCard, rate_card
 from billing.terms import terms_of
 from catalog.models import Model, Route, Visibility
+from catalog.parameters import MOST_IMAGES
 from gateway.database import in_thread
 from hotstate.errors import Unreachable
 from hotstate.fast import HotState
@@ -59,6 +60,11 @@ class OfferedModel:
     shut_down_at: datetime | None = None
     # The public id of what to use instead.
     successor: str | None = None
+    # Of its pictures; none: any.
+    aspect_ratios: tuple[str, ...] = ()
+    image_sizes: tuple[str, ...] = ()
+    # Of a request; in chats of each answer.
+    most_images: int = MOST_IMAGES
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,9 @@ def read_offer() -> Offer:
             deprecated_at=model.deprecated_at,
             shut_down_at=model.shut_down_at,
             successor=model.successor.public_id if model.successor else None,
+            aspect_ratios=tuple(model.aspect_ratios),
+            image_sizes=tuple(model.image_sizes),
+            most_images=model.most_images or MOST_IMAGES,
         )
         for model in Model.objects.filter(enabled=True).select_related("successor")
     }

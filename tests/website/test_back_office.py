@@ -104,6 +104,36 @@ class TestModels:
         assert set(AuditEntry.objects.values_list("action", flat=True)) == {"model.create", "route.create"}
         assert announced() == 2
 
+    def test_its_lists_are_written_with_commas_and_audited(self, staff_browser: Client) -> None:
+        upstream = Upstream.objects.create(name="lab", base_url="https://models.example.com/v1")
+        written = {"aspect_ratios": "1:1, 16:9  1:1", "image_sizes": "1K,2K", "most_images": "4"}
+        assert staff_browser.post("/admin/catalog/model/add/", self.form(upstream, **written)).status_code == 302
+        model = Model.objects.get()
+        assert (model.aspect_ratios, model.image_sizes, model.most_images) == (["1:1", "16:9"], ["1K", "2K"], 4)
+        after = AuditEntry.objects.get(action="model.create").after
+        assert after["aspect_ratios"] == ["1:1", "16:9"]
+        page = staff_browser.get(f"/admin/catalog/model/{model.pk}/change/").content.decode()
+        assert 'value="1:1, 16:9"' in page
+
+    @pytest.mark.parametrize(
+        ("name", "text", "told"),
+        [
+            ("aspect_ratios", "wide", "such as 16:9"),
+            ("aspect_ratios", "0:1", "such as 16:9"),
+            ("image_sizes", "2K, 2k", "Each of them once"),
+            ("image_sizes", "a/b", "such as 2K"),
+            ("image_sizes", ", ".join(map(str, range(51))), "At most 50"),
+            ("most_images", "11", "less than or equal to 10"),
+        ],
+    )
+    def test_lists_that_make_no_sense_are_told_how_to_be(
+        self, staff_browser: Client, name: str, text: str, told: str
+    ) -> None:
+        upstream = Upstream.objects.create(name="lab", base_url="https://models.example.com/v1")
+        answer = staff_browser.post("/admin/catalog/model/add/", self.form(upstream, **{name: text}))
+        assert told in answer.content.decode()
+        assert not Model.objects.exists()
+
     def test_its_id_stays(self, staff_browser: Client, model: Model) -> None:
         page = staff_browser.get(f"/admin/catalog/model/{model.pk}/change/").content.decode()
         assert 'name="public_id"' not in page
