@@ -27,7 +27,7 @@ KINDS: dict[NoticeKind, Told] = {
         "A model that was used in the last 30 days gets another price, or is shut down.", _WITH_DEVELOPERS
     ),
     NoticeKind.RECEIPT: Told("A top-up was paid: the receipt.", _ALL),
-    NoticeKind.REFUND: Told("Some of a top-up was refunded.", _ALL),
+    NoticeKind.REFUND: Told("Some of a top-up was refunded, or its refund didn't arrive.", _ALL),
     NoticeKind.DISPUTE: Told("A bank disputes a top-up, or has decided about it.", _ALL),
     NoticeKind.CARD: Told(
         "A payment that was to be made by itself failed, stopped, or waits for you to confirm it at the bank.", _ALL

@@ -73,8 +73,7 @@ def note(top_up: TopUp, seen: SeenRefund, now: datetime) -> Refund | None:
         _give_back(refund, top_up, "The bank sent it back.", now)
     elif refund.state != State.FAILED:
         refund.state = seen.state
-        facts = {"top_up": top_up.public_id, "nanos": refund.nanos, "currency": top_up.currency.upper()}
-        give([News(top_up.organization_id, NoticeKind.REFUND, refund.public_id, facts)], now=now)
+        _tell(refund, top_up, "refunded", refund.public_id, now)
     refund.look_at = _look_at(refund, now)
     refund.save()
     return refund
@@ -127,7 +126,8 @@ def _made_at_stripe(top_up: TopUp, seen: SeenRefund, now: datetime) -> Refund:
 
 
 def _give_back(refund: Refund, top_up: TopUp, why: str, now: datetime) -> None:
-    """In the caller's transaction, who saves the row."""
+    """In the caller's transaction, who saves the row. Members who were told of it are told."""
+    announced = refund.state in (State.PENDING, State.DONE)
     refund.state, refund.why, refund.look_at = State.FAILED, why[:300], None
     if refund.transaction_id is None or refund.returned_id is not None:
         return
@@ -141,8 +141,21 @@ def _give_back(refund: Refund, top_up: TopUp, why: str, now: datetime) -> None:
         now=now,
     )
     refund.returned_id = ledger.post([movement], now=now).transactions[movement.operation_key]
-    detail = f"{refund.public_id} of top-up {top_up.public_id}: {why} The balance has it again. Tell the customer."
-    alarm.raise_alarm("refund_failed", refund.public_id, detail, now=now)
+    detail = f"{refund.public_id} of top-up {top_up.public_id}: {why} The balance has it again."
+    told = "Members are told." if announced else "They weren't told of it."
+    alarm.raise_alarm("refund_failed", refund.public_id, f"{detail} {told}", now=now)
+    if announced:
+        _tell(refund, top_up, "failed", f"{refund.public_id}:failed", now)
+
+
+def _tell(refund: Refund, top_up: TopUp, event: str, subject: str, now: datetime) -> None:
+    facts = {
+        "event": event,
+        "top_up": top_up.public_id,
+        "nanos": refund.nanos,
+        "currency": top_up.currency.upper(),
+    }
+    give([News(top_up.organization_id, NoticeKind.REFUND, subject, facts)], now=now)
 
 
 def _missing(refund: Refund, *, now: datetime) -> Refund:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from django.db import transaction
 
-from accounts.models import alarm
+from accounts.models import Organization, alarm
 from billing import ledger
 from billing.models import Account, CreditGrant, NoticeKind, StripeCustomer, TopUp, TransactionKind
 from billing.notices.giving import News, give
@@ -62,8 +62,7 @@ def session(session_id: str) -> Seen | None:
 def take(top_up_pk: int, seen: Sighting | None, *, now: datetime) -> TopUp:
     """Note what was seen of it, and credit it where it is paid. Committed when this returns."""
     with transaction.atomic(durable=True):
-        locked = TopUp.objects.select_for_update(no_key=True, of=["self"]).select_related("organization")
-        top_up = locked.get(pk=top_up_pk)
+        top_up = _held(top_up_pk)
         if top_up.state == TopUp.State.PAID:
             return top_up
         before = top_up.state, top_up.decline
@@ -83,13 +82,21 @@ def take(top_up_pk: int, seen: Sighting | None, *, now: datetime) -> TopUp:
 def fail(top_up_pk: int, why: str, *, code: str = "", now: datetime) -> TopUp:
     """Stripe refused it: nothing was done. `code` where the card is to blame."""
     with transaction.atomic(durable=True):
-        top_up = TopUp.objects.select_for_update(no_key=True, of=["self"]).get(pk=top_up_pk)
+        top_up = _held(top_up_pk)
         before = top_up.state, top_up.decline
         if not top_up.settled:
             top_up.state, top_up.why, top_up.decline = TopUp.State.FAILED, why, code[:60]
             top_up.save()
             _follow(top_up, before, now)
     return top_up
+
+
+def _held(top_up_pk: int) -> TopUp:
+    """Locked in the order of whoever refunds, disputes or changes a plan: organization, top-up, then balance."""
+    own = TopUp.objects.filter(pk=top_up_pk).values("organization")
+    Organization.objects.select_for_update(no_key=True).get(pk__in=own)
+    rows = TopUp.objects.select_for_update(no_key=True, of=["self"]).select_related("organization")
+    return rows.get(pk=top_up_pk)
 
 
 def _follow(top_up: TopUp, before: tuple[str, str], now: datetime) -> None:

@@ -14,9 +14,10 @@ from billing.payments import customers, settling
 from billing.payments.calling import RefusedError, UnknownError, calling, livemode
 from billing.payments.currencies import FractionError, nanos_of, smallest_units
 from billing.payments.seen import EXPANDED, Seen
+from billing.promotions import redeeming
 
 if TYPE_CHECKING:
-    from stripe.params.checkout import SessionCreateParams
+    from stripe.params.checkout import SessionCreateParams, SessionCreateParamsLineItemPriceDataProductData
 
 OPEN_FOR = timedelta(hours=1)
 """How long it can be paid. Stripe allows no less than half an hour."""
@@ -128,7 +129,6 @@ def _create(top_up: TopUp) -> Seen:
         "top_up", kwargs={"org": top_up.organization.public_id, "top_up": top_up.public_id}
     )
     metadata = {"top_up": top_up.public_id, "organization": top_up.organization.public_id}
-    name = f"{settings.PRODUCT_NAME}: balance of {top_up.organization.name}"
     params: SessionCreateParams = {
         "mode": "payment",
         "customer": top_up.customer,
@@ -139,7 +139,7 @@ def _create(top_up: TopUp) -> Seen:
                 "price_data": {
                     "currency": top_up.currency,
                     "unit_amount": top_up.amount,
-                    "product_data": {"name": name[:250]},
+                    "product_data": _product(top_up),
                 },
                 "quantity": 1,
             }
@@ -155,6 +155,15 @@ def _create(top_up: TopUp) -> Seen:
     with calling("checkout.sessions.create") as stripe:
         made = stripe.checkout.sessions.create(params, {"idempotency_key": f"keymeter:{top_up.public_id}"})
     return Seen.of(made)
+
+
+def _product(top_up: TopUp) -> "SessionCreateParamsLineItemPriceDataProductData":
+    """What Stripe's page says of it."""
+    name = f"{settings.PRODUCT_NAME}: balance of {top_up.organization.name}"[:250]
+    code = redeeming.promised(top_up)
+    if code is None:
+        return {"name": name}
+    return {"name": name, "description": f"With promotion code {code}: ${dollars(code.nanos)} more."}
 
 
 def _refused(top_up: TopUp, error: RefusedError, now: datetime) -> None:

@@ -47,6 +47,8 @@ def normal(typed: str) -> str:
 def redeem(organization: Organization, typed: str, *, actor: User, now: datetime) -> PromotionRedemption:
     """Give an organization the credit of a code. Raises CodeError, and ledger.BalanceTooLarge."""
     with transaction.atomic():
+        # In the order of `keep`: the balance, then the code.
+        ledger.lock([organization.pk])
         code = _usable(organization, typed, now)
         if code.first_top_up_only:
             raise CodeError(WITH_TOP_UP)
@@ -65,6 +67,19 @@ def check(organization: Organization, typed: str, *, now: datetime) -> Promotion
 def promise(top_up: TopUp, code: PromotionCode) -> None:
     """Redeem it once this top-up is paid."""
     PromotionPromise.objects.get_or_create(top_up=top_up, defaults={"code": code})
+
+
+def promised(top_up: TopUp) -> PromotionCode | None:
+    """The code that comes with it once it is paid."""
+    return PromotionCode.objects.filter(pk__in=PromotionPromise.objects.filter(top_up=top_up).values("code")).first()
+
+
+def kept(top_up: TopUp) -> bool:
+    """Whether what was promised with it came with its payment."""
+    if top_up.paid_at is None:
+        return False
+    with_it = PromotionRedemption.objects.filter(organization=top_up.organization_id, redeemed_at=top_up.paid_at)
+    return with_it.filter(code__in=PromotionPromise.objects.filter(top_up=top_up).values("code")).exists()
 
 
 def keep(top_up: TopUp, now: datetime) -> None:

@@ -71,10 +71,25 @@ class TestMembers:
         assert "can&#x27;t be used. It may" in text(wrong)
         assert not TopUp.objects.exists()
         answer = browser.post(f"{address}top-ups/new/", {"amount": "25", "code": "first"})
+        # Before anything is paid both pages say what it brings.
+        here = f"{address}top-ups/{TopUp.objects.get().public_id}/"
+        assert "With promotion code FIRST: $10 more." in visit(answer["Location"]).text
+        assert 'code <span class="mono">FIRST</span> adds $10.00 more once it is paid' in text(browser.get(here))
         visit(answer["Location"], **card())
         TopUp.objects.update(looked_at=None)
-        browser.get(f"{address}top-ups/{TopUp.objects.get().public_id}/")
+        assert '$10.00 more came with promotion code <span class="mono">FIRST</span>' in text(browser.get(here))
         assert Balance.objects.get(organization=organization).nanos == 35 * DOLLAR
+
+    def test_one_that_was_stopped_before_the_payment_is_not_said_to_have_come(
+        self, browse: Browse, owner: User, code: PromotionCode, shop: Shop, address: str
+    ) -> None:
+        browser = browse(owner)
+        answer = browser.post(f"{address}top-ups/new/", {"amount": "25", "code": "welcome"})
+        PromotionCode.objects.update(stopped_at=datetime.now(UTC))
+        visit(answer["Location"], **card())
+        TopUp.objects.update(looked_at=None)
+        page = text(browser.get(f"{address}top-ups/{TopUp.objects.get().public_id}/"))
+        assert "redeemed any more" in page and "more came with" not in page
 
 
 class TestStaff:

@@ -12,6 +12,7 @@ from billing.forecasting import asking, portions
 from billing.meters import METERS
 from billing.models import (
     NoticeKind,
+    PaymentDifference,
     PlanVersion,
     PriceDraft,
     QuarantinedLine,
@@ -27,6 +28,7 @@ from billing.nightly import running
 from billing.notices import stopping
 from billing.payments import settling
 from billing.plans.offering import Offer, create_plan
+from billing.promotions import offering
 from billing.proofs import runs
 from billing.statements import asking as statements
 from billing.statements.drawing import draw
@@ -126,7 +128,22 @@ def _of_a_member(key: ApiKey, now: datetime) -> dict[str, Any]:
         exp_year=now.year + 1,
         added_at=now,
     )
-    return {"secret": secret.public_id, "top_up": top_ups[0].public_id, "card": card.public_id}
+    difference = PaymentDifference.objects.create(
+        kind=PaymentDifference.Kind.PAYMENT,
+        stripe_id="pi_1",
+        top_up=top_ups[1],
+        livemode=False,
+        what="At Stripe 2500 usd were paid, and here nothing is credited",
+        day=now.date(),
+        found_at=now,
+        seen_at=now,
+    )
+    return {
+        "secret": secret.public_id,
+        "top_up": top_ups[0].public_id,
+        "card": card.public_id,
+        "difference": difference.pk,
+    }
 
 
 def _of_staff(staff: User, now: datetime) -> dict[str, Any]:
@@ -146,7 +163,25 @@ def _of_staff(staff: User, now: datetime) -> dict[str, Any]:
     for number in range(20):
         offer = Offer(period=PlanVersion.Period.MONTH, fee_nanos=number * DOLLAR, included_credit_nanos=DOLLAR)
         create_plan(f"plan-{number}", f"Plan {number}", offer, public=True, actor=staff, reason="", now=now)
-    return {"gateway": gateway.pk, "gap": gaps[0].pk, "hold": holds[0].pk, "alarm": alarms[0].pk, "slug": "plan-1"}
+    promotion = offering.create(
+        "WELCOME-10",
+        10 * DOLLAR,
+        note="",
+        first_top_up_only=True,
+        expires_at=None,
+        credit_days=None,
+        uses_most=None,
+        actor=staff,
+        now=now,
+    )
+    return {
+        "gateway": gateway.pk,
+        "gap": gaps[0].pk,
+        "hold": holds[0].pk,
+        "alarm": alarms[0].pk,
+        "slug": "plan-1",
+        "promotion": promotion.pk,
+    }
 
 
 def _draft(model: Model, staff: User, clock: Callable[[], datetime]) -> PriceDraft:

@@ -139,9 +139,15 @@ def top_up(request: HttpRequest, member: Membership, top_up: str) -> HttpRespons
     if request.headers.get("HX-Request"):
         changed = _seen(found) != request.GET.get("seen") or found.trouble
         return HttpResponse(headers={"HX-Refresh": "true"}) if changed else HttpResponse(status=204)
-    return render(
-        request, "console/top_up.html", {"member": member, "top_up": found, "away": away, "seen": _seen(found)}
-    )
+    context = {
+        "member": member,
+        "top_up": found,
+        "away": away,
+        "seen": _seen(found),
+        "code": redeeming.promised(found),
+        "code_kept": redeeming.kept(found),
+    }
+    return render(request, "console/top_up.html", context)
 
 
 def _seen(top_up: TopUp) -> str:

@@ -259,9 +259,28 @@ class TestFailing:
         assert (found.state, found.transaction_id is None, found.returned_id is None) == (State.FAILED, False, False)
         # To the grant that it was taken from.
         assert sorted(CreditGrant.objects.values_list("remaining_nanos", flat=True)) == [3 * DOLLAR, 25 * DOLLAR]
-        assert Alarm.objects.filter(kind="refund_failed").exists()
+        assert "Members are told" in Alarm.objects.get(kind="refund_failed").detail
         books(organization, 28 * DOLLAR)
         assert refunding.left(top_up) == 25 * DOLLAR
+
+    def test_members_who_were_told_of_it_are_told_once_that_it_failed(
+        self, organization: Organization, shop: Shop
+    ) -> None:
+        refund(pay_and_settle(organization, "4000000000005126"), 10 * DOLLAR)
+        shop.quiet()
+        for hours in (1, 2):
+            heal(hours)
+        _, waiting = NoticeMail.objects.filter(notice__kind="refund").order_by("pk")
+        assert mailing.send(waiting.pk, now())
+        told = mail.outbox[-1]
+        assert "a refund of $10.00 didn't arrive" in told.subject
+        assert "The balance has them again" in told.body and "{%" not in told.body
+
+    def test_members_hear_nothing_of_one_that_was_never_made(self, paid: TopUp, shop: Shop) -> None:
+        ask(paid)
+        heal(hours=2)
+        assert "They weren't told" in Alarm.objects.get(kind="refund_failed").detail
+        assert not NoticeMail.objects.filter(notice__kind="refund").exists()
 
     def test_healing_hears_of_it_too_and_gives_back_once(self, organization: Organization, shop: Shop) -> None:
         refund(pay_and_settle(organization, "4000000000005126"))

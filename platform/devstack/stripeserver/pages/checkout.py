@@ -83,8 +83,10 @@ def _cancel_link(session: Json) -> str:
 def _what(account: Account, session: Json) -> str:
     if session["mode"] == "setup":
         return "<h1>Save a card for later payments</h1>"
-    items = account.private(session)["line_items"]["data"]
+    private = account.private(session)
+    items = private["line_items"]["data"]
     rows = "".join(f"<li>{item['quantity']} × {escape(item['description'])}</li>" for item in items)
+    rows += "".join(f'<li class="soft">{escape(told)}</li>' for told in private.get("product_descriptions", ()) if told)
     total = money(session["amount_total"], session["currency"])
     return f'<div class="card"><p class="amount">{total}</p><ul>{rows}</ul></div>'
 

@@ -79,7 +79,8 @@ def _price(account: Account, session: Json, given: Json) -> None:
     if "metadata" in data:
         data["metadata"] = merged({}, data["metadata"])
     url = f"{URL}/{session['id']}/line_items"
-    account.store.keep(session, intent=data, line_items=as_list(items, url))
+    told = [item["price_data"]["product_data"].get("description") or "" for item in given["line_items"]]
+    account.store.keep(session, intent=data, line_items=as_list(items, url), product_descriptions=told)
 
 
 def _item(account: Account, given: Json) -> Json:

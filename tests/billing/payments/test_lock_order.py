@@ -1,0 +1,106 @@
+"""Who settles, refunds, redeems and changes a plan at once waits for the others: none locks what another waits for."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection, transaction
+
+from accounts.models import Organization
+from billing import ledger
+from billing.models import PromotionCode, Subscription, TopUp
+from billing.payments import charging, payers, plan_fees, settling, topping_up
+from billing.plans import choosing
+from billing.promotions import redeeming
+from tests.cast import DOLLAR, give_credit, make_plan, make_top_up, make_user
+from tests.devstack.stack import wait_for
+from tests.devstack.stripeserver.shop import Shop
+from tests.paying import save_card
+
+pytestmark = pytest.mark.django_db(transaction=True)
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Meanwhile:
+    """Work of somebody else, which has to wait for a lock of ours, and then ends well."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self.failure: Exception | None = None
+        self._work = work
+        self._thread = threading.Thread(target=self._go)
+        self._thread.start()
+        wait_for(_somebody_waits, 10, "somebody to wait for a lock")
+
+    def _go(self) -> None:
+        try:
+            self._work()
+        except Exception as error:
+            self.failure = error
+        finally:
+            connection.close()
+
+    def ends(self) -> None:
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        if self.failure:
+            raise self.failure
+
+
+def _somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(WAITING)
+        return bool(cursor.fetchone()[0])
+
+
+@pytest.fixture
+def asked(organization: Organization, shop: Shop) -> TopUp:
+    """The fee of a period that has come due, asked for by card; nobody has looked what became of it."""
+    ended = now() - timedelta(hours=1)
+    began = (ended.replace(day=1) - timedelta(days=1)).replace(day=min(ended.day, 28))
+    give_credit(organization, 20 * DOLLAR, now=began)
+    choosing.choose(organization, make_plan(included_credit_nanos=0), actor=None, now=began)
+    plan_fees.let_pay(organization, by_card=True, actor=None, now=now())
+    card = save_card(shop, organization)
+    top_up = topping_up.new(organization, 2000, 20 * DOLLAR, actor=None, now=now())
+    top_up.way, top_up.card, top_up.customer = TopUp.Way.PLAN, card, card.customer
+    top_up.subscription, top_up.period = Subscription.objects.get(), 2
+    top_up.save()
+    charging._create(top_up, present=False)
+    return top_up
+
+
+def test_a_plan_fee_that_is_settled_and_a_change_of_the_plan(organization: Organization, asked: TopUp) -> None:
+    with transaction.atomic():
+        Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+        settling_ = Meanwhile(lambda: settling.look(asked, now=now()))
+        ledger.lock([organization.pk])
+    settling_.ends()
+    assert TopUp.objects.get().state == TopUp.State.PAID
+    assert Subscription.objects.get().number == 2
+
+
+def test_a_plan_fee_that_is_settled_and_a_refund_of_it(organization: Organization, asked: TopUp) -> None:
+    with transaction.atomic():
+        Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+        settling_ = Meanwhile(lambda: settling.look(asked, now=now()))
+        payers.locked(asked)
+    settling_.ends()
+    assert TopUp.objects.get().state == TopUp.State.PAID
+
+
+def test_a_code_that_is_redeemed_and_one_that_comes_with_a_payment(organization: Organization, shop: Shop) -> None:
+    staff = make_user("staff@example.com", is_staff=True)
+    code = PromotionCode.objects.create(code="WELCOME", nanos=DOLLAR, created_at=now(), created_by=staff)
+    top_up = make_top_up(organization, 25)
+    redeeming.promise(top_up, code)
+    with transaction.atomic():
+        ledger.lock([organization.pk])
+        member = Meanwhile(lambda: redeeming.redeem(organization, "welcome", actor=staff, now=now()))
+        redeeming.keep(top_up, now())
+    with pytest.raises(redeeming.CodeError, match="redeemed this code already"):
+        member.ends()
