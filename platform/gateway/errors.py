@@ -155,4 +155,13 @@ def refusal(verdict: Verdict, detail: str = "", *, wait_ms: int | None = None) -
 for _name, _error in list(vars().items()):
     if isinstance(_error, ApiError):
         _error.case = _name.lower()
-CASES = frozenset({"bad_request", *_REFUSALS, *(_e.case for _e in vars().values() if isinstance(_e, ApiError))})
+
+
+def every() -> dict[str, ApiError]:
+    """One of each case."""
+    constants = {error.case: error for error in globals().values() if isinstance(error, ApiError)}
+    refusals = {verdict.value: refusal(verdict) for verdict in _REFUSALS}
+    return {"bad_request": bad_request("The message says what."), **refusals, **constants}
+
+
+CASES = frozenset(every())

@@ -21,6 +21,11 @@ MULTIPLIERS = {"discount": "Discount", "off_peak": "Off-peak", "other": "Multipl
 # (status, code, what it means and what to do); an empty code is one that OpenAI leaves null.
 ERRORS = (
     (400, "", "The request can't be understood. The message says why, and names the field where it can."),
+    (
+        400,
+        "context_length_exceeded",
+        "The text is beyond the model's context window. Send less, or ask for less.",
+    ),
     (400, "two_api_keys", "The request has two different keys. Send one."),
     (401, "invalid_api_key", "The key is missing, wrong, expired or revoked. Create another in the console."),
     (401, "invalid_gateway_credential", "Only gateways may ask this, and they show a credential of their own."),

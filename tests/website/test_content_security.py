@@ -19,6 +19,7 @@ INLINE = re.compile(
 )
 PUBLIC = [
     "/",
+    "/docs/",
     "/docs/charging/",
     "/account/login/",
     "/account/signup/",

@@ -13,7 +13,15 @@ from tests.cast import make_plan, make_top_up
 from tests.website.browsing import passed_second_factor, use
 
 # For everybody. `start` and the pages of entering lead on by themselves.
-PUBLIC = {"", "docs/charging/", "account/login/", "account/logout/", "account/signup/", "account/inactive/"} | {
+PUBLIC = {
+    "",
+    "docs/",
+    "docs/charging/",
+    "account/login/",
+    "account/logout/",
+    "account/signup/",
+    "account/inactive/",
+} | {
     "models/",
     "models/<path:model>",
     "models.json",

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from django import template
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from billing.meters import INPUT_METERS, LABELS, OUTPUT_METERS
@@ -106,6 +106,14 @@ def to_the_millisecond(at: datetime) -> str:
 def words(code: str) -> str:
     """A code as words: `rate_limited` is `rate limited`."""
     return code.replace("_", " ").replace(".", ": ").replace("-", " ")
+
+
+@register.filter
+def code_words(text: str) -> SafeString:
+    """What stands between backticks, as code."""
+    parts = text.split("`")
+    marked = (format_html("<code>{}</code>" if place % 2 else "{}", part) for place, part in enumerate(parts))
+    return format_html_join("", "{}", ((part,) for part in marked))
 
 
 @register.simple_tag
