@@ -47,6 +47,8 @@ class UsageLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     attempts: Annotated[int, Meta(ge=0, le=1000)] = 1
     route: str = ""
     upstream_request_id: Annotated[str, Meta(max_length=200)] = ""
+    # The id by which the upstream keeps the answer, of Keymeter's own gateways.
+    stored: Annotated[str, Meta(max_length=512)] = ""
     estimated: bool = False
     # Which version of our count, where `estimated`.
     estimator: Annotated[int, Meta(ge=0, le=2**15 - 1)] = 0

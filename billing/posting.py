@@ -11,7 +11,7 @@ import structlog
 from django.db import DataError, InterfaceError, OperationalError, transaction
 
 from accounts.models import alarm
-from billing import ledger, staging, turns
+from billing import ledger, staging, stored, turns
 from billing.archive import Chunk, read_chunks
 from billing.fullness import nearly_full, overflowed
 from billing.models import Account, QuarantineReason, Segment, TransactionKind
@@ -76,6 +76,7 @@ def _post(segment_id: int, now: datetime, tally: Tally, full: frozenset[int] = f
             tally.settle(events)
             claims.add(event for event in events if event.claimed_nanos not in (None, event.charge_nanos))
             keeper.keep(quarantined)
+            stored.note(rater.noted)
             segment.lines += len(chunk.lines)
             segment.new += len(inserted.new)
         keeper.finish()

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple, Self
 from uuid import UUID
 
-from billing import lines
+from billing import lines, stored
 from billing.closing import closed_among
 from billing.known import Key, Known
 from billing.lines import LONGEST_LINE, LineError, UsageLine, number_of
@@ -82,6 +82,8 @@ class Rater:
     # Organizations whose sums can't hold more.
     full: frozenset[int] = frozenset()
     known: Known = field(default_factory=Known)
+    # What upstreams store, of the lines that `rate` had last.
+    noted: list[stored.Row] = field(default_factory=list)
     latest: datetime = field(init=False)
     due: datetime = field(init=False)
 
@@ -100,6 +102,7 @@ class Rater:
         """One result per line, those that can't be read first. `first` is the first one's number, `last` whether the
         segment ends with them."""
         parsed: list[tuple[int, bytes, UsageLine]] = []
+        self.noted = []
         parse = lines.parse if self.segment.origin == Segment.Origin.GATEWAY else lines.parse_strictly
         for number, raw in enumerate(raw_lines, first):
             try:
@@ -136,6 +139,8 @@ class Rater:
         if priced is None:
             raise _Refused(QuarantineReason.UNPRICED, f"{line.model} had no price at {time.isoformat()}")
         nanos, reason = _charge(line, priced)
+        if line.stored and (row := stored.row_of(line, key, time)):
+            self.noted.append(row)
         usage: dict[str, int] = line.usage
         return RatedEvent(
             line.id,

@@ -25,6 +25,7 @@ from billing.models.segment import QuarantinedLine, QuarantineReason, Segment
 from billing.models.source import SequenceGap, UsageSource
 from billing.models.statement import Section, Statement, StatementLine
 from billing.models.statement_order import StatementOrder
+from billing.models.stored import StoredAnswer
 from billing.models.terms import OrganizationTerms
 from billing.models.usage_event import Outcome, UsageEvent
 
@@ -84,6 +85,7 @@ __all__ = [
     "Statement",
     "StatementLine",
     "StatementOrder",
+    "StoredAnswer",
     "StripeCustomer",
     "Subscription",
     "SubscriptionEvent",

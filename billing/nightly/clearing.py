@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.contrib.sessions.models import Session
 
-from billing import secret_use
+from billing import secret_use, stored
 from billing.models import WebhookEvent
 from billing.nightly.shape import Night, Result
 
@@ -18,6 +18,7 @@ def clear(night: Night) -> Result:
     return {
         "hours of secrets in use": forget_secret_use(now),
         "sessions": sessions,
+        "stored answers": stored.forget_before(now - timedelta(days=settings.STORED_DAYS)),
         "webhook events": forget_webhooks(now),
     }
 

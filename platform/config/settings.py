@@ -60,6 +60,9 @@ LOW_BALANCE_NOTICE_NANOS = env.read("LOW_BALANCE_NOTICE", env.dollars, env.NANOS
 PLAN_GRACE_DAYS = env.read("PLAN_GRACE_DAYS", int, 7)
 USAGE_EVENT_DAYS = env.read("USAGE_EVENT_DAYS", int, 400)
 SECRET_USE_DAYS = env.read("SECRET_USE_DAYS", int, 90)
+# Whose what upstreams store is: how long it is known at all, and how long by Valkey too.
+STORED_DAYS = env.read("STORED_DAYS", env.count, 30)
+STORED_HOT_SECONDS = env.read("STORED_HOT_SECONDS", env.count, 3_600)
 ARCHIVE_DIR = env.read("ARCHIVE_DIR", Path, VAR_DIR / "archive")
 
 # --- Payments ------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from billing.rate_card import Priced
 from billing.rating import charge, priced_part, worst_case
 from gateway import counting, errors
 from gateway.counting import Counted
-from gateway.endpoints import CHAT, COMPLETIONS, Endpoint
+from gateway.endpoints import COMPLETIONS, Endpoint
 from gateway.forms import Form, read_form
 from gateway.members import Members, integer, value
 from gateway.offer import OfferedModel
@@ -75,6 +75,8 @@ class Asked:
     most_output_tokens: int | None
     counted: Counted
     form: Form | None = None
+    # Whether the upstream keeps the answer.
+    kept: bool = False
 
     def input_bytes(self) -> int:
         """Bytes of what goes in, for our own count."""
@@ -138,7 +140,7 @@ class Asked:
             changes["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
         if endpoint.has_output and self.most_output_tokens is None:
             room = model.context_window - estimating.tokens(self.input_bytes())
-            changes["max_tokens"] = max(1, min(model.max_output_tokens, room))
+            changes[endpoint.limits[-1]] = max(1, min(model.max_output_tokens, room))
         return msgspec.json.encode({**self.members, **changes})
 
     @cached_property
@@ -185,6 +187,7 @@ def read(body: bytes, endpoint: Endpoint, content_type: str = "") -> Asked:
         most_output_tokens=_most_output_tokens(members, endpoint) if endpoint.has_output else None,
         counted=counting.seconds(form.file_bytes) if form and endpoint.heard else endpoint.counted(members),
         form=form,
+        kept=endpoint.keeps(members),
     )
 
 
@@ -232,6 +235,5 @@ def _prompt_count(members: Members) -> int:
 
 
 def _most_output_tokens(members: Members, endpoint: Endpoint) -> int | None:
-    names = ("max_completion_tokens", "max_tokens") if endpoint is CHAT else ("max_tokens",)
-    limits = [integer(members, name, 1, 10**9) for name in names]
+    limits = [integer(members, name, 1, 10**9) for name in endpoint.limits]
     return max((limit for limit in limits if limit is not None), default=None)

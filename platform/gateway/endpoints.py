@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from accounts.scopes import MANAGEMENT_SCOPES
-from gateway import counting
+from gateway import counting, keeping
 from gateway.counting import Counted
 from gateway.members import Members
 
@@ -29,7 +29,8 @@ class Endpoint:
     `writes`: text, which streams and has a limit; pictures, which may be counted in tokens; or nothing that is counted.
     `counted` says what its parameters count, `heard` that its file is audio, whose seconds count. `form` is a body with
     files, of the field that has to be there. `answers` with a JSON object that has one of these members, or with a
-    stream of bytes (no members).
+    stream of bytes (no members). `limits` are the members that bound the output; the last is set where none is there.
+    `keeps` says whether the upstream keeps what was made, so that it can be asked for by its id.
     """
 
     name: str
@@ -41,16 +42,44 @@ class Endpoint:
     answers: frozenset[str] = frozenset({"data"})
     form: str = ""
     heard: bool = False
+    limits: tuple[str, ...] = ("max_tokens",)
+    keeps: Callable[[Members], bool] = keeping.never
 
     @property
     def has_output(self) -> bool:
         return self.writes == "text"
 
 
+@dataclass(frozen=True)
+class StoredEndpoint:
+    """What is done with something that an upstream keeps: `path` has its `{id}`, and `of` is the endpoint that made it.
+
+    `takes_body`: a JSON object goes with it.
+    """
+
+    method: str
+    path: str
+    of: Endpoint
+    takes_body: bool = False
+
+    def at(self, stored_id: str) -> str:
+        """The path to that one."""
+        return self.path.replace("{id}", stored_id)
+
+
 CHOICES, RESULTS, TEXT = (frozenset({member}) for member in ("choices", "results", "text"))
 BYTES: frozenset[str] = frozenset()
 
-CHAT = Endpoint("chat.completions", "/chat/completions", "chat", "chat", "text", answers=CHOICES)
+CHAT = Endpoint(
+    "chat.completions",
+    "/chat/completions",
+    "chat",
+    "chat",
+    "text",
+    answers=CHOICES,
+    limits=("max_completion_tokens", "max_tokens"),
+    keeps=keeping.where_asked,
+)
 COMPLETIONS = Endpoint("completions", "/completions", "chat", "completions", "text", answers=CHOICES)
 EMBEDDINGS = Endpoint("embeddings", "/embeddings", "embeddings", "embeddings")
 # Forwarded to an upstream, by path below the base.
@@ -82,5 +111,36 @@ FORWARDED = {
     )
 }
 BY_NAME = {endpoint.name: endpoint for endpoint in FORWARDED.values()}
+# Of what is stored. Lists of all that there is aren't served: an upstream knows no organizations.
+STORED = (
+    StoredEndpoint("GET", "/chat/completions/{id}", CHAT),
+    StoredEndpoint("POST", "/chat/completions/{id}", CHAT, takes_body=True),
+    StoredEndpoint("DELETE", "/chat/completions/{id}", CHAT),
+    StoredEndpoint("GET", "/chat/completions/{id}/messages", CHAT),
+)
 MODELS_PATH = "/models"
 MODELS_SCOPE = "models"
+
+
+class Place(NamedTuple):
+    """What a path is for, by method; `stored_id` where it names something stored."""
+
+    by_method: dict[str, Endpoint | StoredEndpoint]
+    stored_id: str = ""
+
+
+def place_of(path: str) -> Place | None:
+    """What is at a path below the base; None where it is none of these endpoints'."""
+    if endpoint := FORWARDED.get(path):
+        return Place({"POST": endpoint})
+    for (before, after), by_method in _PATTERNS.items():
+        if path.startswith(before) and path.endswith(after) and len(path) > len(before) + len(after):
+            return Place(by_method, path[len(before) : len(path) - len(after)])
+    return None
+
+
+# What comes before and after the id. The longest end comes first, so that `/ID/messages` isn't taken for an id.
+_PATTERNS: dict[tuple[str, str], dict[str, Endpoint | StoredEndpoint]] = {}
+for _row in sorted(STORED, key=lambda row: -len(row.path.partition("{id}")[2])):
+    _before, _, _after = _row.path.partition("{id}")
+    _PATTERNS.setdefault((_before, _after), {})[_row.method] = _row

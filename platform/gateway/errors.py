@@ -56,6 +56,7 @@ TOO_SLOW = ApiError(408, INVALID, "request_timeout", "The request's body didn't 
 NOT_JSON = bad_request("We could not parse the JSON body of your request. It has to be a JSON object.")
 CONTEXT_LENGTH = bad_request("The text is too long for this model's context window.", code="context_length_exceeded")
 NO_SUCH_PATH = ApiError(404, INVALID, "unknown_url", "There is nothing at this URL. Look at the API reference.")
+NOT_STORED = ApiError(404, INVALID, "not_found", "You have nothing stored by this id, or it was deleted.", "id")
 WRONG_METHOD = ApiError(405, INVALID, "method_not_allowed", "This URL doesn't answer to that method.")
 REQUEST_ID_USED = ApiError(
     409,

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from gateway import asked, model_limits
 from gateway.admission import Admission, address_of
 from gateway.asked import Asked
+from gateway.bindings import Bindings
 from gateway.decision import Question
 from gateway.endpoints import Endpoint
 from gateway.errors import ApiError, refusal
@@ -37,6 +38,7 @@ class Forwarding:
         leases: Leases,
         usage_log: UsageLog,
         routing: Routing,
+        bindings: Bindings,
     ) -> None:
         self._admission = admission
         self._hotstate = hotstate
@@ -44,6 +46,7 @@ class Forwarding:
         self._leases = leases
         self._usage_log = usage_log
         self._routing = routing
+        self._bindings = bindings
 
     async def answer(
         self,
@@ -88,6 +91,7 @@ class Forwarding:
             hotstate=self._hotstate,
             keyring=self._keyring,
             usage_log=self._usage_log,
+            bindings=self._bindings,
             held=Held(identity.record.org, identity.record.key, hold),
             covered_tokens=wanted.covered_output(endpoint, model),
         )

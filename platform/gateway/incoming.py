@@ -28,13 +28,19 @@ class Incoming:
         self._scheme: str = scope.get("scheme", "http")
         self._peer: str | None = (scope.get("client") or (None,))[0]
         self._receive = receive
-        self._path_size = len(scope.get("raw_path") or b"") + len(self.query)
+        self._raw_path: bytes = scope.get("raw_path") or b""
+        self._path_size = len(self._raw_path) + len(self.query)
 
     def check_size(self) -> None:
         """Raises ApiError where URL and headers are larger than any client needs."""
         headers = sum(len(name) + sum(map(len, values)) for name, values in self._values.items())
         if self._path_size + headers > LARGEST_HEAD:
             raise errors.HEADERS_TOO_LARGE
+
+    @property
+    def is_path_encoded(self) -> bool:
+        """Whether the path as it was sent has percent-encoded parts."""
+        return b"%" in self._raw_path
 
     def secret(self) -> str:
         """The API key shown in one of the dialect's headers. Raises ApiError where there is none, or two."""

@@ -16,6 +16,7 @@ from billing.rate_card import Priced
 from billing.rating import UnpricedError, outcome_charge, priced_part
 from gateway import errors, metrics, sounding
 from gateway.asked import Asked, held
+from gateway.bindings import Bindings
 from gateway.endpoints import Endpoint
 from gateway.errors import ApiError
 from gateway.incoming import ClientGoneError, Incoming
@@ -30,6 +31,7 @@ from gateway.upstream import UpstreamError, decoded, read_answer
 from gateway.usage_log import UsageLog
 from hotstate.errors import Unreachable
 from hotstate.fast import HotState
+from hotstate.stored import Stored, is_id
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +51,9 @@ class Progress:
     reported: dict[str, int] | None = None
     output_bytes: int = 0
     upstream_request_id: str = ""
+    # The id by which the upstream keeps the answer; whether gateways were told.
+    stored_id: str = ""
+    bound: bool = False
     # Those that were made.
     pictures: int = 0
     # Routes that were tried, the one that answered too.
@@ -83,6 +88,7 @@ class Running:
     hotstate: HotState
     keyring: Keyring
     usage_log: UsageLog
+    bindings: Bindings
     held: Held
     covered_tokens: int
     progress: Progress = field(default_factory=Progress)
@@ -165,9 +171,24 @@ class Running:
             self.progress.output_bytes = estimating.output_bytes(decoded(msgspec.json.encode(answer)))
         if "model" in answer and settings.DIALECT.answered_model == "asked":
             answer["model"] = msgspec.Raw(msgspec.json.encode(self.model.public_id))
+        self.note_id(decoded(answer["id"]) if "id" in answer else None)
+        await self.bind()
         self.progress.finished = self.progress.answered = True
         self.log()
         await self.outgoing.whole(200, msgspec.json.encode(answer))
+
+    def note_id(self, told: Any) -> None:
+        """Take note of the id that the upstream gives an answer which it keeps."""
+        if self.asked.kept and not self.progress.stored_id and is_id(told):
+            self.progress.stored_id = told
+
+    async def bind(self) -> None:
+        """Bind that id to its organization and route, before the client sees it."""
+        progress = self.progress
+        if progress.stored_id and not progress.bound:
+            made = Stored(self.model.public_id, self.route.pk)
+            await self.bindings.bind(self.identity.record.org, self.endpoint.name, progress.stored_id, made)
+            progress.bound = True
 
     async def _failed(self, error: ApiError, outcome: str) -> None:
         """Tell the client: as the whole answer, or inside the stream that has begun."""
@@ -256,6 +277,7 @@ class Running:
             "route": str(self.route.pk),
             "attempts": self.progress.attempts,
             "upstream_request_id": self.progress.upstream_request_id,
+            "stored": self.progress.stored_id,
             "estimated": estimated,
             "estimator": estimating.ESTIMATOR_VERSION if estimated else 0,
             "charge_nanos": nanos,

@@ -9,10 +9,11 @@ import orjson
 import structlog
 from django.conf import settings
 
-from gateway import errors, forward_auth, json_face, metrics, model_list, processes
+from gateway import endpoints, errors, forward_auth, json_face, metrics, model_list, processes
 from gateway.admission import Admission, address_of
+from gateway.bindings import Bindings
 from gateway.decision import Decider, Decision, Question
-from gateway.endpoints import FORWARDED, MODELS_SCOPE
+from gateway.endpoints import MODELS_SCOPE, Endpoint
 from gateway.era_watch import EraWatch
 from gateway.errors import ApiError, refusal
 from gateway.faces import Cases
@@ -21,6 +22,7 @@ from gateway.forwarding import Forwarding
 from gateway.incoming import ClientGoneError, Incoming
 from gateway.journal import Journal
 from gateway.json_face import JsonFace
+from gateway.keepsakes import Keepsakes
 from gateway.keyring import Identity, Keyring
 from gateway.known_gateways import KnownGateways
 from gateway.leases import Leases
@@ -77,9 +79,11 @@ class Gateway:
         )
         self.known_gateways = KnownGateways(self.hotstate)
         self.admission = Admission(self.decider, self.leases)
+        self.bindings = Bindings(self.hotstate)
         self.forwarding = Forwarding(
-            self.admission, self.hotstate, self.keyring, self.leases, self.usage_log, self.routing
+            self.admission, self.hotstate, self.keyring, self.leases, self.usage_log, self.routing, self.bindings
         )
+        self.keepsakes = Keepsakes(self.admission, self.bindings, self.upstreams)
         cases = Cases(self.decider, self.watch, self.leases, self.usage_log)
         self.json_face = JsonFace(cases, self.hotstate, self.watch, self.usage_log)
         self.forward_auth = ForwardAuth(cases, self.known_gateways)
@@ -152,12 +156,12 @@ class Gateway:
             await self.json_face.answer(incoming.path, credential, incoming, outgoing, request_id)
             return
         path = settings.DIALECT.below_base(incoming.path) or ""
-        endpoint = FORWARDED.get(path)
-        if endpoint is None and not model_list.covers(path) and path != KEY_PATH:
+        place = endpoints.place_of(path)
+        if place is None and not model_list.covers(path) and path != KEY_PATH:
             raise errors.NO_SUCH_PATH
         if settings.REFUSE_PLAIN_HTTP and incoming.is_plain(behind_tls_proxy=settings.BEHIND_TLS_PROXY):
             raise errors.HTTPS_REQUIRED
-        if incoming.method != ("POST" if endpoint else "GET"):
+        if incoming.method not in (place.by_method if place else ("GET",)):
             raise errors.WRONG_METHOD
         identity = await self.decider.identify(incoming.secret(), request_id, address=address_of(incoming))
         if isinstance(identity, Decision):
@@ -168,10 +172,14 @@ class Gateway:
         offer = self.watch.offer
         if offer is None or self.usage_log.blocked:
             raise errors.UNAVAILABLE
-        if endpoint:
-            await self.forwarding.answer(endpoint, identity, offer, incoming, outgoing, request_id)
-        else:
+        if place is None:
             await self._models(path, identity, offer, incoming, outgoing, request_id)
+            return
+        row = place.by_method[incoming.method]
+        if isinstance(row, Endpoint):
+            await self.forwarding.answer(row, identity, offer, incoming, outgoing, request_id)
+        else:
+            await self.keepsakes.answer(row, place.stored_id, identity, offer, incoming, outgoing, request_id)
 
     async def _models(
         self, path: str, identity: Identity, offer: Offer, incoming: Incoming, outgoing: Outgoing, request_id: UUID

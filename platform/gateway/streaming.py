@@ -76,6 +76,7 @@ class Stream:
         finally:
             if content := b"".join(passed):
                 await self._cover(before)
+                await self._running.bind()
                 if self._done:
                     self._running.log()
                 outgoing = self._running.outgoing
@@ -95,6 +96,7 @@ class Stream:
         if not isinstance(chunk, dict) or "error" in chunk:
             raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error")
         usage, choices = chunk.get("usage"), chunk.get("choices")
+        self._running.note_id(chunk.get("id"))
         if usage is not None:
             self._progress.reported = self._running.reported(usage) or self._progress.reported
         self._progress.output_bytes += estimating.output_bytes(chunk)

@@ -32,10 +32,12 @@ class UpstreamError(Exception):
     def is_busy(self) -> bool:
         return self.error is errors.UPSTREAM_BUSY
 
-    def __init__(self, error: ApiError, outcome: str) -> None:
+    def __init__(self, error: ApiError, outcome: str, *, status: int = 0) -> None:
+        """`status` is the upstream's own, where it said no."""
         super().__init__(error.message)
         self.error = error
         self.outcome = outcome
+        self.status = status
 
 
 class Upstreams:
@@ -55,11 +57,11 @@ class Upstreams:
 
     @asynccontextmanager
     async def ask(
-        self, route: OfferedRoute, path: str, body: bytes | aiohttp.FormData, *, request_id: str
+        self, route: OfferedRoute, path: str, body: bytes | aiohttp.FormData, *, request_id: str, method: str = "POST"
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Post and give the answer once its head is there. Raises UpstreamError, inside the block too."""
+        """Ask and give the answer once its head is there. Raises UpstreamError, inside the block too."""
         headers = {"X-Request-Id": request_id, "Accept-Encoding": "identity"}
-        if isinstance(body, bytes):
+        if isinstance(body, bytes) and body:
             headers["Content-Type"] = "application/json"
         patience = self.session.timeout
         if route.idle_seconds:
@@ -69,9 +71,10 @@ class Upstreams:
         if route.credential:
             headers["Authorization"] = f"Bearer {route.credential}"
         try:
-            async with self.session.post(
+            async with self.session.request(
+                method,
                 route.base_url + path,
-                data=body,
+                data=body or None,
                 headers=headers,
                 allow_redirects=False,
                 timeout=patience,
@@ -129,7 +132,7 @@ async def _failure(response: aiohttp.ClientResponse, route: OfferedRoute) -> Ups
         return UpstreamError(errors.UPSTREAM_BUSY, "upstream_error")
     if status in (402, 404):
         # Our account there, or our name of the model: nothing that the client could mend.
-        return UpstreamError(errors.UPSTREAM_DOWN, "upstream_error")
+        return UpstreamError(errors.UPSTREAM_DOWN, "upstream_error", status=status)
     if 400 <= status < 500:
         return UpstreamError(_clients_fault(status, content, route), "refused")
     return UpstreamError(errors.UPSTREAM_DOWN if status == 503 else errors.UPSTREAM_BROKEN, "upstream_error")

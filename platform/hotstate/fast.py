@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 import hiredis
 import msgspec
 
-from hotstate import decision_log, eras, names, scripts, standing
+from hotstate import decision_log, eras, names, scripts, standing, stored
 from hotstate.eras import Era
 from hotstate.errors import LostError, Unreachable
 from hotstate.listing import Listing
@@ -18,6 +18,7 @@ from hotstate.pipelining import Connection, Pipelining, Reply, Word, packed
 from hotstate.publish import clamp, clamp_hold
 from hotstate.records import KeyRecord, OrganizationRecord, Windows
 from hotstate.standing import Standing
+from hotstate.stored import Stored
 
 _key_record = msgspec.json.Decoder(KeyRecord)
 _organization_record = msgspec.json.Decoder(OrganizationRecord)
@@ -180,6 +181,15 @@ class HotState:
         asked = standing.asked(record.org, record.key)
         answers: Any = await asyncio.gather(*(self._call("HMGET", name, *fields) for name, fields in asked))
         return standing.told_by(answers, now)
+
+    async def bind(self, org: str, kind: str, upstream_id: str, made: Stored, *, keep_ms: int) -> None:
+        """Tell every gateway whose that is, for a while."""
+        await self._call("SET", stored.name_of(org, kind, upstream_id), msgspec.json.encode(made), "PX", keep_ms)
+
+    async def bound(self, org: str, kind: str, upstream_id: str) -> Stored | None:
+        """Who made what the organization has stored, where a gateway told it lately."""
+        raw = await self._call("GET", stored.name_of(org, kind, upstream_id))
+        return stored.decoder.decode(raw) if isinstance(raw, bytes) else None
 
     async def catalog_version(self) -> int:
         """A number that grows with each change of models, routes or prices."""

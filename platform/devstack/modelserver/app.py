@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from devstack.modelserver import embeddings as embedding
-from devstack.modelserver import generation, media
+from devstack.modelserver import generation, media, stored
 from devstack.modelserver.answer import Json
 from devstack.modelserver.directives import Behaviour, Directives
-from devstack.modelserver.generation import CHAT, CREATED, TEXT, Shape, error_body
+from devstack.modelserver.errors import error_body
+from devstack.modelserver.generation import CHAT, CREATED, TEXT, Shape
 from devstack.modelserver.records import Record, Records
 
 MODELS = (
@@ -42,6 +43,7 @@ def application(credential: str) -> web.Application:
     app.router.add_post("/v1/embeddings", embed)
     for path, answer in media.ANSWERS.items():
         app.router.add_post(path, other(answer))
+    stored.add_routes(app)
     app.router.add_get("/_control/requests", list_records)
     app.router.add_delete("/_control/requests", forget_records)
     app.router.add_post("/_control/behave", behave)
@@ -67,6 +69,8 @@ async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse
     except (asyncio.CancelledError, ConnectionError):
         record.outcome = "disconnected"
         raise
+    except web.HTTPNotFound as missing:
+        return finish(record, missing)
     except (ValueError, TypeError) as error:
         return finish(record, refusal(400, str(error)))
 

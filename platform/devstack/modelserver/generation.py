@@ -8,8 +8,10 @@ from typing import Any
 
 from aiohttp import web
 
+from devstack.modelserver import stored
 from devstack.modelserver.answer import Answer, Json, Prompt, text_of
 from devstack.modelserver.directives import Behaviour
+from devstack.modelserver.errors import error_body
 from devstack.modelserver.functions import call_of
 from devstack.modelserver.records import Record
 
@@ -64,9 +66,13 @@ def read_prompt(shape: Shape, body: Json, behaviour: Behaviour) -> Prompt:
 async def respond(request: web.Request, shape: Shape, body: Json, prompt: Prompt, record: Record) -> web.StreamResponse:
     """Answer as the request wants it, whole or streamed."""
     answer = Answer(prompt)
+    name = shape.prefix
+    if shape.chat and body.get("store") is True:
+        name = request.app[stored.CHATS].new_id()
+        stored.keep_chat(request.app, body, whole(shape, body, answer) | {"id": name})
     if body.get("stream"):
-        return await stream(request, shape, body, answer, record)
-    content = json.dumps(whole(shape, body, answer)).encode()
+        return await stream(request, shape, body, answer, record, name)
+    content = json.dumps(whole(shape, body, answer) | {"id": name}).encode()
     if prompt.directives.garbage:
         content = b"<html>this is not JSON"
     if prompt.directives.cut is not None:
@@ -90,7 +96,9 @@ def envelope(shape: Shape, kind: str, body: Json, choices: list[Json]) -> Json:
     return {"id": shape.prefix, "object": kind, "created": CREATED, "model": body.get("model"), "choices": choices}
 
 
-async def stream(request: web.Request, shape: Shape, body: Json, answer: Answer, record: Record) -> web.StreamResponse:
+async def stream(
+    request: web.Request, shape: Shape, body: Json, answer: Answer, record: Record, name: str
+) -> web.StreamResponse:
     """Send server-sent events, one word a chunk."""
     asked = answer.prompt.directives
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
@@ -104,7 +112,7 @@ async def stream(request: web.Request, shape: Shape, body: Json, answer: Answer,
         if asked.error is not None and record.chunks >= asked.error:
             await response.write(event(error_body("The model stopped working.", "server_error")))
             break
-        await response.write(b"data: {this is not JSON\n\n" if asked.garbage else event(chunk))
+        await response.write(b"data: {this is not JSON\n\n" if asked.garbage else event(chunk | {"id": name}))
         record.chunks += 1
     else:
         await response.write(b"data: [DONE]\n\n")
@@ -141,10 +149,6 @@ def call_delta(index: int, call: Json, arguments: str, *, first: bool) -> Json:
 
 def event(data: Any) -> bytes:
     return b"data: " + json.dumps(data).encode() + b"\n\n"
-
-
-def error_body(message: str, kind: str, code: str | None = None) -> Json:
-    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
 def hang_up(request: web.Request, record: Record) -> None:

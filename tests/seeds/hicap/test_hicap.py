@@ -54,6 +54,23 @@ def test_images_are_looked_at(hicap: Vendor) -> None:
     assert hicap.sent()["messages"][0]["content"] == content
 
 
+class TestStored:
+    def test_a_stored_completion_is_retrieved(self, hicap: Vendor) -> None:
+        client = hicap.client()
+        made = client.chat.completions.create(model=MODEL, messages=HELLO, store=True)
+        assert client.chat.completions.retrieve(made.id).choices == made.choices
+        assert hicap.charged() == ({"requests": 1, "input_tokens": 2, "output_tokens": 4}, 2 * 1_000 + 4 * 10_000)
+
+    def test_its_messages_are_listed(self, hicap: Vendor) -> None:
+        client = hicap.client()
+        made = client.chat.completions.create(model=MODEL, messages=HELLO, store=True)
+        assert [message.content for message in client.chat.completions.messages.list(made.id)] == ["Hello, world"]
+
+    def test_what_is_not_there_is_a_not_found_error(self, hicap: Vendor) -> None:
+        answer = hicap.gateway.request("GET", "/v1/chat/completions/none", secret=hicap.secret)
+        assert answer.error == (404, "not_found_error", "not_found")
+
+
 class TestImages:
     def test_generations(self, hicap: Vendor) -> None:
         made = hicap.client().images.generate(model="demo-image", prompt="a cat", n=2)
