@@ -39,6 +39,7 @@ ERRORS = (
     (403, "organization_suspended", "All keys of the organization are refused until it is reinstated."),
     (403, "https_required", "Plain HTTP isn't answered. Use https, and rotate the key: others may have read it."),
     (404, "model_not_found", "There is no such model, or the key may not use it."),
+    (404, "not_found", "Nothing of yours is stored by this id: deleted, too old, or never there."),
     (404, "unknown_url", "There is nothing at this address. Look at the base URL."),
     (405, "method_not_allowed", "The address exists, but doesn't answer to this method."),
     (408, "request_timeout", "The body didn't arrive in time. Try again."),
