@@ -10,7 +10,7 @@ class BillingConfig(AppConfig):
     def ready(self) -> None:
         from billing.archived import post_archived
         from billing.models import TopUp
-        from billing.payments import plan_fees, recharging, settling
+        from billing.payments import first_fees, plan_fees, recharging, settling
         from billing.plans import renewing
         from billing.published import posted, records
         from hotstate import holds, recovery
@@ -19,6 +19,7 @@ class BillingConfig(AppConfig):
         recovery.sources.append(records)
         recovery.posting.append(post_archived)
         holds.posted.append(posted)
+        settling.followers[TopUp.Way.CARD] = first_fees.follow
         settling.followers[TopUp.Way.RECHARGE] = recharging.follow
         settling.followers[TopUp.Way.PLAN] = plan_fees.follow
         renewing.payers.append(plan_fees.pay)

@@ -12,6 +12,7 @@ from billing.models.notice import BalanceThreshold, Notice, NoticeChoice, Notice
 from billing.models.payment import StripeCustomer, TopUp, WebhookEvent
 from billing.models.payment_difference import PaymentDifference
 from billing.models.plan import Plan, PlanVersion, Subscription, SubscriptionEvent, SubscriptionPeriod
+from billing.models.plan_promise import PlanPromise
 from billing.models.price import Price, PriceList, PriceVersion
 from billing.models.promotion import PromotionCode, PromotionPromise, PromotionRedemption
 from billing.models.proof import ProofResult, ProofRun
@@ -60,6 +61,7 @@ __all__ = [
     "PaymentDifference",
     "PaymentMark",
     "Plan",
+    "PlanPromise",
     "PlanVersion",
     "Price",
     "PriceDraft",

@@ -103,7 +103,7 @@ def _begun(subscription: Subscription, version: PlanVersion, now: datetime) -> T
     card = cards.default_of(organization)
     if card is None:
         return None
-    amount = max(LEAST, -(-version.fee_nanos // nanos_per_unit(settings.CURRENCY)))
+    amount = amount_of(version)
     top_up = topping_up.new(organization, amount, nanos_of(amount, settings.CURRENCY), actor=None, now=now)
     top_up.way, top_up.card, top_up.customer = TopUp.Way.PLAN, card, card.customer
     top_up.subscription, top_up.period = subscription, subscription.number + 1
@@ -116,6 +116,11 @@ def _begun(subscription: Subscription, version: PlanVersion, now: datetime) -> T
     except IntegrityError:
         return _of(subscription)
     return charging.charge(top_up, present=False, now=now)
+
+
+def amount_of(version: PlanVersion) -> int:
+    """What a card pays for a period: the fee in the currency's smallest unit, rounded up."""
+    return max(LEAST, -(-version.fee_nanos // nanos_per_unit(settings.CURRENCY)))
 
 
 def _again(top_up: TopUp, now: datetime) -> TopUp:

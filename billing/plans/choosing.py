@@ -46,6 +46,19 @@ def choose(
     return subscription
 
 
+def begin_paid(
+    organization: Organization, version: PlanVersion, brought_nanos: int, *, actor: User | None, now: datetime
+) -> Subscription | None:
+    """Begin the first period with money that has just come for it, in the caller's transaction, which holds the
+    organization; None where there is a plan by now. What was shown when it was paid holds, offered still or not.
+    """
+    if Subscription.objects.current().filter(organization=organization).exists():
+        return None
+    till = Till(organization, brought_nanos)
+    begun, _ = _begin(till, version, at=now, shown_nanos=None, actor=actor, reason="", now=now)
+    return begun
+
+
 def choose_at_end(
     organization: Organization, version: PlanVersion, *, actor: User, now: datetime, reason: str = ""
 ) -> Subscription:

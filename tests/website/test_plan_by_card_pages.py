@@ -1,4 +1,4 @@
-"""The plan's fee by saved card, on the billing page: allowed, taken back, and paid at once after a failure."""
+"""Plans by saved card: the first period is paid; later fees are allowed, taken back, and paid after a failure."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -55,5 +55,62 @@ def test_after_a_failure_it_is_paid_at_once(
 
 
 def test_others_may_not(browse: Browse, viewer: User, shop: Shop, address: str) -> None:
-    for path in ("by-card", "not-by-card"):
-        assert browse(viewer).post(f"{address}plan/{path}/").status_code == 403
+    for path in ("plan/by-card", "plan/not-by-card", "plans/pro/by-card"):
+        assert browse(viewer).post(f"{address}{path}/").status_code == 403
+
+
+class TestTheFirstPeriod:
+    @pytest.fixture
+    def page(self, organization: Organization, shop: Shop) -> str:
+        make_plan("pro", fee_nanos=20 * DOLLAR, included_credit_nanos=0)
+        return f"/o/{organization.public_id}/billing/plans/pro/"
+
+    def test_a_card_pays_it_where_the_balance_does_not(
+        self, browse: Browse, owner: User, organization: Organization, shop: Shop, page: str
+    ) -> None:
+        browser = browse(owner)
+        assert "Save a card" in browser.get(page).content.decode()
+        save_card(shop, organization)
+        shown = browser.get(page)
+        assert "Pay $20.00 with Visa •••• 4242" in shown.content.decode()
+        sent = shown.context["by_card"].initial
+        for _ in range(2):
+            answer = browser.post(f"{page}by-card/", sent, follow=True).content.decode()
+            assert "It paid the first period of Pro" in answer
+        assert TopUp.objects.get().state == TopUp.State.PAID
+        assert "Pay with a card" not in browser.get(page).content.decode()
+
+    def test_a_no_leads_back_to_the_plans(
+        self, browse: Browse, owner: User, organization: Organization, shop: Shop, page: str
+    ) -> None:
+        save_card(shop, organization, "pm_card_chargeCustomerFail")
+        browser = browse(owner)
+        sent = browser.get(page).context["by_card"].initial
+        answer = browser.post(f"{page}by-card/", sent, follow=True).content.decode()
+        assert "Choose the plan again" in answer and "declined" in answer
+        assert not Subscription.objects.exists()
+
+    def test_without_a_card_or_of_another_form_nothing_is_charged(
+        self, browse: Browse, owner: User, organization: Organization, shop: Shop, page: str
+    ) -> None:
+        browser = browse(owner)
+        assert "Save a card first" in browser.post(f"{page}by-card/", follow=True).content.decode()
+        save_card(shop, organization)
+        assert browser.post(f"{page}by-card/", {"asked": "x", "shown": "1e9"}).status_code == 200
+        sent = browser.get(page).context["by_card"].initial
+        cheaper = browser.post(f"{page}by-card/", {**sent, "shown": 1}).content.decode()
+        assert "It costs more than what was shown" in cheaper
+        assert not TopUp.objects.exists()
+
+    def test_it_is_not_offered_where_the_balance_covers_it(
+        self, browse: Browse, owner: User, organization: Organization, page: str
+    ) -> None:
+        give_credit(organization, 20 * DOLLAR)
+        assert "Pay with a card" not in browse(owner).get(page).content.decode()
+
+    def test_a_plan_that_is_not_offered_is_not_found(
+        self, browse: Browse, owner: User, organization: Organization, shop: Shop
+    ) -> None:
+        make_plan("ours", public=False)
+        save_card(shop, organization)
+        assert browse(owner).post(f"/o/{organization.public_id}/billing/plans/ours/by-card/").status_code == 404

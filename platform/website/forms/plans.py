@@ -1,6 +1,7 @@
 """Choosing and ending plans: with what was shown, so that nobody pays more than that."""
 
 from typing import Any
+from uuid import uuid4
 
 from django import forms
 
@@ -28,3 +29,14 @@ class WhenForm(ShownForm):
         super().__init__(*args, **kwargs)
         first, _ = choices[0]
         self.fields["when"] = forms.ChoiceField(choices=choices, widget=forms.RadioSelect, label="When", initial=first)
+
+
+class ByCardForm(forms.Form):
+    """A card pays the first period. `asked` is the form, so that it pays once however often it is sent."""
+
+    asked = forms.UUIDField(widget=forms.HiddenInput)
+    shown = forms.IntegerField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, offer: Quote, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial = {"asked": uuid4(), "shown": offer.fee_nanos}

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import Membership
 from billing import usage
-from billing.models import AutoRecharge, Balance, SubscriptionEvent, TopUp
+from billing.models import AutoRecharge, SubscriptionEvent, TopUp
 from billing.payments import calling, cards, plan_fees
 from billing.plans import choosing, ending, renewing
 from billing.plans.errors import OtherwiseError, PlanError
@@ -20,6 +20,7 @@ from hotstate.errors import Unreachable
 from website import plan_standing
 from website.access import for_members, for_payers
 from website.forms.plans import AT_END, NOW, WhenForm
+from website.views import plan_cards
 
 LATER = "Done. The gateways can't be reached at this moment; they will know as soon as they can."
 EVENTS = 20
@@ -82,18 +83,7 @@ def plan_choose(request: HttpRequest, member: Membership, slug: str) -> HttpResp
         except Unreachable:
             messages.warning(request, LATER)
             return redirect("billing", org=member.organization.public_id)
-    limits = plan_standing.limits_of(version)
-    balance = Balance.objects.filter(organization=member.organization).first()
-    context = {
-        "member": member,
-        "version": version,
-        "limits": limits,
-        "offer": offer,
-        "form": form,
-        "standing": standing,
-        "balance_nanos": balance.nanos if balance else 0,
-    }
-    return render(request, "console/plan_choose.html", context)
+    return render(request, "console/plan_choose.html", plan_cards.page_of(member, version, offer, form))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -154,26 +144,6 @@ def plan_pay(request: HttpRequest, member: Membership) -> HttpResponse:
         messages.warning(request, "The card was asked, and its answer isn't known yet. Look again in some minutes.")
     elif outcomes:
         messages.error(request, "The balance doesn't cover the fee yet, and no card paid it.")
-    return redirect("billing", org=member.organization.public_id)
-
-
-@for_payers
-@require_POST
-def plan_by_card(request: HttpRequest, member: Membership) -> HttpResponse:
-    """Allow that the default card pays fees which the balance doesn't cover."""
-    if not cards.default_of(member.organization):
-        messages.error(request, "Save a card first: it is what pays.")
-        return redirect("cards", org=member.organization.public_id)
-    plan_fees.let_pay(member.organization, by_card=True, actor=member.user, now=timezone.now())
-    messages.success(request, "The default card pays the plan's fee where the balance doesn't cover it.")
-    return redirect("billing", org=member.organization.public_id)
-
-
-@for_payers
-@require_POST
-def plan_not_by_card(request: HttpRequest, member: Membership) -> HttpResponse:
-    plan_fees.let_pay(member.organization, by_card=False, actor=member.user, now=timezone.now())
-    messages.success(request, "The plan's fee is paid from the balance only.")
     return redirect("billing", org=member.organization.public_id)
 
 

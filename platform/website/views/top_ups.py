@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.models import Membership
-from billing.models import PromotionCode, TopUp
+from billing.models import PlanPromise, PromotionCode, TopUp
 from billing.payments import calling, cards, charging, settling, topping_up
 from billing.promotions import redeeming
 from website.access import for_members, for_payers
@@ -144,6 +144,7 @@ def top_up(request: HttpRequest, member: Membership, top_up: str) -> HttpRespons
         "top_up": found,
         "away": away,
         "seen": _seen(found),
+        "plan": PlanPromise.objects.select_related("version__plan").filter(top_up=found).first(),
         "code": redeeming.promised(found),
         "code_kept": redeeming.kept(found),
     }

@@ -1,12 +1,10 @@
 """Promotion codes: each organization has each code's credit once, and a code is used no more often than it may be."""
 
-import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
 from accounts.models import AuditEntry, Organization, User
 from billing.models import Balance, CreditGrant, PromotionCode, PromotionRedemption, TopUp
@@ -14,6 +12,7 @@ from billing.payments import settling
 from billing.promotions import offering, redeeming
 from billing.promotions.redeeming import CodeError
 from billing.proofs.proving import prove
+from tests.at_once import at_once
 from tests.cast import DOLLAR, make_organization, make_top_up, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -59,27 +58,6 @@ def redeem(organization: Organization, typed: str = "WELCOME-10", now: datetime 
 
 def balance(organization: Organization) -> int:
     return Balance.objects.filter(organization=organization).values_list("nanos", flat=True).first() or 0
-
-
-def at_once(*works: Callable[[], object]) -> list[Exception]:
-    together = threading.Barrier(len(works))
-    failures: list[Exception] = []
-
-    def go(work: Callable[[], object]) -> None:
-        together.wait(10)
-        try:
-            work()
-        except Exception as error:
-            failures.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=go, args=[work]) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-    return failures
 
 
 class TestRedeeming:
