@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0034_promotion_codes"),
+        ("billing", "0035_stored_answers"),
     ]
 
     operations = [
