@@ -45,6 +45,24 @@ def priced_part(usage: Mapping[str, int], tariff: Tariff, variant: str = "") -> 
     return {meter: units for meter, units in usage.items() if meter in prices}
 
 
+def dearest(
+    usage: Mapping[str, int], input_units: int, tariff: Tariff, multipliers: Iterable[int] = (), variant: str = ""
+) -> int:
+    """The most that these units of the variant can cost, nano-dollars, in any tier that so much input can reach. What
+    has no price costs nothing, nor does the request itself."""
+    numerator = 0
+    for tier, start in enumerate((0, *tariff.starts)):
+        if start <= input_units:
+            rates = tariff.by_place.get((variant, tier)) or tariff.by_place["", tier]
+            counted = (units * rates.weights[meter] for meter, units in usage.items() if meter in rates.prices)
+            numerator = max(numerator, sum(counted))
+    denominator = tariff.denominator
+    for multiplier in multipliers:
+        numerator *= multiplier
+        denominator *= BASIS_POINTS
+    return -(-numerator // denominator)
+
+
 def round_half_up(numerator: int, denominator: int) -> int:
     """The one place where money is rounded; both are non-negative integers."""
     return (2 * numerator + denominator) // (2 * denominator)

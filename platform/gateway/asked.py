@@ -12,7 +12,7 @@ from aiohttp import FormData
 
 from billing import estimating
 from billing.rate_card import Priced
-from billing.rating import charge, priced_part, worst_case
+from billing.rating import dearest, worst_case
 from gateway import counting, errors
 from gateway.counting import Counted
 from gateway.endpoints import COMPLETIONS, Endpoint
@@ -209,10 +209,10 @@ def _form(body: bytes, endpoint: Endpoint, content_type: str) -> Form:
 
 def held(input_tokens: int, output_tokens: int, counted: Counted, priced: Priced) -> int:
     """The most that it costs, nano-dollars: tokens, and of what is counted that which has a price."""
-    units = priced_part(counted.usage, priced.tariff, counted.variant)
     # The worst case has the request itself.
-    units.pop("requests", None)
-    return worst_case(input_tokens, output_tokens, *priced) + charge(units, *priced, counted.variant)
+    units = {meter: most for meter, most in counted.usage.items() if meter != "requests"}
+    most = worst_case(input_tokens, output_tokens, *priced)
+    return most + dearest(units, input_tokens, *priced, counted.variant) if units else most
 
 
 def _choices(members: Members, endpoint: Endpoint) -> int:

@@ -68,7 +68,7 @@ class Forwarding:
             await self._admission.permit(identity, question, outgoing)
             raise
         model = offer.sold(wanted.model, endpoint.family, admitted_at)
-        beyond = model_limits.beyond(wanted, endpoint, model) if model else None
+        wanted, beyond = model_limits.taken(wanted, endpoint, model) if model else (wanted, None)
         anew = partial(_on_terms, question, endpoint, wanted, model, offer, holds=beyond is None)
         decision = await self._admission.permit(identity, anew(identity.organization), outgoing)
         question = decision.question or question

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gateway import errors
+from gateway import drawing, errors
 from gateway.asked import Asked
 from gateway.endpoints import CHAT, Endpoint
 from gateway.errors import ApiError
@@ -16,22 +16,24 @@ MOST_BYTES_PER_TOKEN = 128
 _SHORTENING = ("truncate_prompt_tokens", "transforms", "truncation")
 
 
-def beyond(asked: Asked, endpoint: Endpoint, model: OfferedModel) -> ApiError | None:
-    """The error of a request that asks for more than the model has, or for what it hasn't got."""
+def taken(asked: Asked, endpoint: Endpoint, model: OfferedModel) -> tuple[Asked, ApiError | None]:
+    """The request as the model takes it, and the error where it asks for more than the model has, or for what it
+    hasn't got."""
     try:
+        fitted = drawing.fitted(asked, endpoint, model)
         if endpoint.has_output:
             _check_output(asked, model)
             _check_context(asked, endpoint, model)
         if endpoint.writes == "pictures":
             integer(asked.members, "n", 1, model.most_images)
-            check_listed("size", value(asked.members, "size"), model.image_sizes)
-            check_listed("aspect_ratio", value(asked.members, "aspect_ratio"), model.aspect_ratios)
+            _check_listed("size", value(asked.members, "size"), model.image_sizes)
+            _check_listed("aspect_ratio", value(asked.members, "aspect_ratio"), model.aspect_ratios)
     except ApiError as error:
-        return error
-    return None
+        return asked, error
+    return fitted, None
 
 
-def check_listed(name: str, wanted: object, allowed: tuple[str, ...]) -> None:
+def _check_listed(name: str, wanted: object, allowed: tuple[str, ...]) -> None:
     """Raises ApiError where it isn't one of them; nothing, `auto`, and no list are anything."""
     if allowed and wanted not in (None, "auto", *allowed):
         raise errors.bad_request(f"This model's `{name}` has to be one of {', '.join(allowed)}.", param=name)

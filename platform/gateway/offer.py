@@ -65,6 +65,8 @@ class OfferedModel:
     image_sizes: tuple[str, ...] = ()
     # Of a request; in chats of each answer.
     most_images: int = MOST_IMAGES
+    # It has one of these three: its chats may have pictures.
+    draws: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ def read_offer() -> Offer:
             aspect_ratios=tuple(model.aspect_ratios),
             image_sizes=tuple(model.image_sizes),
             most_images=model.most_images or MOST_IMAGES,
+            draws=bool(model.aspect_ratios or model.image_sizes or model.most_images),
         )
         for model in Model.objects.filter(enabled=True).select_related("successor")
     }

@@ -13,8 +13,8 @@ from django.conf import settings
 
 from billing import conventions, estimating, meters
 from billing.rate_card import Priced
-from billing.rating import UnpricedError, outcome_charge, priced_part
-from gateway import errors, metrics, sounding
+from billing.rating import UnpricedError, outcome_charge
+from gateway import drawing, errors, metrics, sounding
 from gateway.asked import Asked, held
 from gateway.bindings import Bindings
 from gateway.endpoints import Endpoint
@@ -29,6 +29,7 @@ from gateway.spoken import spoken
 from gateway.streaming import Stream
 from gateway.upstream import UpstreamError, decoded, read_answer
 from gateway.usage_log import UsageLog
+from gateway.used import used
 from hotstate.errors import Unreachable
 from hotstate.fast import HotState
 from hotstate.stored import Stored, is_id
@@ -150,23 +151,21 @@ class Running:
         """Listen on for the upstream's report, for a while; without one, what was produced until now counts."""
         self.progress.outcome, self.progress.status = "client_disconnected", DISCONNECTED
         self.outgoing.mute()
-        produced = self.progress.output_bytes
+        produced = self.progress.output_bytes, self.progress.pictures
         if self.progress.first_byte_at is not None:
             patience = FINISHED_SECONDS if self.progress.finished else STREAM_SECONDS
             await asyncio.wait({work}, timeout=patience if self.asked.stream else WHOLE_SECONDS)
         work.cancel()
         await asyncio.wait({work})
         if self.progress.reported is None and self.asked.stream:
-            self.progress.output_bytes = produced
+            self.progress.output_bytes, self.progress.pictures = produced
 
     async def _whole(self, response: aiohttp.ClientResponse) -> None:
         answer = await read_answer(response, self.endpoint.answers)
         told = answer.get("usage") or answer.get("meta") or _length_of(answer)
         if told is not None:
             self.progress.reported = self.reported(decoded(told))
-        if self.endpoint.writes == "pictures":
-            made = decoded(answer["data"])
-            self.progress.pictures = len(made) if isinstance(made, list) else 0
+        self.progress.pictures = self._pictures(answer)
         if self.progress.reported is None and self.endpoint.has_output:
             self.progress.output_bytes = estimating.output_bytes(decoded(msgspec.json.encode(answer)))
         if "model" in answer and settings.DIALECT.answered_model == "asked":
@@ -190,6 +189,13 @@ class Running:
             await self.bindings.bind(self.identity.record.org, self.endpoint.name, progress.stored_id, made)
             progress.bound = True
 
+    def _pictures(self, answer: dict[str, msgspec.Raw]) -> int:
+        if self.endpoint.writes == "pictures":
+            made = decoded(answer["data"])
+            return len(made) if isinstance(made, list) else 0
+        choices = answer.get("choices", msgspec.Raw(b"[]"))
+        return drawing.pictures(decoded(choices)) if drawing.may_have_pictures(bytes(choices)) else 0
+
     async def _failed(self, error: ApiError, outcome: str) -> None:
         """Tell the client: as the whole answer, or inside the stream that has begun."""
         self.progress.outcome = outcome
@@ -208,7 +214,7 @@ class Running:
     def log(self) -> Logged:
         """Write the line, once: before the client has the end of its answer, or a kill in between gives it away."""
         if self._logged is None:
-            usage, estimated = self._usage()
+            usage, estimated = used(self.asked, self.endpoint, self.model, self.priced.tariff, self.progress)
             try:
                 nanos, _ = outcome_charge(
                     self.progress.outcome,
@@ -225,17 +231,6 @@ class Running:
             tokens = meters.tokens(usage)
             self._logged = Logged(nanos, tokens)
         return self._logged
-
-    def _counted_usage(self) -> tuple[dict[str, int], bool]:
-        """What was counted, and what was reported of the same work: whichever has a price; all of it where none has."""
-        counted, reported = self.asked.counted, self.progress.reported or {}
-        units = dict(counted.usage if counted.ours is None else counted.ours)
-        if "images" in units:
-            units["images"] = min(units["images"], self.progress.pictures)
-        usage = {"requests": 1, **units, **reported}
-        priced = priced_part(usage, self.priced.tariff, counted.variant)
-        used = {"requests": 1, **priced} if priced else usage
-        return used, counted.ours is not None and bool(used.keys() & units.keys() - reported.keys())
 
     def reported(self, usage: Any) -> dict[str, int] | None:
         """What the upstream says it used, as meters."""
@@ -282,17 +277,6 @@ class Running:
             "estimator": estimating.ESTIMATOR_VERSION if estimated else 0,
             "charge_nanos": nanos,
         }
-
-    def _usage(self) -> tuple[dict[str, int], bool]:
-        """(meters, whether they are our own count). Nothing where the upstream never answered."""
-        if self.progress.first_byte_at is None:
-            return {"requests": 1}, False
-        if self.asked.counted.usage:
-            return self._counted_usage()
-        if self.progress.reported is not None:
-            return self.progress.reported, False
-        most = self.asked.output_limit(self.model) if self.endpoint.has_output else 0
-        return estimating.estimated(self.asked.input_bytes(), self.progress.output_bytes, most_output=most), True
 
 
 def _length_of(answer: dict[str, msgspec.Raw]) -> bytes | None:

@@ -11,7 +11,7 @@ import orjson
 from django.conf import settings
 
 from billing import estimating
-from gateway import errors, events
+from gateway import drawing, errors, events
 from gateway.asked import STREAM_STEP_TOKENS
 from gateway.upstream import UpstreamError, require_stream
 from hotstate.errors import Unreachable
@@ -57,7 +57,9 @@ class Stream:
                 await response.content.read()
 
     async def _events(self, response: aiohttp.ClientResponse) -> None:
-        reader = events.EventReader()
+        running = self._running
+        draws = drawing.draws(running.model, running.priced.tariff)
+        reader = events.EventReader(events.LONGEST_PICTURE if draws else events.LONGEST_EVENT)
         async for content in response.content.iter_any():
             await self._write(reader.feed(content))
             if self._done:
@@ -68,7 +70,7 @@ class Stream:
     async def _write(self, incoming: Iterable[bytes]) -> None:
         """Pass events on. Where one is bad, those before it still reach the client; what isn't covered does not."""
         passed: list[bytes] = []
-        before = self._progress.output_bytes
+        before = self._progress.output_bytes, self._progress.pictures
         try:
             # Not extend(): what came before a bad event has to be in the list.
             for event in incoming:
@@ -100,6 +102,8 @@ class Stream:
         if usage is not None:
             self._progress.reported = self._running.reported(usage) or self._progress.reported
         self._progress.output_bytes += estimating.output_bytes(chunk)
+        if drawing.may_have_pictures(data):
+            self._progress.pictures += drawing.pictures(choices)
         # `echo` repeats the prompt before the answer.
         if self._progress.output_bytes > MOST_BYTES_PER_TOKEN * self._limit + self._running.asked.size:
             raise UpstreamError(errors.HOLD_EXHAUSTED, "hold_exhausted")
@@ -114,15 +118,17 @@ class Stream:
             chunk["model"] = self._running.model.public_id
         return b"data: " + orjson.dumps(chunk) + b"\n\n"
 
-    async def _cover(self, before: int) -> None:
-        """Set more money aside before more output is passed on: a token has at least a byte."""
-        running = self._running
-        while self._progress.output_bytes > running.covered_tokens and running.covered_tokens < self._limit:
-            wanted = max(STREAM_STEP_TOKENS, self._progress.output_bytes - before)
+    async def _cover(self, before: tuple[int, int]) -> None:
+        """Set more money aside before more output is passed on: a token has at least a byte. How many a picture is
+        nobody knows: then all of it."""
+        running, progress = self._running, self._progress
+        has_pictures = progress.pictures > before[1]
+        while (progress.output_bytes > running.covered_tokens or has_pictures) and running.covered_tokens < self._limit:
+            wanted = self._limit if has_pictures else max(STREAM_STEP_TOKENS, progress.output_bytes - before[0])
             step = min(self._limit - running.covered_tokens, wanted)
             if not await self._grown(running.worst_case(running.covered_tokens + step) - running.held.nanos):
                 # What the client doesn't get, it doesn't pay.
-                self._progress.output_bytes = before
+                progress.output_bytes, progress.pictures = before
                 raise UpstreamError(errors.HOLD_EXHAUSTED, "hold_exhausted")
             running.covered_tokens += step
 

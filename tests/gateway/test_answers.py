@@ -88,7 +88,7 @@ def test_an_explicit_zero_is_not_replaced_by_an_estimate(gateway: RunningGateway
 def test_missing_usage_is_estimated_and_marked(gateway: RunningGateway, stream: bool) -> None:
     gateway.chat("abcdefgh !nousage", stream=stream)
     (line,) = gateway.lines()
-    assert (line["estimated"], line["estimator"]) == (True, 1)
+    assert (line["estimated"], line["estimator"]) == (True, 2)
     messages = json.dumps([{"role": "user", "content": "abcdefgh !nousage"}])
     assert line["usage"]["input_tokens"] == -(-len(messages) // 4)
     assert line["usage"]["output_tokens"] == -(-len("You said: abcdefgh !nousage") // 4)

@@ -28,7 +28,7 @@ def said(content: Any) -> list[dict[str, Any]]:
 
 
 def trouble(endpoint: Endpoint = CHAT, model: Any = SMALL, **fields: Any) -> ApiError | None:
-    return model_limits.beyond(read(orjson.dumps({"model": "m", **fields}), endpoint), endpoint, model)
+    return model_limits.taken(read(orjson.dumps({"model": "m", **fields}), endpoint), endpoint, model)[1]
 
 
 class TestTheContextWindow:

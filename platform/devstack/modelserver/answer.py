@@ -9,6 +9,7 @@ from typing import Any
 from devstack.modelserver.directives import Directives
 
 Json = dict[str, Any]
+TOKENS_OF_A_PICTURE = 100
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Prompt:
     # The function that is called instead of answering, and whether the answer is to be JSON.
     call: Json | None = None
     as_json: bool = False
+    # Of each choice.
+    pictures: int = 0
 
     @property
     def tokens(self) -> int:
@@ -56,7 +59,8 @@ class Answer:
         asked = self.prompt.directives
         if asked.nousage:
             return None
-        completion = (sum(1 for _ in self.words()) + asked.reasoning) * self.prompt.choices
+        drawn = self.prompt.pictures * TOKENS_OF_A_PICTURE
+        completion = (sum(1 for _ in self.words()) + asked.reasoning + drawn) * self.prompt.choices
         prompt, completion = asked.usage or (self.prompt.tokens, completion)
         usage: Json = {
             "prompt_tokens": prompt,
@@ -65,8 +69,10 @@ class Answer:
         }
         if asked.cached is not None:
             usage["prompt_tokens_details"] = {"cached_tokens": asked.cached}
-        if asked.reasoning:
-            usage["completion_tokens_details"] = {"reasoning_tokens": asked.reasoning * self.prompt.choices}
+        details = {"reasoning_tokens": asked.reasoning, "image_tokens": drawn}
+        if any(details.values()):
+            told = {name: tokens * self.prompt.choices for name, tokens in details.items() if tokens}
+            usage["completion_tokens_details"] = told
         return usage
 
     def _wanted(self) -> Iterator[str]:

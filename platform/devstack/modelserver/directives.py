@@ -14,6 +14,7 @@
 | `!nousage` | no usage is reported |
 | `!usage=PROMPT,COMPLETION` | these counts are reported instead of the true ones |
 | `!cached=N` | of the prompt's tokens, so many are reported as cached |
+| `!pictures=N` | so many pictures come with each answer of a chat; without it one where the model is `demo-image` |
 | `!reasoning=N` | so many reasoning tokens come on top of the answer's, and are part of `completion_tokens` |
 
 The words count as tokens like all others. `POST /_control/behave {"say": "!status=500", "times": 2}` makes the next
@@ -42,6 +43,7 @@ class Directives:
     usage: tuple[int, int] | None = None
     cached: int | None = None
     reasoning: int = 0
+    pictures: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Directives":
@@ -94,4 +96,5 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "usage": _pair,
     "cached": int,
     "reasoning": int,
+    "pictures": int,
 }

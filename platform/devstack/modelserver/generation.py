@@ -10,12 +10,14 @@ from aiohttp import web
 
 from devstack.modelserver import stored
 from devstack.modelserver.answer import Answer, Json, Prompt, text_of
-from devstack.modelserver.directives import Behaviour
+from devstack.modelserver.directives import Behaviour, Directives
 from devstack.modelserver.errors import error_body
 from devstack.modelserver.functions import call_of
 from devstack.modelserver.records import Record
 
 CREATED = 1_767_225_600
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+PICTURE: Json = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,9 @@ class Shape:
     prefix: str
     chat: bool
 
-    def choice(self, index: int, text: str, finish: str, call: Json | None = None) -> Json:
-        said: Json = {"message": {"role": "assistant", "content": text}} if self.chat else {"text": text}
+    def choice(self, index: int, text: str, finish: str, call: Json | None = None, drawn: Json | None = None) -> Json:
+        message: Json = {"role": "assistant", "content": text, **(drawn or {})}
+        said: Json = {"message": message} if self.chat else {"text": text}
         if call:
             said = {"message": {"role": "assistant", "content": None, "tool_calls": [call]}}
         return {"index": index, **said, "logprobs": None, "finish_reason": finish}
@@ -60,7 +63,15 @@ def read_prompt(shape: Shape, body: Json, behaviour: Behaviour) -> Prompt:
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     asked = behaviour.next(texts[-1])
     as_json = (body.get("response_format") or {}).get("type") == "json_object"
-    return Prompt(texts, limit, body.get("n") or 1, asked, call_of(body, texts[-1]) if shape.chat else None, as_json)
+    call = call_of(body, texts[-1]) if shape.chat else None
+    return Prompt(texts, limit, body.get("n") or 1, asked, call, as_json, _pictures(body, asked) if shape.chat else 0)
+
+
+def _pictures(body: Json, asked: Directives) -> int:
+    """As many as the prompt says; one of a model that draws."""
+    if asked.pictures is not None:
+        return asked.pictures
+    return int(body.get("model") == "demo-image")
 
 
 async def respond(request: web.Request, shape: Shape, body: Json, prompt: Prompt, record: Record) -> web.StreamResponse:
@@ -87,7 +98,8 @@ async def respond(request: web.Request, shape: Shape, body: Json, prompt: Prompt
 def whole(shape: Shape, body: Json, answer: Answer) -> Json:
     text, finish = answer.text(), answer.finish_reason
     call = answer.prompt.call
-    choices = [shape.choice(index, text, finish, call) for index in range(answer.prompt.choices)]
+    drawn = _images(answer.prompt.pictures)
+    choices = [shape.choice(index, text, finish, call, drawn) for index in range(answer.prompt.choices)]
     usage = answer.usage()
     return envelope(shape, shape.whole, body, choices) | ({} if usage is None else {"usage": usage})
 
@@ -130,11 +142,21 @@ def chunks(shape: Shape, body: Json, answer: Answer) -> Iterator[Json]:
         else:
             yield envelope(shape, shape.chunk, body, [shape.delta(i, space + word, None, first=first) for i in every])
         space = " "
+    for place in range(answer.prompt.pictures):
+        image = {"images": [{**PICTURE, "index": place}]}
+        drawn = [
+            {"index": i, "delta": {"role": "assistant", "content": "", **image}, "finish_reason": None} for i in every
+        ]
+        yield envelope(shape, shape.chunk, body, drawn)
     finish = answer.finish_reason
     yield envelope(shape, shape.chunk, body, [shape.delta(index, None, finish) for index in every])
     wanted = (body.get("stream_options") or {}).get("include_usage")
     if wanted and (usage := answer.usage()) is not None:
         yield envelope(shape, shape.chunk, body, []) | {"usage": usage}
+
+
+def _images(many: int) -> Json:
+    return {"images": [{**PICTURE, "index": place} for place in range(many)]} if many else {}
 
 
 def call_delta(index: int, call: Json, arguments: str, *, first: bool) -> Json:

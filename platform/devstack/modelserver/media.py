@@ -9,15 +9,12 @@ from typing import Any
 
 from aiohttp import web
 
-from devstack.modelserver.answer import count
+from devstack.modelserver.answer import TOKENS_OF_A_PICTURE, count
 from devstack.modelserver.directives import Directives
-from devstack.modelserver.generation import CREATED
+from devstack.modelserver.generation import CREATED, PIXEL
 
 Json = dict[str, Any]
 Answers = Callable[[Json, Directives], web.Response]
-
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
-TOKENS_OF_A_PICTURE = 100
 
 
 def text(body: Json) -> str:
