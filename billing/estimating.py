@@ -12,7 +12,9 @@ BYTES_PER_TOKEN = 4
 TOKENS_PER_PICTURE = 1_290
 _EMBEDDED = re.compile(rb'"data:[^"]*"')
 _PICTURE = re.compile(r"data:image/[A-Za-z0-9.+-]{1,40};base64,[A-Za-z0-9+/=_-]*")
-_LABELS = frozenset({"role", "id", "type", "finish_reason", "object", "logprobs"})
+_LABELS = frozenset(
+    {"role", "id", "type", "finish_reason", "object", "logprobs", "status", "call_id", "encrypted_content"}
+)
 
 
 def estimated(input_bytes: int, output_bytes: int, *, most_output: int) -> dict[str, int]:
@@ -32,9 +34,15 @@ def input_bytes(raw: bytes) -> int:
 
 
 def output_bytes(answer: Mapping[str, Any]) -> int:
-    """UTF-8 bytes that an answer, or one chunk of a stream, produced: every text of its choices but roles and ids."""
+    """UTF-8 bytes that an answer, or one chunk of a stream, produced: every text of it but roles and ids."""
     choices = answer.get("choices")
-    return _texts(choices) if isinstance(choices, list) else 0
+    if isinstance(choices, list):
+        return _texts(choices)
+    # A response, or an event of one's stream.
+    output, delta = answer.get("output"), answer.get("delta")
+    if isinstance(output, list):
+        return _texts(output)
+    return len(delta.encode("utf-8", "replace")) if isinstance(delta, str) else 0
 
 
 def _texts(choices: list[Any]) -> int:

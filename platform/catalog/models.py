@@ -17,6 +17,7 @@ model_id_validator = RegexValidator(
 FAMILIES = {
     "chat": "Chat completions",
     "completions": "Text completions",
+    "responses": "Responses",
     "embeddings": "Embeddings",
     "images": "Images",
     "speech": "Speech",

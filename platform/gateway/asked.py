@@ -12,10 +12,15 @@ from aiohttp import FormData
 
 from billing import estimating
 from billing.rate_card import Priced
+<<<<<<< HEAD
 from billing.rating import dearest, worst_case
 from gateway import counting, errors
+=======
+from billing.rating import charge, priced_part, worst_case
+from gateway import counting, errors, responses
+>>>>>>> 7fcac4a (Serve responses, whole and streamed, each bound to whose it is)
 from gateway.counting import Counted
-from gateway.endpoints import COMPLETIONS, Endpoint
+from gateway.endpoints import COMPLETIONS, RESPONSES, Endpoint
 from gateway.forms import Form, read_form
 from gateway.members import Members, integer, value
 from gateway.offer import OfferedModel
@@ -31,7 +36,7 @@ STREAM_STEP_TOKENS = 1024
 
 # A transcript that isn't JSON.
 TEXTS = ("text", "srt", "vtt")
-_INPUTS = ("messages", "prompt", "input", "query", "documents", "tools", "functions")
+_INPUTS = ("messages", "prompt", "input", "instructions", "query", "documents", "tools", "functions")
 _TEXT = {"text", "refusal", "tool_use"}
 _members = msgspec.json.Decoder(Members)
 _prompts = msgspec.json.Decoder(list[Raw])
@@ -77,6 +82,7 @@ class Asked:
     form: Form | None = None
     # Whether the upstream keeps the answer.
     kept: bool = False
+    response: responses.Wanted = responses.NOTHING
 
     def input_bytes(self) -> int:
         """Bytes of what goes in, for our own count."""
@@ -116,8 +122,9 @@ class Asked:
 
     def most_input(self, model: OfferedModel) -> int:
         """Input tokens that it can be at most: a token is at least a byte of the body."""
-        # An image behind a link is a few bytes here and many tokens there.
-        return (max(self.size, model.context_window) if self._has_media else self.size) + TEMPLATE_TOKENS
+        # An image behind a link is a few bytes here and many tokens there; so is what was said before.
+        unseen = self.response.unseen or self._has_media
+        return (max(self.size, model.context_window) if unseen else self.size) + TEMPLATE_TOKENS
 
     def hold_nanos(self, endpoint: Endpoint, model: OfferedModel, priced: Priced) -> int:
         """The worst case, with the output as long as what is covered."""
@@ -135,7 +142,7 @@ class Asked:
         changes: dict[str, Any] = {"model": upstream_model}
         if not self.stream and "stream" in self.members:
             changes["stream"] = False
-        if self.stream:
+        if self.stream and endpoint is not RESPONSES:
             options = value(self.members, "stream_options")
             changes["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
         if endpoint.has_output and self.most_output_tokens is None:
@@ -188,6 +195,7 @@ def read(body: bytes, endpoint: Endpoint, content_type: str = "") -> Asked:
         counted=counting.seconds(form.file_bytes) if form and endpoint.heard else endpoint.counted(members),
         form=form,
         kept=endpoint.keeps(members),
+        response=responses.read(members) if endpoint is RESPONSES else responses.NOTHING,
     )
 
 
@@ -217,7 +225,7 @@ def held(input_tokens: int, output_tokens: int, counted: Counted, priced: Priced
 
 def _choices(members: Members, endpoint: Endpoint) -> int:
     """How many answers will be written: `n` (`best_of`, where larger), for each prompt of a completion."""
-    if not endpoint.writes:
+    if not endpoint.writes or endpoint is RESPONSES:
         return 1
     wanted = max(integer(members, "n", 1, MOST_CHOICES) or 1, integer(members, "best_of", 1, MOST_CHOICES) or 1)
     return wanted * _prompt_count(members) if endpoint is COMPLETIONS else wanted

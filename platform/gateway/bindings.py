@@ -12,6 +12,7 @@ from django.db import Error as DatabaseError
 
 from billing import stored
 from gateway.database import in_thread
+from gateway.offer import Offer, OfferedRoute
 from hotstate.errors import Unreachable
 from hotstate.fast import HotState
 from hotstate.stored import Stored, is_id
@@ -52,3 +53,16 @@ class Bindings:
             if made:
                 await self.bind(org, kind, upstream_id, made)
         return made
+
+
+def route_of(made: Stored, offer: Offer) -> OfferedRoute | None:
+    """The route that made it; None where it is switched off."""
+    model = offer.models.get(made.model)
+    routes = model.routes if model else ()
+    return next((route for route in routes if route.pk == made.route), None)
+
+
+def upstream_of(made: Stored, offer: Offer) -> int | None:
+    """The upstream that keeps it; None where its route is switched off."""
+    route = route_of(made, offer)
+    return route.upstream if route else None

@@ -12,6 +12,7 @@ from gateway.members import Members
 # What keys can be scoped to here: one per endpoint family. A new key has these unless somebody says otherwise.
 SCOPES = {
     "chat": "Chat and text completions",
+    "responses": "Responses",
     "embeddings": "Embeddings",
     "images": "Images",
     "audio": "Audio",
@@ -67,7 +68,7 @@ class StoredEndpoint:
         return self.path.replace("{id}", stored_id)
 
 
-CHOICES, RESULTS, TEXT = (frozenset({member}) for member in ("choices", "results", "text"))
+CHOICES, OUTPUT, RESULTS, TEXT = (frozenset({member}) for member in ("choices", "output", "results", "text"))
 BYTES: frozenset[str] = frozenset()
 
 CHAT = Endpoint(
@@ -81,6 +82,16 @@ CHAT = Endpoint(
     keeps=keeping.where_asked,
 )
 COMPLETIONS = Endpoint("completions", "/completions", "chat", "completions", "text", answers=CHOICES)
+RESPONSES = Endpoint(
+    "responses",
+    "/responses",
+    "responses",
+    "responses",
+    "text",
+    answers=OUTPUT,
+    limits=("max_output_tokens",),
+    keeps=keeping.unless_declined,
+)
 EMBEDDINGS = Endpoint("embeddings", "/embeddings", "embeddings", "embeddings")
 # Forwarded to an upstream, by path below the base.
 FORWARDED = {
@@ -88,6 +99,7 @@ FORWARDED = {
     for endpoint in (
         CHAT,
         COMPLETIONS,
+        RESPONSES,
         EMBEDDINGS,
         Endpoint("images.generations", "/images/generations", "images", "images", "pictures", counting.images),
         Endpoint("images.edits", "/images/edits", "images", "images", "pictures", counting.images, form="image"),
@@ -117,6 +129,9 @@ STORED = (
     StoredEndpoint("POST", "/chat/completions/{id}", CHAT, takes_body=True),
     StoredEndpoint("DELETE", "/chat/completions/{id}", CHAT),
     StoredEndpoint("GET", "/chat/completions/{id}/messages", CHAT),
+    StoredEndpoint("GET", "/responses/{id}", RESPONSES),
+    StoredEndpoint("DELETE", "/responses/{id}", RESPONSES),
+    StoredEndpoint("GET", "/responses/{id}/input_items", RESPONSES),
 )
 MODELS_PATH = "/models"
 MODELS_SCOPE = "models"

@@ -1,17 +1,18 @@
 """A request to a model: read, admitted with its worst case held, then run."""
 
+import dataclasses
 from functools import partial
 from uuid import UUID
 
 from django.conf import settings
 from msgspec.structs import replace
 
-from gateway import asked, model_limits
+from gateway import asked, matching, model_limits, responses
 from gateway.admission import Admission, address_of
 from gateway.asked import Asked
-from gateway.bindings import Bindings
+from gateway.bindings import Bindings, upstream_of
 from gateway.decision import Question
-from gateway.endpoints import Endpoint
+from gateway.endpoints import RESPONSES, Endpoint
 from gateway.errors import ApiError, refusal
 from gateway.incoming import Incoming
 from gateway.keyring import Identity, Keyring
@@ -68,7 +69,13 @@ class Forwarding:
             await self._admission.permit(identity, question, outgoing)
             raise
         model = offer.sold(wanted.model, endpoint.family, admitted_at)
+<<<<<<< HEAD
         wanted, beyond = model_limits.taken(wanted, endpoint, model) if model else (wanted, None)
+=======
+        if wanted.response.previous:
+            model = await self._going_on(wanted, model, identity, offer, question, outgoing)
+        beyond = model_limits.beyond(wanted, endpoint, model) if model else None
+>>>>>>> 7fcac4a (Serve responses, whole and streamed, each bound to whose it is)
         anew = partial(_on_terms, question, endpoint, wanted, model, offer, holds=beyond is None)
         decision = await self._admission.permit(identity, anew(identity.organization), outgoing)
         question = decision.question or question
@@ -97,6 +104,29 @@ class Forwarding:
         )
         with self._leases.kept(str(request_id), running.held):
             await running.run(self._routing)
+
+    async def _going_on(
+        self,
+        wanted: Asked,
+        model: OfferedModel | None,
+        identity: Identity,
+        offer: Offer,
+        question: Question,
+        outgoing: Outgoing,
+    ) -> OfferedModel | None:
+        """The model on the routes that can have the response that goes before. Raises ApiError."""
+        previous = wanted.response.previous
+        made = await self._bindings.find(identity.record.org, RESPONSES.name, previous)
+        if made and model:
+            place = upstream_of(made, offer)
+            routes = tuple(route for route in model.routes if route.upstream == place)
+            if routes and matching.model_allowed(made.model, identity.record.models):
+                return dataclasses.replace(model, routes=routes)
+        # What is wrong with the key is said before.
+        await self._admission.permit(
+            identity, replace(question, model=wanted.model, offered=model is not None), outgoing
+        )
+        raise responses.not_found(previous)
 
 
 def _on_terms(

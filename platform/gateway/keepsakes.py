@@ -6,19 +6,21 @@ It costs nothing, holds nothing and takes nothing of any limit. What isn't the o
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
+import aiohttp
 import msgspec
 from django.conf import settings
 
 from gateway import errors
 from gateway.admission import Admission, address_of
-from gateway.bindings import Bindings
+from gateway.bindings import Bindings, route_of
 from gateway.decision import Question
 from gateway.endpoints import StoredEndpoint
 from gateway.errors import ApiError
 from gateway.incoming import Incoming
 from gateway.keyring import Identity
-from gateway.offer import Offer, OfferedRoute
+from gateway.offer import Offer
 from gateway.outgoing import Outgoing
+from gateway.passing import pass_events, while_there
 from gateway.upstream import UpstreamError, Upstreams, read_answer
 from gateway.verdicts import Verdict
 from hotstate.stored import Stored
@@ -53,14 +55,27 @@ class Keepsakes:
         if made is None:
             raise errors.NOT_STORED
         route = route_of(made, offer)
+        if route is None:
+            raise errors.UPSTREAM_DOWN
         body = await _body(incoming) if row.takes_body else b""
         path = row.at(stored_id) + _query(incoming)
         asking = self._upstreams.ask(route, path, body, request_id=str(request_id), method=row.method)
-        try:
+
+        async def work() -> None:
             async with asking as response:
-                answer = await read_answer(response, ANYTHING)
+                await self._pass_on(response, made, outgoing)
+
+        try:
+            await while_there(incoming, work())
         except UpstreamError as failure:
-            raise errors.NOT_STORED if failure.status == NOT_FOUND else failure.error from failure
+            if not outgoing.started:
+                raise errors.NOT_STORED if failure.status == NOT_FOUND else failure.error from failure
+
+    async def _pass_on(self, response: aiohttp.ClientResponse, made: Stored, outgoing: Outgoing) -> None:
+        if response.content_type == "text/event-stream":
+            await pass_events(response, outgoing, model=made.model)
+            return
+        answer = await read_answer(response, ANYTHING)
         if "model" in answer and settings.DIALECT.answered_model == "asked":
             answer["model"] = msgspec.Raw(msgspec.json.encode(made.model))
         await outgoing.whole(200, msgspec.json.encode(answer))
@@ -86,16 +101,6 @@ class Keepsakes:
         except ApiError as refused:
             # A model that the key may not use: as if there were nothing.
             raise errors.NOT_STORED if refused.case == Verdict.MODEL_NOT_FOUND else refused from refused
-
-
-def route_of(made: Stored, offer: Offer) -> OfferedRoute:
-    """The route that made it. Raises ApiError where it is switched off."""
-    model = offer.models.get(made.model)
-    routes = model.routes if model else ()
-    route = next((route for route in routes if route.pk == made.route), None)
-    if route is None:
-        raise errors.UPSTREAM_DOWN
-    return route
 
 
 async def _body(incoming: Incoming) -> bytes:

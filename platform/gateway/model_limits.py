@@ -22,7 +22,7 @@ def taken(asked: Asked, endpoint: Endpoint, model: OfferedModel) -> tuple[Asked,
     try:
         fitted = drawing.fitted(asked, endpoint, model)
         if endpoint.has_output:
-            _check_output(asked, model)
+            _check_output(asked, endpoint, model)
             _check_context(asked, endpoint, model)
         if endpoint.writes == "pictures":
             integer(asked.members, "n", 1, model.most_images)
@@ -39,10 +39,10 @@ def _check_listed(name: str, wanted: object, allowed: tuple[str, ...]) -> None:
         raise errors.bad_request(f"This model's `{name}` has to be one of {', '.join(allowed)}.", param=name)
 
 
-def _check_output(asked: Asked, model: OfferedModel) -> None:
+def _check_output(asked: Asked, endpoint: Endpoint, model: OfferedModel) -> None:
     most = asked.most_output_tokens
     if most is not None and most > model.max_output_tokens:
-        name = _limit_name(asked)
+        name = _limit_name(asked, endpoint)
         raise errors.bad_request(
             f"{name} is too large: {most}. This model supports at most {model.max_output_tokens} output tokens.",
             param=name,
@@ -58,15 +58,15 @@ def _check_context(asked: Asked, endpoint: Endpoint, model: OfferedModel) -> Non
     least = -(-asked.text_bytes() // MOST_BYTES_PER_TOKEN)
     if least + output > window:
         name = "messages" if endpoint is CHAT else "prompt"
-        limit = f", and {_limit_name(asked)} asks for {output} more" if asked.most_output_tokens else ""
+        limit = f", and {_limit_name(asked, endpoint)} asks for {output} more" if asked.most_output_tokens else ""
         raise replace(
             errors.CONTEXT_LENGTH,
             message=f"This model's context window is {window} tokens. Your `{name}` has at least {least}{limit}.",
-            param=name if least >= window else _limit_name(asked),
+            param=name if least >= window else _limit_name(asked, endpoint),
         )
 
 
-def _limit_name(asked: Asked) -> str:
+def _limit_name(asked: Asked, endpoint: Endpoint) -> str:
     """As the request calls its most output tokens."""
-    names = ("max_completion_tokens", "max_tokens")
-    return next((name for name in names if value(asked.members, name) == asked.most_output_tokens), names[1])
+    names = endpoint.limits
+    return next((name for name in names if value(asked.members, name) == asked.most_output_tokens), names[-1])

@@ -14,16 +14,22 @@ from django.conf import settings
 from billing import conventions, estimating, meters
 from billing.rate_card import Priced
 from billing.rating import UnpricedError, outcome_charge
+<<<<<<< HEAD
 from gateway import drawing, errors, metrics, sounding
+=======
+from gateway import errors, metering, metrics, sounding
+>>>>>>> 7fcac4a (Serve responses, whole and streamed, each bound to whose it is)
 from gateway.asked import Asked, held
 from gateway.bindings import Bindings
-from gateway.endpoints import Endpoint
+from gateway.endpoints import RESPONSES, Endpoint
 from gateway.errors import ApiError
 from gateway.incoming import ClientGoneError, Incoming
 from gateway.keyring import Identity, Keyring
 from gateway.leases import Held
 from gateway.offer import OfferedModel, OfferedRoute
 from gateway.outgoing import Outgoing
+from gateway.progress import Progress
+from gateway.response_stream import ResponseStream
 from gateway.routing import Routing
 from gateway.spoken import spoken
 from gateway.streaming import Stream
@@ -40,28 +46,6 @@ log = structlog.get_logger(__name__)
 # being read whole, a stream that has said its last word, one that hasn't.
 WHOLE_SECONDS, FINISHED_SECONDS, STREAM_SECONDS = 30.0, 5.0, 1.0
 DISCONNECTED = 499
-
-
-@dataclass
-class Progress:
-    """What is known so far of how a request went."""
-
-    outcome: str = "completed"
-    status: int = 200
-    first_byte_at: datetime | None = None
-    reported: dict[str, int] | None = None
-    output_bytes: int = 0
-    upstream_request_id: str = ""
-    # The id by which the upstream keeps the answer; whether gateways were told.
-    stored_id: str = ""
-    bound: bool = False
-    # Those that were made.
-    pictures: int = 0
-    # Routes that were tried, the one that answered too.
-    attempts: int = 0
-    # The upstream has said its last word; the client has the whole answer.
-    finished: bool = False
-    answered: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,7 +118,8 @@ class Running:
             told = response.headers.get("x-request-id", "")[:200]
             self.progress.upstream_request_id = told.encode("ascii", "replace").decode()
             if self.asked.stream:
-                await Stream(self).pass_on(response)
+                kind = ResponseStream if self.endpoint is RESPONSES else Stream
+                await kind(self).pass_on(response)
             elif self.endpoint.answers and not self.asked.answer_is_bytes:
                 await self._whole(response)
             else:
@@ -170,6 +155,8 @@ class Running:
             self.progress.output_bytes = estimating.output_bytes(decoded(msgspec.json.encode(answer)))
         if "model" in answer and settings.DIALECT.answered_model == "asked":
             answer["model"] = msgspec.Raw(msgspec.json.encode(self.model.public_id))
+        if self.endpoint is RESPONSES and decoded(answer.get("status", b"null")) == "failed":
+            self.progress.outcome = "upstream_error"
         self.note_id(decoded(answer["id"]) if "id" in answer else None)
         await self.bind()
         self.progress.finished = self.progress.answered = True
@@ -214,7 +201,11 @@ class Running:
     def log(self) -> Logged:
         """Write the line, once: before the client has the end of its answer, or a kill in between gives it away."""
         if self._logged is None:
+<<<<<<< HEAD
             usage, estimated = used(self.asked, self.endpoint, self.model, self.priced.tariff, self.progress)
+=======
+            usage, estimated = metering.used(self)
+>>>>>>> 7fcac4a (Serve responses, whole and streamed, each bound to whose it is)
             try:
                 nanos, _ = outcome_charge(
                     self.progress.outcome,

@@ -29,6 +29,9 @@ DONE = b"data: [DONE]\n\n"
 
 
 class Stream:
+    # What says that a stream ends where the upstream didn't.
+    end = DONE
+
     def __init__(self, running: "Running") -> None:
         self._running = running
         self._progress = running.progress
@@ -50,7 +53,7 @@ class Stream:
             raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error")
         self._progress.answered = True
         self._running.log()
-        await self._running.outgoing.write(b"" if self._done else DONE, more=False)
+        await self._running.outgoing.write(b"" if self._done else self.end, more=False)
         with suppress(aiohttp.ClientError, TimeoutError):
             # Read to its end, a connection can be used again.
             async with asyncio.timeout(DRAIN_SECONDS):

@@ -101,7 +101,9 @@ async def read_answer(response: aiohttp.ClientResponse, having: frozenset[str]) 
         answer = _members.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error") from None
-    if "error" in answer or not having.intersection(answer):
+    # What has a `status` may have failed: then its error is a part of the answer.
+    failed = bytes(answer.get("error", b"null")) != b"null" and "status" not in answer
+    if failed or not having.intersection(answer):
         raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error")
     return answer
 

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from devstack.modelserver import embeddings as embedding
-from devstack.modelserver import generation, media, stored
+from devstack.modelserver import generation, media, responses, stored
 from devstack.modelserver.answer import Json
-from devstack.modelserver.directives import Behaviour, Directives
-from devstack.modelserver.errors import error_body
+from devstack.modelserver.directives import Behaviour
+from devstack.modelserver.errors import misbehave, refusal
 from devstack.modelserver.generation import CHAT, CREATED, TEXT, Shape
 from devstack.modelserver.records import Record, Records
 
@@ -44,6 +44,7 @@ def application(credential: str) -> web.Application:
     for path, answer in media.ANSWERS.items():
         app.router.add_post(path, other(answer))
     stored.add_routes(app)
+    responses.add_routes(app, app[BEHAVIOUR])
     app.router.add_get("/_control/requests", list_records)
     app.router.add_delete("/_control/requests", forget_records)
     app.router.add_post("/_control/behave", behave)
@@ -94,12 +95,6 @@ def finish(record: Record, response: web.StreamResponse) -> web.StreamResponse:
     return response
 
 
-def refusal(status: int, message: str, code: str | None = None) -> web.Response:
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    headers = {"Retry-After": "1"} if status == 429 else None
-    return web.json_response(error_body(message, kind, code), status=status, headers=headers)
-
-
 def generate(shape: Shape) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
         body: Json = request["body"]
@@ -133,13 +128,6 @@ def other(answer: media.Answers) -> Handler:
         return answer(body, directives)
 
     return handler
-
-
-async def misbehave(directives: Directives) -> web.Response | None:
-    await asyncio.sleep(directives.hang)
-    if directives.status != 200:
-        return refusal(directives.status, f"You asked for status {directives.status}.")
-    return None
 
 
 async def models(request: web.Request) -> web.Response:

@@ -15,6 +15,8 @@
 | `!usage=PROMPT,COMPLETION` | these counts are reported instead of the true ones |
 | `!cached=N` | of the prompt's tokens, so many are reported as cached |
 | `!pictures=N` | so many pictures come with each answer of a chat; without it one where the model is `demo-image` |
+| `!fail` | a response ends as failed |
+| `!looks=N` | a response in the background, or a video, has ended after it was looked at so often; 1 |
 | `!reasoning=N` | so many reasoning tokens come on top of the answer's, and are part of `completion_tokens` |
 
 The words count as tokens like all others. `POST /_control/behave {"say": "!status=500", "times": 2}` makes the next
@@ -44,6 +46,8 @@ class Directives:
     cached: int | None = None
     reasoning: int = 0
     pictures: int | None = None
+    fail: bool = False
+    looks: int = 1
 
     @classmethod
     def parse(cls, text: str) -> "Directives":
@@ -97,4 +101,6 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "cached": int,
     "reasoning": int,
     "pictures": int,
+    "fail": _flag,
+    "looks": int,
 }

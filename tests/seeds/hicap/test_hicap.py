@@ -71,6 +71,21 @@ class TestStored:
         assert answer.error == (404, "not_found_error", "not_found")
 
 
+class TestResponses:
+    def test_a_response_is_created_retrieved_listed_and_deleted(self, hicap: Vendor) -> None:
+        hicap.sells({"gpt-5-answers": {"input_tokens": 10**9, "output_tokens": 10**10}}, families=("responses",))
+        hicap.has_key(scopes=["responses"])
+        client = hicap.client()
+        made = client.responses.create(model="gpt-5-answers", input="Hello, world")
+        assert made.output_text == "You said: Hello, world"
+        assert client.responses.retrieve(made.id).output == made.output
+        assert [item.id for item in client.responses.input_items.list(made.id)] == [f"in-{made.id}-0"]
+        client.responses.delete(made.id)
+        gone = hicap.gateway.request("GET", f"/v1/responses/{made.id}", secret=hicap.secret)
+        assert gone.error == (404, "not_found_error", "not_found")
+        assert hicap.charged() == ({"requests": 1, "input_tokens": 2, "output_tokens": 4}, 2 * 1_000 + 4 * 10_000)
+
+
 class TestImages:
     def test_generations(self, hicap: Vendor) -> None:
         made = hicap.client().images.generate(model="demo-image", prompt="a cat", n=2)

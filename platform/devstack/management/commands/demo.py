@@ -34,7 +34,7 @@ CATALOGUE: list[tuple[str, str, str, list[str], int, int, dict[str, tuple[int, i
         "demo-chat",
         "Demo Chat",
         "Answers deterministically, quickly and with exact usage.",
-        ["chat", "completions"],
+        ["chat", "completions", "responses"],
         128_000,
         4_096,
         {
@@ -47,7 +47,7 @@ CATALOGUE: list[tuple[str, str, str, list[str], int, int, dict[str, tuple[int, i
         "demo-chat-large",
         "Demo Chat Large",
         "The same answers at a higher price.",
-        ["chat", "completions"],
+        ["chat", "completions", "responses"],
         200_000,
         16_384,
         {

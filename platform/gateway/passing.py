@@ -1,0 +1,61 @@
+"""What is had again from an upstream, passed on as it comes: events and bytes. Nothing of it is charged."""
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+import orjson
+from django.conf import settings
+
+from gateway import errors, events
+from gateway.incoming import ClientGoneError, Incoming
+from gateway.outgoing import Outgoing
+from gateway.response_stream import typed
+from gateway.spoken import spoken
+
+
+async def while_there(incoming: Incoming, work: Awaitable[None]) -> None:
+    """Work until it is done or the client has gone. Raises ClientGoneError, and what the work raises."""
+    gone = asyncio.create_task(incoming.disconnected())
+    working = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({gone, working}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientGoneError
+        await working
+    finally:
+        gone.cancel()
+        working.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await working
+
+
+async def pass_events(response: aiohttp.ClientResponse, outgoing: Outgoing, *, model: str) -> None:
+    """Pass a response's typed events on."""
+    await outgoing.start(200, "text/event-stream; charset=utf-8", {"cache-control": "no-cache"})
+    reader = events.EventReader()
+    try:
+        async for content in response.content.iter_any():
+            for event in reader.feed(content):
+                if told := _told(event):
+                    inner = told.get("response")
+                    if isinstance(inner, dict) and "model" in inner and settings.DIALECT.answered_model == "asked":
+                        inner["model"] = model
+                    await outgoing.write(typed(told))
+    except (events.GarbageError, orjson.JSONDecodeError, aiohttp.ClientError, TimeoutError):
+        await outgoing.write(b"data: " + spoken(errors.UPSTREAM_BROKEN).body + b"\n\n", more=False)
+        return
+    await outgoing.write(b"", more=False)
+
+
+def _told(event: bytes) -> dict[str, Any] | None:
+    """What an event says; None for a comment. Raises JSONDecodeError."""
+    data = events.data(event)
+    if data is None or data == b"[DONE]":
+        return None
+    told = orjson.loads(data)
+    if not isinstance(told, dict) or not isinstance(told.get("type"), str):
+        raise orjson.JSONDecodeError("no typed event", "", 0)
+    return told

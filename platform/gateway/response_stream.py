@@ -1,0 +1,55 @@
+"""The stream of a response: typed events, the last of which has the usage."""
+
+from typing import Any
+
+import orjson
+from django.conf import settings
+
+from billing import estimating
+from gateway import errors, events
+from gateway.streaming import MOST_BYTES_PER_TOKEN, Stream
+from gateway.upstream import UpstreamError
+
+# Those after which nothing comes, and what they are to the usage log.
+ENDS = {
+    "response.completed": "completed",
+    "response.incomplete": "completed",
+    "response.failed": "upstream_error",
+    "response.cancelled": "client_disconnected",
+}
+
+
+class ResponseStream(Stream):
+    end = b""
+
+    def _pass(self, event: bytes) -> bytes:
+        data = events.data(event)
+        if data is None or self._done or data == b"[DONE]":
+            return event if event.startswith(b":") else b""
+        told = orjson.loads(data)
+        kind = told.get("type") if isinstance(told, dict) else None
+        # An `error` tells of the upstream.
+        if not isinstance(kind, str) or kind == "error" or told.get("error") is not None:
+            raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error")
+        response = told.get("response")
+        if isinstance(response, dict):
+            self._note(kind, response)
+        self._progress.output_bytes += estimating.output_bytes(told)
+        if self._progress.output_bytes > MOST_BYTES_PER_TOKEN * self._limit + self._running.asked.size:
+            raise UpstreamError(errors.HOLD_EXHAUSTED, "hold_exhausted")
+        return typed(told)
+
+    def _note(self, kind: str, response: dict[str, Any]) -> None:
+        self._running.note_id(response.get("id"))
+        if "model" in response and settings.DIALECT.answered_model == "asked":
+            response["model"] = self._running.model.public_id
+        if kind in ENDS:
+            self._progress.reported = self._running.reported(response.get("usage"))
+            self._progress.finished = self._done = True
+            if self._progress.outcome == "completed":
+                self._progress.outcome = ENDS[kind]
+
+
+def typed(told: dict[str, Any]) -> bytes:
+    """An event as it goes to the client."""
+    return b"event: " + str(told["type"]).encode() + b"\ndata: " + orjson.dumps(told) + b"\n\n"
