@@ -12,13 +12,8 @@ from aiohttp import FormData
 
 from billing import estimating
 from billing.rate_card import Priced
-<<<<<<< HEAD
 from billing.rating import dearest, worst_case
-from gateway import counting, errors
-=======
-from billing.rating import charge, priced_part, worst_case
 from gateway import counting, errors, responses
->>>>>>> 7fcac4a (Serve responses, whole and streamed, each bound to whose it is)
 from gateway.counting import Counted
 from gateway.endpoints import COMPLETIONS, RESPONSES, Endpoint
 from gateway.forms import Form, read_form

@@ -69,13 +69,9 @@ class Forwarding:
             await self._admission.permit(identity, question, outgoing)
             raise
         model = offer.sold(wanted.model, endpoint.family, admitted_at)
-<<<<<<< HEAD
-        wanted, beyond = model_limits.taken(wanted, endpoint, model) if model else (wanted, None)
-=======
         if wanted.response.previous:
             model = await self._going_on(wanted, model, identity, offer, question, outgoing)
-        beyond = model_limits.beyond(wanted, endpoint, model) if model else None
->>>>>>> 7fcac4a (Serve responses, whole and streamed, each bound to whose it is)
+        wanted, beyond = model_limits.taken(wanted, endpoint, model) if model else (wanted, None)
         anew = partial(_on_terms, question, endpoint, wanted, model, offer, holds=beyond is None)
         decision = await self._admission.permit(identity, anew(identity.organization), outgoing)
         question = decision.question or question

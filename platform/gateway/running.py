@@ -14,11 +14,7 @@ from django.conf import settings
 from billing import conventions, estimating, meters
 from billing.rate_card import Priced
 from billing.rating import UnpricedError, outcome_charge
-<<<<<<< HEAD
 from gateway import drawing, errors, metrics, sounding
-=======
-from gateway import errors, metering, metrics, sounding
->>>>>>> 7fcac4a (Serve responses, whole and streamed, each bound to whose it is)
 from gateway.asked import Asked, held
 from gateway.bindings import Bindings
 from gateway.endpoints import RESPONSES, Endpoint
@@ -201,11 +197,7 @@ class Running:
     def log(self) -> Logged:
         """Write the line, once: before the client has the end of its answer, or a kill in between gives it away."""
         if self._logged is None:
-<<<<<<< HEAD
             usage, estimated = used(self.asked, self.endpoint, self.model, self.priced.tariff, self.progress)
-=======
-            usage, estimated = metering.used(self)
->>>>>>> 7fcac4a (Serve responses, whole and streamed, each bound to whose it is)
             try:
                 nanos, _ = outcome_charge(
                     self.progress.outcome,

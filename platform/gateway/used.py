@@ -11,7 +11,7 @@ from gateway.endpoints import CHAT, Endpoint
 from gateway.offer import OfferedModel
 
 if TYPE_CHECKING:
-    from gateway.running import Progress
+    from gateway.progress import Progress
 
 Used = tuple[dict[str, int], bool]
 """Meters, and whether they are our own count."""
