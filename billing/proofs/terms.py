@@ -12,10 +12,10 @@ FROM (
     ORDER BY organization_id, effective_from, id DESC
 ) AS last_words
 """
-# The minutes of the day at which versions that were used then have another price, in minutes since 1970, and the
-# multiplier. Those of a week begin on Monday; 1970 began on a Thursday.
+# When versions have another price, in minutes since Monday, and the multiplier.
 _OFF_PEAK = """
-SELECT version.id AS version_id, minute, (clock->>'basis_points')::integer AS points
+SELECT version.id AS version_id, day::bigint * 1440 + begins AS begins, mod(ends - begins + 1439, 1440) + 1 AS lasts,
+    (clock->>'basis_points')::integer AS points
 FROM billing_priceversion AS version
 CROSS JOIN LATERAL jsonb_array_elements(off_peak) AS clock
 CROSS JOIN LATERAL jsonb_array_elements_text(clock->'days') AS day
@@ -23,12 +23,6 @@ CROSS JOIN LATERAL (
     SELECT split_part(clock->>'from', ':', 1)::bigint * 60 + split_part(clock->>'from', ':', 2)::bigint AS begins,
         split_part(clock->>'to', ':', 1)::bigint * 60 + split_part(clock->>'to', ':', 2)::bigint AS ends
 ) AS minutes
-CROSS JOIN (
-    SELECT floor(extract(epoch FROM %(midnight)s::timestamptz) / 60)::bigint + number AS minute
-    FROM generate_series(0, 1439) AS number
-) AS of_day
-WHERE mod(minute + 3 * 1440 - day::bigint * 1440 - begins + 10080, 10080) < mod(ends - begins + 1439, 1440) + 1
-    AND version.id IN (SELECT price_version_id FROM billing_usageevent WHERE id >= %(first)s AND id < %(end)s)
 """
 # Events that nothing distinguishes: no terms, version or turn begins between two of them, and they are of the same
 # off-peak time.
@@ -45,8 +39,9 @@ LEFT JOIN (
     WHERE effective_from < %(next_midnight)s AND (ends IS NULL OR ends > %(midnight)s)
 ) AS terms ON terms.organization_id = event.organization_id AND terms.effective_from <= time
     AND (ends IS NULL OR time < ends)
-LEFT JOIN ({_OFF_PEAK}) AS off_peak_time
-    ON version_id = event.price_version_id AND minute = floor(extract(epoch FROM time) / 60)::bigint
+-- 1970 began on a Thursday.
+LEFT JOIN ({_OFF_PEAK}) AS off_peak_time ON version_id = event.price_version_id
+    AND mod(floor(extract(epoch FROM time) / 60)::bigint + 3 * 1440 - begins + 10080, 10080) < lasts
 LEFT JOIN (
     SELECT model_id, array_agg(DISTINCT effective_from ORDER BY effective_from) AS starts FROM billing_priceversion
     WHERE effective_from > %(midnight)s AND effective_from < %(next_midnight)s GROUP BY 1

@@ -106,12 +106,12 @@ class World:
         lot = self.lots.random()
         if lot < 0.03 and customer.pays:
             self._credit(customer, now)
-        elif lot < 0.08:
+        elif lot < 0.055:
             self._plan(customer, now)
-        elif lot < 0.083:
+        elif lot < 0.058:
             expires_at = now + timedelta(days=self.lots.choice((3, 20, 45)))
             give_credit(customer.organization, DOLLAR, key=f"promotion {now}", expires_at=expires_at, now=now)
-        elif lot < 0.085:
+        elif lot < 0.06:
             nanos = self.lots.choice((-1, 1)) * self.lots.randrange(1, DOLLAR)
             adjustments.adjust_balance(
                 customer.organization, nanos, reason="By lot", actor=customer.owner, now=now, operation_id=str(now)
