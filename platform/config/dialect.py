@@ -1,6 +1,7 @@
 """DIALECT: the small choices in which compatible APIs differ, each set of them a file (docs/dialects.md)."""
 
 import tomllib
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -66,10 +67,15 @@ class Dialect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     def below_base(self, path: str) -> str | None:
         """The endpoint's path, such as `/models`; None where it is under none of the bases."""
-        for base in sorted(self.base_paths, key=len, reverse=True):
+        for base in _longest_first(self.base_paths):
             if path.startswith(base + "/"):
                 return path.removeprefix(base)
         return None
+
+
+@lru_cache
+def _longest_first(paths: tuple[str, ...]) -> list[str]:
+    return sorted(paths, key=len, reverse=True)
 
 
 def dialect(raw: str) -> Dialect:

@@ -2,7 +2,8 @@
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from itertools import chain
 from typing import Any
 
 from django.conf import settings
@@ -23,7 +24,8 @@ class Incoming:
         self.path: str = scope["path"]
         self.query: str = scope.get("query_string", b"").decode("latin-1")
         self._values: dict[bytes, list[bytes]] = {}
-        for name, value in scope["headers"]:
+        self._headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
+        for name, value in self._headers:
             self._values.setdefault(name, []).append(value)
         self._scheme: str = scope.get("scheme", "http")
         self._peer: str | None = (scope.get("client") or (None,))[0]
@@ -33,7 +35,7 @@ class Incoming:
 
     def check_size(self) -> None:
         """Raises ApiError where URL and headers are larger than any client needs."""
-        headers = sum(len(name) + sum(map(len, values)) for name, values in self._values.items())
+        headers = sum(map(len, chain.from_iterable(self._headers)))
         if self._path_size + headers > LARGEST_HEAD:
             raise errors.HEADERS_TOO_LARGE
 
@@ -45,12 +47,12 @@ class Incoming:
     def secret(self) -> str:
         """The API key shown in one of the dialect's headers. Raises ApiError where there is none, or two."""
         shown = set()
-        for value in self._all(b"authorization") if "authorization" in settings.DIALECT.credential_headers else ():
+        for value in self.values(b"authorization") if "authorization" in settings.DIALECT.credential_headers else ():
             scheme, _, token = value.partition(" ")
             if scheme.lower() == "bearer" and token.strip():
                 shown.add(token.strip())
         if "api-key" in settings.DIALECT.credential_headers:
-            shown.update(value.strip() for value in self._all(b"api-key") if value.strip())
+            shown.update(value.strip() for value in self.values(b"api-key") if value.strip())
         if len(shown) > 1:
             raise errors.TWO_KEYS
         if not shown:
@@ -59,16 +61,17 @@ class Incoming:
 
     def bears(self, token: str) -> bool:
         """Whether the request shows this token; an empty one is never shown."""
-        shown = next(iter(self._all(b"authorization")), "").removeprefix("Bearer ")
+        shown = next(iter(self.values(b"authorization")), "").removeprefix("Bearer ")
         return bool(token) and hmac.compare_digest(shown.encode(), token.encode())
 
-    def values(self, name: bytes) -> list[str]:
+    def values(self, name: bytes) -> Sequence[str]:
         """Every value of a header; its name in lower case."""
-        return self._all(name)
+        found = self._values.get(name)
+        return [value.decode("latin-1") for value in found] if found else ()
 
     @property
     def content_type(self) -> str:
-        return next(iter(self._all(b"content-type")), "")
+        return next(iter(self.values(b"content-type")), "")
 
     def names(self) -> Iterable[bytes]:
         """The names of all headers, in lower case."""
@@ -78,17 +81,17 @@ class Incoming:
         """The client's address: the peer's, or the one that the outermost of so many trusted proxies saw."""
         if not trusted_hops:
             return self._peer
-        seen = [part.strip() for value in self._all(b"x-forwarded-for") for part in value.split(",")]
+        seen = [part.strip() for value in self.values(b"x-forwarded-for") for part in value.split(",")]
         return seen[-trusted_hops] if len(seen) >= trusted_hops else None
 
     def is_plain(self, *, behind_tls_proxy: bool) -> bool:
         """Whether the client came by plain HTTP, as far as the proxy tells that is trusted to."""
-        told = self._all(b"x-forwarded-proto") if behind_tls_proxy else [self._scheme]
+        told = self.values(b"x-forwarded-proto") if behind_tls_proxy else [self._scheme]
         return told != ["https"]
 
     async def body(self, largest: int, *, within: float) -> bytes:
         """The whole body. Raises ApiError where it is too large or too slow."""
-        declared = next(iter(self._all(b"content-length")), "0")
+        declared = next(iter(self.values(b"content-length")), "0")
         if declared.isdigit() and int(declared) > largest:
             raise errors.TOO_LARGE
         try:
@@ -115,9 +118,6 @@ class Incoming:
                 raise errors.TOO_LARGE
             if not message.get("more_body", False):
                 return b"".join(parts)
-
-    def _all(self, name: bytes) -> list[str]:
-        return [value.decode("latin-1") for value in self._values.get(name, ())]
 
 
 class ClientGoneError(Exception):

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from django.conf import settings
 
+from config.dialect import RateHeaders
 from gateway.decision import LimitState
 
 HEADERS = {"requests_per_minute": "requests", "requests_per_day": "requests", "tokens_per_minute": "tokens"}
@@ -18,11 +20,16 @@ def rate_headers(limits: Iterable[LimitState]) -> dict[str, str]:
         if kind not in tightest or limit.left < tightest[kind].left:
             tightest[kind] = limit
     headers, style = {}, settings.DIALECT.rate_headers
+    reset = RESETS[style.reset]
     for kind, limit in tightest.items():
-        headers[style.named("limit", kind)] = str(limit.most)
-        headers[style.named("remaining", kind)] = str(limit.left)
-        headers[style.named("reset", kind)] = RESETS[style.reset](limit.back_ms)
+        told = (str(limit.most), str(limit.left), reset(limit.back_ms))
+        headers.update(zip(_names(style, kind), told, strict=True))
     return headers
+
+
+@lru_cache
+def _names(style: RateHeaders, kind: str) -> list[str]:
+    return [style.named(what, kind) for what in ("limit", "remaining", "reset")]
 
 
 def go_duration(milliseconds: int) -> str:
