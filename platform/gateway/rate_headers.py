@@ -19,7 +19,8 @@ def rate_headers(limits: Iterable[LimitState]) -> dict[str, str]:
         kind = HEADERS[limit.name.partition(".")[2]]
         if kind not in tightest or limit.left < tightest[kind].left:
             tightest[kind] = limit
-    headers, style = {}, settings.DIALECT.rate_headers
+    headers: dict[str, str] = {}
+    style = settings.DIALECT.rate_headers
     reset = RESETS[style.reset]
     for kind, limit in tightest.items():
         told = (str(limit.most), str(limit.left), reset(limit.back_ms))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-pytestmark = pytest.mark.extended
+pytestmark = [pytest.mark.extended, pytest.mark.timeout(500)]
 
 
 def bench(name: str) -> dict[str, Any]:
@@ -40,3 +40,11 @@ def test_pages_are_measured_beside_their_frame() -> None:
     assert report["beside"].keys() == {"shell"}
     assert report["notes"]["over_30_queries"] == []
     assert len(report["notes"]["pages"]) > 70
+
+
+def test_the_gateway_is_measured_beside_a_proxy_and_the_model_server_alone() -> None:
+    report = bench("gateway")
+    assert {"nginx", "direct"} <= report["beside"].keys()
+    assert report["notes"]["streams"].keys() == report["beside"].keys() | {"gateway"}
+    assert report["notes"]["paced_streams_of_nginx"] > 0
+    assert report["notes"]["holds_left"] == 0

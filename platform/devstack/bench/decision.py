@@ -53,22 +53,22 @@ def run(*, quick: bool, extended: bool = False) -> Report:
 
         def decisions() -> float:
             with posting(population):
-                return saturating.rate(gateway, seconds=seconds, connections=CONNECTIONS)
+                return saturating.rate(gateway.port, seconds=seconds, connections=CONNECTIONS)
 
         decisions()
         series = in_turn(
             runs,
             {
                 "decision": decisions,
-                "constant": lambda: saturating.rate(constant, seconds=seconds, connections=CONNECTIONS),
+                "constant": lambda: saturating.rate(constant.port, seconds=seconds, connections=CONNECTIONS),
                 "lua": lambda: _lua(population, 4_000 * seconds),
-                "drf": lambda: saturating.rate(usual, seconds=seconds, connections=16),
+                "drf": lambda: saturating.rate(usual.port, seconds=seconds, connections=16),
             },
         )
         measured = series.pop("decision")
         with posting(population):
             half = load.fire(
-                gateway,
+                gateway.port,
                 requests[: int(measured.median / 2) * seconds],
                 connections=CONNECTIONS,
                 rate=measured.median / 2,
@@ -85,7 +85,7 @@ def run(*, quick: bool, extended: bool = False) -> Report:
             "cached_keys": CACHED,
             "by_keys": by_keys,
             "statuses": half.statuses,
-            "holds_left": _holds(population),
+            "holds_left": open_holds(population),
             "connections": CONNECTIONS,
             "latency": "of load paced at half the rate, from when each request was due",
             "each": "one hold per allowed request, taken away by posting within the run",
@@ -102,8 +102,8 @@ def _alone(keys: int) -> dict[str, float]:
         load.Saturating(questions(population, credential, 40_000)) as saturating,
         posting(population),
     ):
-        saturating.rate(gateway, seconds=8, connections=CONNECTIONS)
-        found = Series([saturating.rate(gateway, seconds=8, connections=CONNECTIONS) for _ in range(5)])
+        saturating.rate(gateway.port, seconds=8, connections=CONNECTIONS)
+        found = Series([saturating.rate(gateway.port, seconds=8, connections=CONNECTIONS) for _ in range(5)])
     return {"rate": round(found.median, 1), "spread": round(found.spread, 3)}
 
 
@@ -185,7 +185,7 @@ def _post(organizations: list[str], ending: Event) -> None:
         time.sleep(settings.GATEWAY_SEGMENT_SECONDS)
 
 
-def _holds(population: Population) -> int:
+def open_holds(population: Population) -> int:
     client = valkey()
     return sum(client.hlen(names.decision_keys(org)[2]) for org in population.organizations)
 

@@ -25,9 +25,10 @@ from devstack.problems import StackError
 
 @dataclass
 class Outcome:
-    """How it went. Latencies are milliseconds; from when the request was due."""
+    """How it went. Latencies are milliseconds, from when the request was due; `firsts` until the body began."""
 
     statuses: dict[int, int] = field(default_factory=dict)
+    firsts: list[float] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
 
 
@@ -165,6 +166,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, run: _Run) -> None:
         self._run = run
         self._received = b""
+        self._begun = False
         self._due = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -182,13 +184,20 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         end = self._received.find(b"\r\n\r\n")
-        if end < 0:
+        if end < 0 or (len(self._received) == end + 4 and not self._is_whole(end)):
             return
-        at = self._received.find(b"ontent-length: ", 0, end)
-        if at < 0:
-            at = self._received.lower().find(b"ontent-length: ", 0, end)
-        length = int(self._received[at + 15 : self._received.find(b"\r", at)]) if at >= 0 else 0
-        if len(self._received) < end + 4 + length:
-            return
-        head, self._received = self._received[:end], b""
-        self._run.ended(self, int(head[9:12]), self._due)
+        if not self._begun:
+            self._begun = True
+            self._run.outcome.firsts.append((time.perf_counter() - self._due) * 1000)
+        if self._is_whole(end):
+            status, self._received, self._begun = int(self._received[9:12]), b"", False
+            self._run.ended(self, status, self._due)
+
+    def _is_whole(self, end: int) -> bool:
+        """Whether the answer is all there, whose head ends there."""
+        head = self._received[:end].lower()
+        if b"\r\ntransfer-encoding: chunked" in head:
+            return self._received.endswith(b"\r\n0\r\n\r\n")
+        at = head.find(b"\r\ncontent-length: ")
+        length = int(head[at + 18 :].partition(b"\r")[0]) if at >= 0 else 0
+        return len(self._received) >= end + 4 + length

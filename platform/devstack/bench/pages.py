@@ -55,8 +55,8 @@ def run(*, quick: bool) -> Report:
     valkey().flushdb()
     person, found, left_out = prepare(days=days)
     cookie = signed_in(person).cookies[settings.SESSION_COOKIE_NAME].value
-    with servers.serving(SERVER) as port:
-        visitor = Visitor(port, cookie)
+    with servers.serving(SERVER) as server:
+        visitor = Visitor(server.port, cookie)
         pages = {name: Measured(address) for name, address in found.items() if visitor.shows(address)}
         series = in_turn(
             runs,

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -20,9 +21,19 @@ GRANIAN = ["granian", "--interface", "wsgi", "--workers", "1", "--log-level", "e
 READY_SECONDS = 30
 
 
+@dataclass(frozen=True)
+class Server:
+    """One that answers on loopback."""
+
+    port: int
+    pid: int
+
+
 @contextmanager
-def serving(command: Sequence[str], *, settings: dict[str, str] | None = None) -> Iterator[int]:
-    """Run a Python module as a server on the server's core while it lasts; give its port."""
+def serving(
+    command: Sequence[str], *, settings: dict[str, str] | None = None, core: int = SERVER_CORE
+) -> Iterator[Server]:
+    """Run a Python module as a server on a core while it lasts."""
     port = Ports().any()
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "GATEWAY_SPOOL_DIR": str(Path(folder) / "spool"), **(settings or {})}
@@ -33,9 +44,9 @@ def serving(command: Sequence[str], *, settings: dict[str, str] | None = None) -
             stderr=subprocess.DEVNULL,
         )
         try:
-            pin(server.pid, SERVER_CORE)
-            _wait_until_ready(port, server)
-            yield port
+            pin(server.pid, core)
+            wait_until_ready(port, server)
+            yield Server(port, server.pid)
         finally:
             server.terminate()
             server.wait(30)
@@ -53,14 +64,14 @@ def pin_valkey() -> None:
     pin(int(valkey().info("server")["process_id"]), OTHER_CORE)
 
 
-def _wait_until_ready(port: int, server: "subprocess.Popen[bytes]") -> None:
+def wait_until_ready(port: int, server: "subprocess.Popen[bytes]", path: str = "/readyz") -> None:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
             raise RuntimeError(f"the server stopped with status {server.returncode}")
         try:
             connection = HTTPConnection("127.0.0.1", port, timeout=2)
-            connection.request("GET", "/readyz")
+            connection.request("GET", path)
             if connection.getresponse().status == 200:
                 return
         except OSError:

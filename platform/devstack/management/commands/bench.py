@@ -1,12 +1,18 @@
-"""`manage.py bench decision|clients|ingest|pages [--quick|--extended] [--json]`."""
+"""`manage.py bench decision|clients|gateway|ingest|pages [--quick|--extended] [--json]`."""
 
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from devstack.bench import clients, decision, ingest, pages
+from devstack.bench import clients, decision, gateway, ingest, pages
 
-BENCHES = {"decision": decision.run, "clients": clients.run, "ingest": ingest.run, "pages": pages.run}
+BENCHES = {
+    "decision": decision.run,
+    "clients": clients.run,
+    "gateway": gateway.run,
+    "ingest": ingest.run,
+    "pages": pages.run,
+}
 EXTENDED = {"decision": decision.run, "ingest": ingest.run}
 
 
