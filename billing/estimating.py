@@ -55,7 +55,7 @@ def _texts(choices: list[Any]) -> int:
             size += _bytes_of(value)
         elif isinstance(value, list):
             left += value
-        elif isinstance(value, Mapping):
+        elif isinstance(value, dict):
             left += [inner for name, inner in value.items() if name not in _LABELS]
     return size
 

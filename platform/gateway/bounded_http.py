@@ -1,8 +1,11 @@
-"""uvicorn's HTTP protocol, with a bound on what it gathers before the application can look at it.
+"""uvicorn's HTTP protocol, with a bound on what it gathers before the application can look at it, and on how long a
+client may take nothing of its answer.
 
 httptools keeps a URL, headers and trailers until they are complete, and uvicorn has no setting that ends that
 (`h11_max_incomplete_event_size` is h11's): anybody could fill the gateway's memory, without a key.
 """
+
+import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -12,6 +15,7 @@ from gateway.request_ids import new_request_id
 from gateway.spoken import spoken
 
 LINGER_SECONDS = 1.0
+STALLED_SECONDS = 60.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -22,6 +26,7 @@ class BoundedProtocol(HttpToolsProtocol):
     # Bytes that came since the parser last told of something that is complete.
     _gathered = 0
     _told = 0
+    _stalled: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -55,6 +60,24 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._told += 1
         super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        # To whoever writes, the client has gone then. A time-out for each write would cost as much as the write.
+        self._stalled = self.loop.call_later(STALLED_SECONDS, self.transport.abort)
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._move_on()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._move_on()
+        super().connection_lost(exc)
+
+    def _move_on(self) -> None:
+        if self._stalled:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _refuse(self) -> None:
         self._refused = True

@@ -45,5 +45,7 @@ class EventReader:
 
 def data(event: bytes) -> bytes | None:
     """The event's data; None for a comment or another field."""
+    if event.startswith(b"data:") and event.find(b"\n") == len(event) - 2:
+        return event[5:].strip()
     lines = [line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:")]
     return b"\n".join(lines) if lines else None

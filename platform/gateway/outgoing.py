@@ -1,14 +1,10 @@
 """Answering over ASGI."""
 
-import asyncio
-
 from gateway.errors import ApiError
-from gateway.incoming import ClientGoneError, Send
+from gateway.incoming import Send
 from gateway.spoken import spoken
 
 JSON = "application/json"
-STALLED_SECONDS = 60.0
-SMALL = 16 * 1024
 
 
 class Outgoing:
@@ -35,19 +31,9 @@ class Outgoing:
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
     async def write(self, content: bytes, *, more: bool = True) -> None:
-        """Raises ClientGoneError where the client takes nothing for too long."""
-        if self._muted:
-            return
-        message = {"type": "http.response.body", "body": content, "more_body": more}
-        if not more and len(content) < SMALL:
-            # It fits into what the server buffers for the client: nobody waits.
-            await self._send(message)
-            return
-        try:
-            async with asyncio.timeout(STALLED_SECONDS):
-                await self._send(message)
-        except TimeoutError:
-            raise ClientGoneError from None
+        """Wait until the client takes it. One that takes nothing for too long is gone: the server says so."""
+        if not self._muted:
+            await self._send({"type": "http.response.body", "body": content, "more_body": more})
 
     async def whole(
         self, status: int, content: bytes, *, content_type: str = JSON, headers: dict[str, str] | None = None

@@ -37,6 +37,8 @@ class Stream:
         self._progress = running.progress
         self._limit = running.asked.output_limit(running.model)
         self._done = False
+        # What an answer calls the model; empty where it is as the upstream says.
+        self._model = running.model.public_id if settings.DIALECT.answered_model == "asked" else ""
 
     async def pass_on(self, response: aiohttp.ClientResponse) -> None:
         """Pass the upstream's events to the client. Raises UpstreamError, ClientGoneError."""
@@ -117,8 +119,8 @@ class Stream:
             if choices == [] and usage is not None:
                 return b""
             chunk.pop("usage", None)
-        if "model" in chunk and settings.DIALECT.answered_model == "asked":
-            chunk["model"] = self._running.model.public_id
+        if self._model and "model" in chunk:
+            chunk["model"] = self._model
         return b"data: " + orjson.dumps(chunk) + b"\n\n"
 
     async def _cover(self, before: tuple[int, int]) -> None:

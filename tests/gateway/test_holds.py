@@ -59,7 +59,7 @@ def test_a_hold_that_nobody_renews_lapses_and_is_counted(
 def test_a_client_that_takes_nothing_more_is_given_up(
     gateway: RunningGateway, says: Says, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.outgoing.STALLED_SECONDS", 0.2)
+    monkeypatch.setattr("gateway.bounded_http.STALLED_SECONDS", 0.2)
     says(HEAD, *[chunk("word " * 2_000)] * 2_000)
     body = b'{"model": "demo-chat", "messages": [], "stream": true, "max_tokens": 4096}'
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gateway.secret}\r\n"
