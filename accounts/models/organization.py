@@ -77,6 +77,11 @@ class Organization(Limited):
         return f"/o/{self.public_id}/"
 
     @property
+    def disputed(self) -> bool:
+        """Whether it is suspended because a bank takes a payment back."""
+        return any(cause.startswith("dispute ") for cause in self.suspended_for)
+
+    @property
     def in_force(self) -> bool:
         """Whether every gateway decides by what is stored here."""
         return self.published_version >= self.version

@@ -29,6 +29,8 @@ def charge(top_up: TopUp, *, present: bool, again: bool = False, now: datetime) 
     where it can't even be looked up: then it stays open. `again` sends the same request, with the same idempotency key.
     """
     if not again:
+        if not SavedCard.objects.filter(pk__in=[top_up.card_id], removed_at=None).exists():
+            return settling.fail(top_up.pk, "The card was removed.", code="card_removed", now=now)
         # A row of which Stripe wasn't told is told from one of which it may have been.
         TopUp.objects.filter(pk=top_up.pk).update(attempts=F("attempts") + 1)
         top_up.attempts += 1

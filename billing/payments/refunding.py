@@ -50,6 +50,8 @@ def begin(
     def work(till: Till) -> Refund:
         mine = payers.locked(top_up)
         if before := Refund.objects.filter(request_id=request_id).first():
+            if before.top_up_id != mine.pk:
+                raise RefundError("This form was of another payment. Load the page again.")
             return before
         amount = _check(mine, nanos, may_owe=may_owe)
         refund = Refund(

@@ -1,4 +1,4 @@
-"""Cards in a browser: one is kept with a top-up, the balance refills itself, one declines, a bank asks its customer."""
+"""Cards in a browser: kept with a top-up, refilling the balance, declined, confirmed at a bank; and staff refund."""
 
 import re
 from contextlib import closing
@@ -24,7 +24,9 @@ UPDATE billing_autorecharge SET not_before = not_before - interval '1 minute'
 """
 
 
-def test_a_card_is_kept_refills_the_balance_declines_and_asks_its_bank(page: Page, stack: Stack, mail: Mail) -> None:
+def test_a_card_is_kept_refills_the_balance_declines_and_asks_its_bank_and_staff_refund(
+    page: Page, admin: Page, stack: Stack, mail: Mail
+) -> None:
     sign_up(page, mail, "rita@example.com")
     api = client(stack, create_first_key(page))
     organization = page.url.split("/o/")[1].split("/")[0]
@@ -78,6 +80,14 @@ def test_a_card_is_kept_refills_the_balance_declines_and_asks_its_bank(page: Pag
     page.goto(f"{billing}recharge/")
     page.get_by_role("button", name="Turn off").click()
     expect(page.get_by_text("Auto-recharge is off.")).to_be_visible()
+
+    refund(admin, organization, "12.50")
+    assert balance() == before + 20 * money.NANOS - 12_500_000_000
+    page.goto(link)
+    expect(page.get_by_text("$12.50 were taken from the balance")).to_be_visible()
+    page.goto(f"{billing}top-ups/")
+    expect(page.locator(".tag", has_text="$12.50 refunded")).to_be_visible()
+    wait_for(lambda: "$12.50 are refunded" in mail("rita@example.com")["subject"], 30, "the mail about the refund")
     assert_settled(stack)
 
 
@@ -109,6 +119,19 @@ def replace_card(page: Page, billing: str, number: str) -> None:
     if number == AUTHENTICATES:
         page.locator("#complete").click()
     expect(page.get_by_text(f"•••• {number[-4:]}").first).to_be_visible()
+
+
+def refund(admin: Page, organization: str, amount: str) -> None:
+    """Some of the newest payment, by staff who have passed the second factor."""
+    admin.goto(f"/staff/payments/?q={organization}")
+    admin.locator("main table a").first.click()
+    admin.get_by_role("link", name="Refund").click()
+    expect(admin.get_by_label("Amount")).to_have_value("20.00")
+    admin.get_by_label("Amount").fill(amount)
+    admin.get_by_label("Reason").fill("Asked for it")
+    admin.locator("main form").get_by_role("button", name="Refund").click()
+    expect(admin.get_by_text("Refunded. The balance has so much less.")).to_be_visible()
+    expect(admin.locator("main table")).to_contain_text(f"${amount}")
 
 
 def a_minute_passes(stack: Stack) -> None:

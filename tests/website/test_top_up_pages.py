@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from accounts.models import Organization, User
+from accounts.models import Membership, Organization, Role, User
 from billing.models import Balance, TopUp
-from tests.cast import DOLLAR, make_top_up
+from tests.cast import DOLLAR, make_organization, make_top_up
 from tests.devstack.stripeserver.shop import Shop, card, visit
 from tests.paying import begin, pay
 
@@ -116,6 +116,23 @@ class TestTheWay:
         assert "not 2" not in page
         assert browser.get(f"{address}top-ups/").status_code == 200
         assert browser.get(f"{address}top-ups/{top_up.public_id}/receipt/").status_code == 404
+
+
+def test_another_organizations_top_up_is_not_there(
+    browse: Browse, owner: User, organization: Organization, outsider: User, address: str
+) -> None:
+    """Neither for its own members, at this organization's address."""
+    other = make_organization("Other", owner=outsider)
+    theirs = make_top_up(other)
+    Membership.objects.create(user=owner, organization=other, role=Role.OWNER, created_at=theirs.created_at)
+    browser = browse(owner)
+    for path in ("", "receipt/"):
+        there = f"/o/{other.public_id}/billing/top-ups/{theirs.public_id}/{path}"
+        assert browser.get(there).status_code == 200
+        assert browser.get(there.replace(other.public_id, organization.public_id)).status_code == 404
+    assert browser.post(f"{address}top-ups/{theirs.public_id}/confirm/").status_code == 404
+    for page in (address, f"{address}top-ups/"):
+        assert theirs.public_id not in browser.get(page).content.decode()
 
 
 class TestAmounts:

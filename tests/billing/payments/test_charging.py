@@ -1,17 +1,16 @@
 """Top-ups with a saved card: one PaymentIntent each, paid once, whatever calls, bank and customer do."""
 
-import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection
 
 from accounts.models import Organization
 from billing.models import Balance, TopUp
 from billing.payments import calling, cards, charging, healing, settling, topping_up
 from billing.proofs.proving import prove
+from tests.at_once import at_once
 from tests.cast import DOLLAR
 from tests.devstack.stripeserver.shop import Shop, visit
 from tests.paying import event, post, save_card
@@ -208,27 +207,28 @@ class TestUnknownOutcomes:
         assert cards.default_of(organization) is None
 
 
+def test_a_card_that_is_removed_before_it_is_asked_pays_nothing(organization: Organization, shop: Shop) -> None:
+    """Though it is at Stripe still: the call that detaches it was lost."""
+    card = save_card(shop, organization)
+    begun = begin(organization)
+    order(shop, "error_before", "POST /v1/payment_methods/{id}/detach")
+    with pytest.raises(calling.UnknownError):
+        cards.remove(card, actor=None, now=now())
+    failed = charging.charge(begun, present=True, now=now())
+    assert (failed.state, failed.why) == (State.FAILED, "The card was removed.")
+    assert not shop.stripe.v1.payment_intents.list().data
+
+
 class TestOnce:
     def test_a_form_that_is_sent_twice_at_once_pays_once(self, organization: Organization, shop: Shop) -> None:
         save_card(shop, organization)
-        asked, together = uuid4(), threading.Barrier(3)
-        again: list[TopUp] = []
+        asked = uuid4()
 
         def go() -> None:
-            try:
-                together.wait(10)
-                charging.charge(begin(organization, asked=asked), present=True, now=now())
-            except topping_up.AgainError as error:
-                again.append(error.top_up)
-            finally:
-                connection.close()
+            charging.charge(begin(organization, asked=asked), present=True, now=now())
 
-        threads = [threading.Thread(target=go) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(20)
-        assert len(again) == 2
+        failures = at_once(go, go, go)
+        assert [type(failure) for failure in failures] == [topping_up.AgainError] * 2
         assert len(shop.stripe.v1.payment_intents.list().data) == 1
         credited(organization, 25)
 

@@ -15,6 +15,7 @@ from billing.notices import mailing
 from billing.payments import calling, healing, payers, refunding, refunds, settling
 from billing.proofs.proving import prove
 from hotstate import aside
+from tests.at_once import at_once
 from tests.cast import DOLLAR, give_credit, make_user
 from tests.devstack.stripeserver.shop import Shop
 from tests.paying import begin, event, pay, post
@@ -139,6 +140,24 @@ class TestOurs:
         assert refund(paid, 5 * DOLLAR, request_id=request_id) == first
         assert len(shop.stripe.v1.refunds.list().data) == 1
         books(paid.organization, 20 * DOLLAR)
+
+    def test_two_forms_at_once_refund_no_more_than_was_paid(self, paid: TopUp, shop: Shop) -> None:
+        actor = make_user("staff@example.com", is_staff=True)
+
+        def go() -> None:
+            refund(paid, 15 * DOLLAR, actor=actor, may_owe=True)
+
+        failures = at_once(go, go, go)
+        assert [type(failure) for failure in failures] == [refunding.RefundError] * 2
+        assert len(shop.stripe.v1.refunds.list().data) == 1
+        books(paid.organization, 10 * DOLLAR)
+
+    def test_a_form_of_another_payment_refunds_nothing(self, paid: TopUp, shop: Shop) -> None:
+        request_id = uuid4()
+        refund(paid, 5 * DOLLAR, request_id=request_id)
+        with pytest.raises(refunding.RefundError, match="another payment"):
+            ask(pay_and_settle(paid.organization), 5 * DOLLAR, request_id=request_id)
+        assert len(shop.stripe.v1.refunds.list().data) == 1
 
     @pytest.mark.parametrize("nanos", [0, -DOLLAR, 1, 26 * DOLLAR])
     def test_an_odd_amount_is_refused(self, paid: TopUp, nanos: int) -> None:

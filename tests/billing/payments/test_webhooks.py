@@ -11,11 +11,11 @@ from django.test import Client
 from accounts.models import Alarm, Organization
 from billing import ledger
 from billing.models import Account, Balance, CreditGrant, LedgerTransaction, TopUp, TransactionKind, WebhookEvent
-from billing.payments import calling, settling
+from billing.payments import calling, cards, charging, settling, topping_up
 from devstack.stripeserver.version import VERSION
 from tests.cast import DOLLAR, make_organization
-from tests.devstack.stripeserver.shop import Shop, card, visit
-from tests.paying import HOOK, SECRET, Json, Twisted, begin, completed, event, pay, post
+from tests.devstack.stripeserver.shop import KEY, Shop, card, visit
+from tests.paying import HOOK, SECRET, Json, Twisted, begin, completed, event, pay, post, save_card
 
 pytestmark = pytest.mark.django_db(transaction=True)
 State = TopUp.State
@@ -148,6 +148,14 @@ class TestEvents:
             pay(top_up, "4000000000009995")
             pay(top_up)
             told.quiet()
+            save_card(told, organization, "pm_card_chargeCustomerFail")
+            by_card = {"card": cards.default_of(organization), "actor": None, "now": datetime.now(UTC)}
+            charging.charge(topping_up.begin(organization, 5 * DOLLAR, **by_card), present=True, now=datetime.now(UTC))
+            top_up.refresh_from_db()
+            told.stripe.v1.refunds.create({"payment_intent": str(top_up.payment_intent), "amount": 500})
+            there = told.stripe.v1.payment_intents.retrieve(str(top_up.payment_intent))
+            told.control("disputes", {"charge": there.latest_charge})
+            told.quiet()
             post(b'{"id": "evt_bad", "name": "Ann"}')
             post({"id": "evt_bad", "name": "Ann"}, secret="whsec_of_somebody_else_01234")
         finally:
@@ -161,6 +169,9 @@ class TestEvents:
             "9995",
             "payment_status",
             "whsec_",
+            KEY,
+            "fraudulent",
+            "requested_by_customer",
         ):
             assert word not in logged, word
 

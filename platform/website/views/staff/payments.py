@@ -20,6 +20,13 @@ UNKNOWN = (
     " nothing is refunded twice."
 )
 
+SENT = {
+    Refund.State.ASKED: "Stripe was asked; its answer comes within minutes.",
+    Refund.State.PENDING: "The refund is on its way. The balance has so much less.",
+    Refund.State.DONE: "Refunded. The balance has so much less.",
+    Refund.State.FAILED: "The refund failed at once. The balance is as it was.",
+}
+
 
 @require_safe
 def payment_list_page(request: HttpRequest) -> HttpResponse:
@@ -125,9 +132,9 @@ def _send(request: HttpRequest, refund: Refund) -> None:
         refund.refresh_from_db()
         messages.error(request, f"Not refunded: {refund.why} The balance is as it was.")
     else:
-        messages.success(request, f"The refund is {sent.get_state_display().lower()}.")
+        messages.success(request, SENT[Refund.State(sent.state)])
 
 
 def _found(public_id: str) -> TopUp:
-    rows = TopUp.objects.select_related("organization__balance", "transaction__grant", "actor")
+    rows = TopUp.objects.select_related("organization__balance", "transaction__grant", "actor", "card")
     return get_object_or_404(rows, public_id=public_id)
