@@ -7,11 +7,15 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts.admin import AuditedAdmin
 from accounts.models import User, audit
+from catalog.alias_admin import AliasAdmin
+from catalog.aliases import check_free
+from catalog.catalog_admin import CatalogAdmin
 from catalog.changes import announce
-from catalog.models import FAMILIES, Model, Route, Upstream
+from catalog.models import FAMILIES, Alias, Model, Route, Upstream
 from catalog.parameters import listed
+
+__all__ = ["AliasAdmin", "ModelAdmin", "RouteAdmin", "UpstreamAdmin"]
 
 if TYPE_CHECKING:
     UpstreamFormBase = forms.ModelForm[Upstream]
@@ -20,13 +24,6 @@ if TYPE_CHECKING:
 else:
     UpstreamFormBase = ModelFormBase = forms.ModelForm
     Inline = admin.TabularInline
-
-
-class CatalogAdmin(AuditedAdmin):
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
-        """In the transaction of the page: the change, its audit entry and the notice to the gateways."""
-        super().save_model(request, obj, form, change)
-        announce(timezone.now())
 
 
 class UpstreamForm(UpstreamFormBase):
@@ -131,6 +128,11 @@ class ModelForm(ModelFormBase):
         super().__init__(*args, **kwargs)
         unknown = [family for family in self.instance.families or [] if family not in FAMILIES]
         self.fields["families"].choices = [*FAMILIES.items(), *((name, name) for name in unknown)]  # type: ignore[attr-defined]
+
+    def clean_public_id(self) -> str:
+        public_id: str = self.cleaned_data["public_id"]
+        check_free(public_id, Alias)
+        return public_id
 
 
 class RouteInline(Inline):

@@ -1,17 +1,28 @@
 from datetime import datetime
 
-from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator, URLValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, URLValidator
 from django.db import models
 from django.db.models import F, Q
 
 from accounts.encryption import decrypt, encrypt
 from accounts.models import ApiKey
-from catalog.parameters import MOST_IMAGES, check_ratios, check_sizes
+from catalog.aliases import Alias, AliasMember, Choice
+from catalog.parameters import MOST_IMAGES, check_ratios, check_sizes, model_id_validator
 
-# Ids contain "/" and ":", never white space.
-model_id_validator = RegexValidator(
-    r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}$", "A model id has letters, digits and . _ : / @ + - only."
-)
+__all__ = [
+    "CONVENTIONS",
+    "FAMILIES",
+    "Alias",
+    "AliasMember",
+    "Choice",
+    "LifeState",
+    "Model",
+    "ModelQuerySet",
+    "Route",
+    "Upstream",
+    "Visibility",
+    "model_id_validator",
+]
 
 # What a model can serve: the gateway's endpoints name one of these each.
 FAMILIES = {

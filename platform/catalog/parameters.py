@@ -1,8 +1,14 @@
-"""What a model takes of a request's parameters, beside its tokens: as staff write it, and as it is kept."""
+"""What a model's id may be, and what it takes of a request's parameters: as staff write it, and as it is kept."""
 
 import re
 
 from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+
+# Ids contain "/" and ":", never white space.
+model_id_validator = RegexValidator(
+    r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}$", "A model id has letters, digits and . _ : / @ + - only."
+)
 
 # Of one request, whatever the model.
 MOST_IMAGES = 10

@@ -111,9 +111,13 @@ class Asked:
         grows = self.stream and self.most_output_tokens is None and not model.hides_reasoning
         return min(limit, STREAM_STEP_TOKENS) if grows else limit
 
+    def estimated_input(self) -> int:
+        """Input tokens by our count."""
+        return estimating.tokens(self.input_bytes())
+
     def estimated_tokens(self) -> int:
         """What token limits take at admission: the input by our count, and the output where its length was limited."""
-        return estimating.tokens(self.input_bytes()) + (self.most_output_tokens or 0) * self.choices
+        return self.estimated_input() + (self.most_output_tokens or 0) * self.choices
 
     def most_input(self, model: OfferedModel) -> int:
         """Input tokens that it can be at most: a token is at least a byte of the body."""
@@ -141,7 +145,7 @@ class Asked:
             options = value(self.members, "stream_options")
             changes["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
         if endpoint.has_output and self.most_output_tokens is None:
-            room = model.context_window - estimating.tokens(self.input_bytes())
+            room = model.context_window - self.estimated_input()
             changes[endpoint.limits[-1]] = max(1, min(model.max_output_tokens, room))
         return msgspec.json.encode({**self.members, **changes})
 

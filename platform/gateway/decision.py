@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
@@ -23,6 +23,9 @@ from hotstate.errors import Unreachable
 from hotstate.fast import HotState
 from hotstate.records import OrganizationRecord
 
+if TYPE_CHECKING:
+    from gateway.choosing import Candidate
+
 ROUNDS = 4
 VERDICTS = {verdict.value.encode(): verdict for verdict in Verdict}
 # What is recorded of a decision is bounded: so many models and networks of a key, and so much of what a client called a
@@ -41,7 +44,9 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     `hold_nanos` is the worst case of what the request may cost; None is a question only, which takes nothing.
     `tokens` is an estimate, corrected when the request is settled. `address` is the client's, None where unknown.
     `face` is by which way it was asked, `holder` who will settle it. `dry` asks what would be said, and takes nothing.
-    `priced` is what it is priced by. What depends on the organization's terms is asked `anew` where they have changed.
+    `priced` is what it is priced by. `candidates` may answer it, where this gateway runs it; `also_known_as` are other
+    names of what is asked for (an alias's models, a model's aliases): one of all names has to be allowed. What depends
+    on the organization's terms is asked `anew` where they have changed.
     """
 
     request_id: str
@@ -55,6 +60,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     holder: str = OURSELVES
     dry: bool = False
     priced: Priced | None = None
+    candidates: "tuple[Candidate, ...]" = ()
+    also_known_as: tuple[str, ...] = ()
     anew: "Callable[[OrganizationRecord], Question] | None" = None
 
 
@@ -207,8 +214,8 @@ def judge(identity: Identity, question: Question, now: datetime) -> str:
         return Verdict.SCOPE_MISSING
     if question.model is not None and not (
         question.offered
-        and matching.model_allowed(question.model, record.models)
-        and matching.model_allowed(question.model, terms_of(identity.organization, now).models)
+        and matching.any_allowed((question.model, *question.also_known_as), record.models)
+        and matching.any_allowed((question.model, *question.also_known_as), terms_of(identity.organization, now).models)
     ):
         return Verdict.MODEL_NOT_FOUND
     return ""

@@ -51,7 +51,7 @@ class Keepsakes:
         made = None
         if not incoming.is_path_encoded:
             made = await self._bindings.find(identity.record.org, row.of.name, stored_id)
-        await self._permit(row, made, identity, incoming, outgoing, request_id)
+        await self._permit(row, made, offer, identity, incoming, outgoing, request_id)
         if made is None:
             raise errors.NOT_STORED
         route = route_of(made, offer)
@@ -84,6 +84,7 @@ class Keepsakes:
         self,
         row: StoredEndpoint,
         made: Stored | None,
+        offer: Offer,
         identity: Identity,
         incoming: Incoming,
         outgoing: Outgoing,
@@ -94,6 +95,7 @@ class Keepsakes:
             request_id=str(request_id),
             scope=row.of.scope,
             model=made.model if made else None,
+            also_known_as=offer.aliases_of(made.model) if made else (),
             address=address_of(incoming),
         )
         try:

@@ -30,6 +30,11 @@ def model_allowed(model: str, patterns: frozenset[str]) -> bool:
     return any(model.startswith(parts[0]) and _fits(model, parts) for parts in _wild(patterns))
 
 
+def any_allowed(models: Iterable[str], patterns: frozenset[str]) -> bool:
+    """Whether one of the names of a model is allowed."""
+    return any(model_allowed(model, patterns) for model in models)
+
+
 def common(first: frozenset[str], second: frozenset[str], models: Iterable[str]) -> frozenset[str]:
     """Patterns for what fits both: of two that only overlap, those of these models that fit them. Never empty where
     either isn't: no pattern would allow every model."""

@@ -1,6 +1,8 @@
 """GET /v1/models: what is sold of what a key may use, at what its organization pays, as OpenAI's clients know it."""
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -13,8 +15,8 @@ from gateway import errors
 from gateway.endpoints import MODELS_PATH
 from gateway.errors import refusal
 from gateway.keyring import Identity
-from gateway.matching import model_allowed
-from gateway.offer import Offer, OfferedModel
+from gateway.matching import any_allowed
+from gateway.offer import Offer, OfferedAlias, OfferedModel
 from gateway.verdicts import Verdict
 from hotstate.records import OrganizationRecord
 
@@ -41,20 +43,47 @@ def wanted(path: str, query: str) -> str:
 def listing(wanted: str, identity: Identity, offer: Offer, at: datetime) -> bytes:
     """The list of that moment, or one model. Raises ApiError where the key has no such model."""
     record, organization = identity.record, identity.organization
-    available = {name: model for name in offer.models if (model := offer.available(name, at)) and model.routes}
     sold_to_all = terms_of(organization, at).models
-    mine = {
-        name: model
-        for name, model in available.items()
-        if model_allowed(name, record.models) and model_allowed(name, sold_to_all)
-    }
+    available = {name: model for name in offer.models if (model := offer.available(name, at)) and model.routes}
+
+    def usable(*names: str) -> bool:
+        return any_allowed(names, record.models) and any_allowed(names, sold_to_all)
+
+    def listed(*, hidden: bool) -> bool:
+        return bool(wanted or record.models or not hidden)
+
+    mine: dict[str, Callable[[], dict[str, object]]] = {}
+    for name, model in available.items():
+        if usable(name) and listed(hidden=model.hidden):
+            mine[name] = partial(_described, model, offer, at, organization)
+    for name, alias in offer.aliases.items():
+        models = [available[one] for one in alias.models if one in available and usable(name, one)]
+        if models and offer.alias(name) and listed(hidden=alias.hidden):
+            mine[name] = partial(_alias, alias, models)
     if not wanted:
-        listed = [mine[name] for name in sorted(mine) if record.models or not mine[name].hidden]
-        data = [_described(model, offer, at, organization) for model in listed]
-        return orjson.dumps({"object": "list", "data": data})
+        return orjson.dumps({"object": "list", "data": [mine[name]() for name in sorted(mine)]})
     if wanted not in mine:
         raise refusal(Verdict.MODEL_NOT_FOUND, wanted)
-    return orjson.dumps(_described(mine[wanted], offer, at, organization))
+    return orjson.dumps(mine[wanted]())
+
+
+def _alias(alias: OfferedAlias, models: list[OfferedModel]) -> dict[str, object]:
+    """The most that one of its models takes. Each has prices of its own."""
+    owners = {model.owned_by for model in models}
+    return {
+        "id": alias.public_id,
+        "object": "model",
+        "created": alias.created,
+        "owned_by": owners.pop() if len(owners) == 1 else "several",
+        "deprecated_at": None,
+        "shut_down_at": None,
+        "successor": None,
+        "context_length": max(model.context_window for model in models),
+        "max_output_tokens": max(model.max_output_tokens for model in models),
+        "pricing": None,
+        "stands_for": [model.public_id for model in models if not model.hidden],
+        "chooses_by": alias.choice,
+    }
 
 
 def _described(model: OfferedModel, offer: Offer, at: datetime, organization: OrganizationRecord) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """What is sold, as a gateway knows it: models, routes and prices, read anew within a second of a change."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -9,7 +9,7 @@ import structlog
 from billing import conventions
 from billing.rate_card import Priced, RateCard, rate_card
 from billing.terms import terms_of
-from catalog.models import Model, Route, Visibility
+from catalog.models import Alias, Model, Route, Visibility
 from catalog.parameters import MOST_IMAGES
 from gateway.database import in_thread
 from hotstate.errors import Unreachable
@@ -70,11 +70,31 @@ class OfferedModel:
 
 
 @dataclass(frozen=True)
+class OfferedAlias:
+    """A name for several models, of which each request gets one. `choice` is of catalog.models.Choice."""
+
+    public_id: str
+    choice: str
+    models: tuple[str, ...]
+    created: int
+    hidden: bool = False
+
+
+@dataclass(frozen=True)
 class Offer:
     """One state of the catalogue."""
 
     models: dict[str, OfferedModel]
     prices: RateCard
+    aliases: dict[str, OfferedAlias] = field(default_factory=dict)
+
+    def alias(self, name: str) -> OfferedAlias | None:
+        """The alias of that name; a model goes before it."""
+        return None if name in self.models else self.aliases.get(name)
+
+    def aliases_of(self, model_id: str) -> tuple[str, ...]:
+        """The names by which that model may have been asked for, besides its own."""
+        return tuple(name for name, alias in self.aliases.items() if model_id in alias.models and self.alias(name))
 
     def available(self, model_id: str, at: datetime) -> OfferedModel | None:
         """The model, if it isn't shut down at that moment: nobody has to tell the gateways then."""
@@ -131,7 +151,21 @@ def read_offer() -> Offer:
         )
         for model in Model.objects.filter(enabled=True).select_related("successor")
     }
-    return Offer(models, rate_card())
+    return Offer(models, rate_card(), _aliases())
+
+
+def _aliases() -> dict[str, OfferedAlias]:
+    found = Alias.objects.filter(enabled=True).prefetch_related("members__model")
+    return {
+        alias.public_id: OfferedAlias(
+            alias.public_id,
+            alias.choice,
+            tuple(member.model.public_id for member in alias.members.all()),
+            int(alias.created_at.timestamp()),
+            alias.hidden,
+        )
+        for alias in found
+    }
 
 
 class OfferWatch:

@@ -42,7 +42,7 @@ class ResponseStream(Stream):
     def _note(self, kind: str, response: dict[str, Any]) -> None:
         self._running.note_id(response.get("id"))
         if "model" in response and settings.DIALECT.answered_model == "asked":
-            response["model"] = self._running.model.public_id
+            response["model"] = self._running.asked.model
         if kind in ENDS:
             self._progress.reported = self._running.reported(response.get("usage"))
             self._progress.finished = self._done = True

@@ -1,4 +1,4 @@
-"""Which routes of a model are tried, in which order, until one answers.
+"""Which routes of a model, or of several, are tried, in which order, until one answers.
 
 The lowest priority number first; routes of the same priority share by weight. A route that has failed several times in
 a row is left alone for a while, then tried with one request. Once an answer has begun nothing else is tried.
@@ -7,7 +7,7 @@ a row is left alone for a while, then tried with one request. Once an answer has
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -16,6 +16,7 @@ from uuid import UUID
 import aiohttp
 
 from gateway import errors, metrics
+from gateway.latency import Latencies
 from gateway.offer import OfferedModel, OfferedRoute
 from gateway.upstream import UpstreamError, Upstreams
 
@@ -50,33 +51,30 @@ class Routing:
         # By all that is known of a route: a changed one is tried anew.
         self._circuits: dict[OfferedRoute, Circuit] = {}
         self._running: Counter[int] = Counter()
+        self.latencies = Latencies(clock=clock)
 
     @asynccontextmanager
     async def ask(
         self,
-        model: OfferedModel,
+        models: Sequence[tuple[OfferedModel, Hashable]],
         path: str,
         body: Callable[[OfferedRoute], bytes | aiohttp.FormData],
         *,
         request_id: UUID,
-        trying: Callable[[OfferedRoute], None],
+        trying: Callable[[OfferedModel, OfferedRoute], None],
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Post and give the answer of the first route that has one. `trying` hears of each. Raises UpstreamError."""
+        """Post and give the answer of the first route that has one, of the first model that has such. `trying` hears of
+        each; what stands beside a model is what its latency is measured by. Raises UpstreamError."""
         failure: UpstreamError | None = None
-        left = self._attempts
-        for route in order(model.routes, request_id):
-            if not left:
-                break
-            if not self._is_free(route):
-                continue
-            left -= 1
-            trying(route)
-            begun = False
+        for model, kind, route in self._in_turn(models, request_id):
+            trying(model, route)
+            begun, began = False, self._clock()
             try:
                 with self._taken(route):
                     asked = self._upstreams.ask(route, path, body(route), request_id=str(request_id))
                     async with asked as response:
                         begun = True
+                        self.latencies.note(kind, self._clock() - began)
                         yield response
                     self._answered(route)
                     return
@@ -84,12 +82,25 @@ class Routing:
                 self._failed(route, error)
                 if begun or not error.is_its_failure:
                     raise
+                self.latencies.note_failure(kind)
                 failure = error
-        raise failure or self._nowhere(model)
+        raise failure or self._nowhere([model for model, _ in models])
 
     def forget(self) -> None:
         """Think well of every route again."""
         self._circuits.clear()
+        self.latencies.forget()
+
+    def _in_turn(
+        self, models: Sequence[tuple[OfferedModel, Hashable]], request_id: UUID
+    ) -> Iterator[tuple[OfferedModel, Hashable, OfferedRoute]]:
+        """Routes that are free when their turn comes, of each model so many at most."""
+        for model, kind in models:
+            left = self._attempts
+            for route in order(model.routes, request_id):
+                if left and self._is_free(route):
+                    left -= 1
+                    yield model, kind, route
 
     def _is_free(self, route: OfferedRoute) -> bool:
         return self._is_closed(route) and not self._is_full(route)
@@ -131,9 +142,9 @@ class Routing:
             circuit.open_until = self._clock() + circuit.pause_seconds
             circuit.pause_seconds = min(2 * circuit.pause_seconds, LONGEST_PAUSE_SECONDS)
 
-    def _nowhere(self, model: OfferedModel) -> UpstreamError:
+    def _nowhere(self, models: Sequence[OfferedModel]) -> UpstreamError:
         """No route could be tried at all."""
-        is_busy = any(self._is_closed(route) for route in model.routes)
+        is_busy = any(self._is_closed(route) for model in models for route in model.routes)
         return UpstreamError(errors.UPSTREAM_BUSY if is_busy else errors.UPSTREAM_DOWN, "upstream_error")
 
 

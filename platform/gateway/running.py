@@ -17,6 +17,7 @@ from billing.rating import UnpricedError, outcome_charge
 from gateway import drawing, errors, metrics, sounding
 from gateway.asked import Asked, held
 from gateway.bindings import Bindings
+from gateway.choosing import Candidate, kind_of
 from gateway.endpoints import RESPONSES, Endpoint
 from gateway.errors import ApiError
 from gateway.incoming import ClientGoneError, Incoming
@@ -60,10 +61,8 @@ class Running:
     admitted_at: datetime
     identity: Identity
     endpoint: Endpoint
-    asked: Asked
-    model: OfferedModel
-    route: OfferedRoute
-    priced: Priced
+    # In the order in which they are tried.
+    candidates: tuple[Candidate, ...]
     incoming: Incoming
     outgoing: Outgoing
     hotstate: HotState
@@ -71,9 +70,17 @@ class Running:
     usage_log: UsageLog
     bindings: Bindings
     held: Held
-    covered_tokens: int
     progress: Progress = field(default_factory=Progress)
+    # The candidate that is tried, or has answered, and its route.
+    model: OfferedModel = field(init=False)
+    asked: Asked = field(init=False)
+    priced: Priced = field(init=False)
+    route: OfferedRoute = field(init=False)
+    covered_tokens: int = field(init=False)
     _logged: Logged | None = None
+
+    def __post_init__(self) -> None:
+        self._trying(self.candidates[0].model, self.candidates[0].model.routes[0])
 
     def worst_case(self, output_tokens: int) -> int:
         """What it costs at most, nano-dollars, with so much output."""
@@ -106,7 +113,11 @@ class Running:
 
     async def _work(self, routing: Routing) -> None:
         asking = routing.ask(
-            self.model, self.endpoint.path, self._body, request_id=self.request_id, trying=self._trying
+            [(one.model, kind_of(one, self.endpoint)) for one in self.candidates],
+            self.endpoint.path,
+            self._body,
+            request_id=self.request_id,
+            trying=self._attempt,
         )
         async with asking as response:
             self.progress.first_byte_at = datetime.now(UTC)
@@ -124,9 +135,14 @@ class Running:
     def _body(self, route: OfferedRoute) -> bytes | aiohttp.FormData:
         return self.asked.for_upstream(self.endpoint, self.model, route.upstream_model)
 
-    def _trying(self, route: OfferedRoute) -> None:
-        self.route = route
+    def _attempt(self, model: OfferedModel, route: OfferedRoute) -> None:
+        self._trying(model, route)
         self.progress.attempts += 1
+
+    def _trying(self, model: OfferedModel, route: OfferedRoute) -> None:
+        self.route = route
+        self.model, self.asked, self.priced = next(one for one in self.candidates if one.model is model)
+        self.covered_tokens = self.asked.covered_output(self.endpoint, model)
 
     async def _client_gone(self, work: "asyncio.Task[None]") -> None:
         """Listen on for the upstream's report, for a while; without one, what was produced until now counts."""
@@ -150,7 +166,7 @@ class Running:
         if self.progress.reported is None and self.endpoint.has_output:
             self.progress.output_bytes = estimating.output_bytes(decoded(msgspec.json.encode(answer)))
         if "model" in answer and settings.DIALECT.answered_model == "asked":
-            answer["model"] = msgspec.Raw(msgspec.json.encode(self.model.public_id))
+            answer["model"] = msgspec.Raw(msgspec.json.encode(self.asked.model))
         if self.endpoint is RESPONSES and decoded(answer.get("status", b"null")) == "failed":
             self.progress.outcome = "upstream_error"
         self.note_id(decoded(answer["id"]) if "id" in answer else None)

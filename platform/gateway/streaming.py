@@ -38,7 +38,7 @@ class Stream:
         self._limit = running.asked.output_limit(running.model)
         self._done = False
         # What an answer calls the model; empty where it is as the upstream says.
-        self._model = running.model.public_id if settings.DIALECT.answered_model == "asked" else ""
+        self._model = running.asked.model if settings.DIALECT.answered_model == "asked" else ""
 
     async def pass_on(self, response: aiohttp.ClientResponse) -> None:
         """Pass the upstream's events to the client. Raises UpstreamError, ClientGoneError."""
@@ -131,7 +131,9 @@ class Stream:
         while (progress.output_bytes > running.covered_tokens or has_pictures) and running.covered_tokens < self._limit:
             wanted = self._limit if has_pictures else max(STREAM_STEP_TOKENS, progress.output_bytes - before[0])
             step = min(self._limit - running.covered_tokens, wanted)
-            if not await self._grown(running.worst_case(running.covered_tokens + step) - running.held.nanos):
+            more = running.worst_case(running.covered_tokens + step) - running.held.nanos
+            # What is held may cover it already, where another model was dearer.
+            if more > 0 and not await self._grown(more):
                 # What the client doesn't get, it doesn't pay.
                 progress.output_bytes, progress.pictures = before
                 raise UpstreamError(errors.HOLD_EXHAUSTED, "hold_exhausted")

@@ -7,9 +7,10 @@ from django.contrib import admin
 from django.test import Client
 
 from accounts.models import AuditEntry, Organization, User
-from catalog.models import FAMILIES, Model, Route, Upstream
+from catalog.models import FAMILIES, Alias, Model, Route, Upstream
 from gateway.endpoints import FORWARDED
 from hotstate.models import OutboxEntry
+from tests.cast import make_model
 from tests.website.browsing import passed_second_factor, person, use
 
 pytestmark = pytest.mark.django_db
@@ -140,6 +141,65 @@ class TestModels:
 
     def test_families_are_those_of_the_gateway(self) -> None:
         assert {endpoint.family for endpoint in FORWARDED.values()} == set(FAMILIES)
+
+
+class TestAliases:
+    def form(self, models: list[Model], **fields: Any) -> dict[str, Any]:
+        members = {
+            f"members-{place}-{name}": value
+            for place, model in enumerate(models)
+            for name, value in (("model", model.pk), ("position", place))
+        }
+        return {
+            "public_id": "fast",
+            "name": "Fast",
+            "choice": "price",
+            "enabled": "on",
+            "members-TOTAL_FORMS": len(models),
+            "members-INITIAL_FORMS": 0,
+            **members,
+            **fields,
+        }
+
+    def test_one_is_made_with_its_models_audited_and_announced(self, staff_browser: Client) -> None:
+        models = [make_model("b"), make_model("a")]
+        before = announced()
+        assert staff_browser.post("/admin/catalog/alias/add/", self.form(models)).status_code == 302
+        made = Alias.objects.get()
+        assert (made.choice, made.stands_for()) == ("price", ["b", "a"])
+        entry = AuditEntry.objects.get(action="alias.models")
+        assert (entry.target, entry.after) == ("alias:fast", {"models": [[0, "b"], [1, "a"]]})
+        assert AuditEntry.objects.filter(action="alias.create").exists()
+        assert announced() > before
+        page = staff_browser.get("/admin/catalog/alias/").content.decode()
+        assert "b, a" in page
+        assert 'name="public_id"' not in staff_browser.get(f"/admin/catalog/alias/{made.pk}/change/").content.decode()
+
+    def test_its_models_are_changed(self, staff_browser: Client) -> None:
+        models = [make_model("b"), make_model("a")]
+        staff_browser.post("/admin/catalog/alias/add/", self.form(models))
+        made = Alias.objects.get()
+        first, second = made.members.all()
+        changed = self.form(models, choice="latency")
+        changed |= {"members-INITIAL_FORMS": 2, "members-0-id": first.pk, "members-1-id": second.pk}
+        changed |= {"members-0-alias": made.pk, "members-1-alias": made.pk, "members-0-DELETE": "on"}
+        address = f"/admin/catalog/alias/{made.pk}/change/"
+        assert staff_browser.post(address, changed).status_code == 302
+        assert Alias.objects.get().stands_for() == ["a"]
+        entry = AuditEntry.objects.filter(action="alias.models").latest("id")
+        assert (entry.before, entry.after) == ({"models": [[0, "b"], [1, "a"]]}, {"models": [[1, "a"]]})
+        assert AuditEntry.objects.get(action="alias.change").after == {"choice": "latency"}
+
+    def test_an_id_is_a_models_or_an_aliass(self, staff_browser: Client, model: Model) -> None:
+        answer = staff_browser.post("/admin/catalog/alias/add/", self.form([], public_id=model.public_id))
+        assert "There is a model of that id." in answer.content.decode()
+        staff_browser.post("/admin/catalog/alias/add/", self.form([]))
+        upstream = Upstream.objects.get()
+        answer = staff_browser.post("/admin/catalog/model/add/", TestModels().form(upstream, public_id="fast"))
+        assert "There is an alias of that id." in answer.content.decode()
+
+    def test_staff_find_them_beside_models(self, staff_browser: Client) -> None:
+        assert 'href="/admin/catalog/alias/"' in staff_browser.get("/staff/models/").content.decode()
 
 
 class TestHistory:

@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 
 from accounts.key_terms import LAST_YEAR, MOST_LISTED, KeyTerms, NotAModelPattern, NotANetwork, model_pattern, network
 from accounts.models import ApiKey
-from catalog.models import Model
+from catalog.models import Alias, Model
 from gateway.endpoints import ALL_SCOPES, SCOPES
 from hotstate.publish import LARGEST_NANOS
 from hotstate.records import Budgets, Limits
@@ -117,7 +117,8 @@ class KeyTermsForm(LimitFields):
         super().__init__(*args, **kwargs)
         self.now = now
         self.fields["scopes"].initial = list(SCOPES)
-        self.sold = list(Model.objects.listed(now).values_list("public_id", flat=True))
+        aliases = Alias.objects.filter(enabled=True, hidden=False).values_list("public_id", flat=True)
+        self.sold = [*Model.objects.listed(now).values_list("public_id", flat=True), *aliases]
         self.fields["models"].choices = [(model, model) for model in self.sold]  # type: ignore[attr-defined]
         self.order_fields(["name", "scopes", "models_allowed", "models", "patterns", "expiry", "expiry_date"])
 
