@@ -15,12 +15,16 @@ import msgspec
 from msgspec import Meta
 
 from config.dialect import Dialect
-from gateway.endpoints import FORWARDED, MODELS_PATH, MODELS_SCOPE
+from gateway.endpoints import FORWARDED, MODELS_PATH, MODELS_SCOPE, STORED, StoredEndpoint
 from gateway.model_list import INFO_PATH
 from gateway.own_key import KEY_PATH
 
 FOLDER = Path(__file__).resolve().parent / "descriptions"
 TYPES = {"string", "integer", "number", "boolean", "array", "object", "file"}
+
+# A range that ends there or beyond has no end that anybody would meet.
+NO_LIMIT = 10**9
+VERBS = {"GET": "retrieve", "POST": "update", "DELETE": "delete"}
 
 Text = Annotated[str, Meta(min_length=1)]
 Number = int | float
@@ -55,7 +59,7 @@ class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """In words: `1 to 128`, `at least 1`, `json, text`; empty for what has none."""
         if self.choices:
             return ", ".join(self.choices)
-        if self.least is not None and self.most is not None:
+        if self.least is not None and self.most is not None and self.most < NO_LIMIT:
             return f"{self.least:,} to {self.most:,}"
         return f"at least {self.least:,}" if self.least is not None else ""
 
@@ -63,8 +67,8 @@ class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request as JSON or as a form's fields, the same in two languages, and its answer.
 
-    `{model}` stands for a model's id, `{id}` for that of what another endpoint's first example made, which `after`
-    names. The programs print what `prints` leads to in the answer, or write the file `writes`.
+    `{model}` stands for a model's id, `{id}` for that of what another endpoint's example made, which `after` names:
+    `chat.completions/4` is its fourth. The programs print what `prints` leads to in the answer, or write `writes`.
     """
 
     title: Text
@@ -116,6 +120,10 @@ def operations(dialect: Dialect) -> Iterator[Operation]:
     """Everything that a customer's program can ask for in that dialect, in the order in which it is told."""
     for one in FORWARDED.values():
         yield Operation(one.name, "POST", one.path, one.scope, one.family, bool(one.form), described(one.name))
+        for row in STORED:
+            if row.of is one:
+                name = name_of(row)
+                yield Operation(name, row.method, row.path, one.scope, "", is_form=False, described=described(name))
     ours = [
         ("models", MODELS_PATH, MODELS_SCOPE),
         ("models.retrieve", MODELS_PATH + "/{model}", MODELS_SCOPE),
@@ -125,6 +133,12 @@ def operations(dialect: Dialect) -> Iterator[Operation]:
     for name, path, scope in ours:
         if path != INFO_PATH or "model_info" in dialect.extra_endpoints:
             yield Operation(name, "GET", path, scope, "", is_form=False, described=described(name))
+
+
+def name_of(row: StoredEndpoint) -> str:
+    """As the SDKs call it: `chat.completions.retrieve`, or by what the path ends with."""
+    _, _, rest = row.path.partition("{id}")
+    return f"{row.of.name}.{rest.strip('/') or VERBS[row.method]}"
 
 
 @cache

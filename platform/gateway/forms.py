@@ -1,5 +1,6 @@
 """A body that is a form with files: what it says, as members of JSON, and the same form for an upstream."""
 
+import re
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from gateway import errors
 from gateway.members import Members
 
 NUMBERS = frozenset({"n"})
+# What a part's head is written with; an upstream's would be another's.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 NOT_A_FORM = errors.bad_request("We could not parse the body of your request. It has to be multipart/form-data.")
 
 
@@ -64,7 +67,7 @@ def read_form(body: bytes, content_type: str) -> Form:
         fields, files = MultiPartParser(head, BytesIO(body), [_InMemory()], "utf-8").parse()
     except (MultiPartParserError, SuspiciousOperation, StopUpload, UnicodeDecodeError, ValueError) as error:
         raise NOT_A_FORM from error
-    return Form(
+    form = Form(
         [(name, text) for name, texts in fields.lists() for text in texts],
         [
             (field, file.name or "file", file.content_type or "application/octet-stream", file.read())
@@ -72,6 +75,10 @@ def read_form(body: bytes, content_type: str) -> Form:
             for file in found
         ],
     )
+    heads = [name for name, _ in form.fields] + [word for *words, _ in form.files for word in words]
+    if any(_CONTROL.search(head) for head in heads):
+        raise NOT_A_FORM
+    return form
 
 
 def _typed(name: str, text: str) -> str | int | bool:

@@ -43,7 +43,8 @@ def snippets(operation: Operation, example: Example, model: str) -> Snippets:
 def curl(operation: Operation, example: Example, model: str) -> str:
     """One command, which runs as pasted."""
     path = _filled(operation.path, model)
-    query = [f"{one.name}={model}" for one in operation.described.parameters if one.place == "query"]
+    wanted = [one.name for one in operation.described.parameters if one.place == "query" and one.required]
+    query = [f"{name}={model}" for name in wanted]
     lines = [f"curl {_quoted(settings.API_URL + path + ('?' + '&'.join(query) if query else ''))}"]
     if operation.method not in ("GET", "POST"):
         lines[0] = lines[0].replace("curl ", f"curl -X {operation.method} ", 1)

@@ -186,6 +186,7 @@ urlpatterns = [
     path("models.json/<path:model>", models.model_json, name="model_json"),
     path("models/<path:model>", models.model_detail, name="model"),
     path("docs/", reference.reference, name="reference"),
+    path("openapi.json", reference.openapi_file, name="openapi"),
     path("docs/charging/", landing.charging, name="charging"),
     path("stripe/webhook", stripe_events.webhook, name="stripe_webhook"),
     path("notices/stop/<str:token>/", notices.notice_stop, name="notice_stop"),

@@ -136,3 +136,15 @@ class TestBadForms:
         for kind in (content_type, self.FORM):
             with suppress(ApiError):
                 read_form(body, kind)
+
+
+def test_a_fields_name_that_no_head_can_have_is_refused_and_not_passed_on(gateway: RunningGateway) -> None:
+    """The head of a part for the upstream can't be made of it: it was answered with 500."""
+    for head in (b'form-data; name="a\x10b"', b"form-data; name*=UTF-8''a%0D%0AX-Head:%20b"):
+        part = b"--x\r\nContent-Disposition: " + head + b"\r\n\r\n1\r\n"
+        image = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n1\r\n'
+        model = b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\ndemo-image\r\n'
+        body = part + image + model + b"--x--\r\n"
+        sent = {"Content-Type": "multipart/form-data; boundary=x"}
+        answer = gateway.post("/v1/images/edits", body, headers=sent)
+        assert answer.error == (400, "invalid_request_error", None), head

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -24,13 +25,18 @@ from tests.gateway.conftest import (
     served,
     transactional_db,
 )
+from tests.openai_js import javascript_sdk, run_javascript
 
-__all__ = ["gateway", "gateway_port", "model_server", "says", "served", "transactional_db"]
+__all__ = ["gateway", "gateway_port", "javascript_sdk", "model_server", "says", "served", "transactional_db"]
 
 Prices = dict[str, dict[str, int]]
 NO_LIMITS = Limits()
 EVERYTHING = ["chat", "embeddings", "images", "audio", "moderations", "rerank", "models"]
 DEMO = {"chat": "demo-chat", "embeddings": "demo-embed", "images": "demo-image"}
+
+
+# Runs a program with OpenAI's JavaScript SDK as a vendor's customer: what it prints, as JSON.
+RunJavaScript = Callable[..., Any]
 
 
 class Vendor:
@@ -61,6 +67,18 @@ class Vendor:
         """The official SDK, with the base URL of the reference."""
         return OpenAI(api_key=self.secret, base_url=f"http://127.0.0.1:{self.gateway.port}{base}", max_retries=0)
 
+    def environment(self, base: str = "/v1") -> dict[str, str]:
+        """What the SDKs take the key and the base URL from."""
+        address = f"http://127.0.0.1:{self.gateway.port}{base}"
+        return {"OPENAI_API_KEY": self.secret, "OPENAI_BASE_URL": address}
+
+    def behaves(self, say: str, *, times: int) -> None:
+        """The model server's next answers, whatever is asked."""
+        order = json.dumps({"say": say, "times": times}).encode()
+        address = self._control.replace("/requests", "/behave")
+        with urlopen(Request(address, order, {"Content-Type": "application/json"})):
+            pass
+
     def sent(self) -> dict[str, Any]:
         """What the upstream was sent last."""
         with urlopen(Request(self._control)) as answer:
@@ -90,3 +108,18 @@ def vendor(gateway: RunningGateway, model_server: str) -> Iterator[Callable[[str
     yield of
     for one in reversed(changed):
         one.disable()
+
+
+@pytest.fixture
+def javascript(javascript_sdk: Path, tmp_path: Path) -> RunJavaScript:
+    """`javascript(vendor, program)`: the program tells what it found with `tell(…)`."""
+
+    def run(vendor: Vendor, program: str, base: str = "/v1") -> Any:
+        tells = "const tell = (found) => console.log(JSON.stringify(found));\n"
+        imports = [line for line in program.splitlines() if line.startswith("import ")]
+        head = "\n".join(imports) or 'import OpenAI from "openai";'
+        rest = "\n".join(line for line in program.splitlines() if not line.startswith("import "))
+        told = run_javascript(f"{head}\n{tells}{rest}", tmp_path, javascript_sdk, **vendor.environment(base))
+        return json.loads(told)
+
+    return run

@@ -16,6 +16,7 @@ from tests.website.browsing import passed_second_factor, use
 PUBLIC = {
     "",
     "docs/",
+    "openapi.json",
     "docs/charging/",
     "account/login/",
     "account/logout/",

@@ -10,6 +10,7 @@ from devstack.modelserver.answer import Json, count
 from devstack.modelserver.directives import Behaviour, Directives
 
 DIMENSIONS = 1536
+MOST_DIMENSIONS = 8192
 
 
 def read_inputs(body: Json) -> list[str]:
@@ -24,6 +25,8 @@ def read_inputs(body: Json) -> list[str]:
 def embeddings(body: Json, inputs: list[str], directives: Directives) -> Json:
     """OpenAI's list of embeddings, with numbers or base64 of little-endian 32-bit floats."""
     size = int(body.get("dimensions") or DIMENSIONS)
+    if not 0 < size <= MOST_DIMENSIONS:
+        raise ValueError(f"dimensions: 1 to {MOST_DIMENSIONS} are expected")
     as_base64 = body.get("encoding_format") == "base64"
     data = [
         {"object": "embedding", "index": index, "embedding": encoded(vector(text, size), as_base64=as_base64)}

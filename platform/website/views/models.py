@@ -1,18 +1,16 @@
 """Models and prices, for everybody: as pages and as JSON."""
 
-import hashlib
-
 import orjson
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils import timezone
-from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
 from billing.pricing import described
 from catalog.models import FAMILIES, Model, Visibility
 from website import catalogue
+from website.open_json import for_everybody
 from website.throttle import throttled
 
 # Kept for each state of the catalogue.
@@ -62,7 +60,7 @@ def model_detail(request: HttpRequest, model: str) -> HttpResponse:
 @require_safe
 @throttled
 def model_list_json(request: HttpRequest) -> HttpResponse:
-    return _json(request, catalogue.catalogue(timezone.now()).json)
+    return for_everybody(request, catalogue.catalogue(timezone.now()).json)
 
 
 @require_safe
@@ -78,7 +76,7 @@ def model_json(request: HttpRequest, model: str) -> HttpResponse:
         {"from": catalogue.written(one.starts), "pricing": described(one.tariff)}
         for one in catalogue.history(listed.model, now)
     ]
-    return _json(request, orjson.dumps({**listed.described(), "history": before}))
+    return for_everybody(request, orjson.dumps({**listed.described(), "history": before}))
 
 
 def _gone(request: HttpRequest, model: str) -> HttpResponse:
@@ -89,14 +87,3 @@ def _gone(request: HttpRequest, model: str) -> HttpResponse:
     if found is None:
         raise Http404
     return render(request, "public/model_gone.html", {"gone": found}, status=410)
-
-
-def _json(request: HttpRequest, body: bytes) -> HttpResponse:
-    """For anybody's cache, and for pages from elsewhere; a change is seen within a second."""
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    answer = HttpResponse(body, "application/json")
-    answer["ETag"] = etag
-    answer["Cache-Control"] = "public, max-age=1"
-    answer["Access-Control-Allow-Origin"] = "*"
-    conditional = get_conditional_response(request, etag=etag, response=answer)
-    return conditional or answer

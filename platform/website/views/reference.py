@@ -1,5 +1,6 @@
 """The API reference, for everybody."""
 
+import orjson
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -7,8 +8,11 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from website import openapi
 from website.catalogue import catalogue
+from website.open_json import for_everybody
 from website.reference import Reference
+from website.throttle import throttled
 
 
 @require_safe
@@ -19,3 +23,10 @@ def reference(request: HttpRequest) -> HttpResponse:
     if asked not in found.tables:
         found.tables[asked] = render_to_string("public/reference_body.html", {"reference": Reference(found)})
     return render(request, "public/reference.html", {"body": found.tables[asked]})
+
+
+@require_safe
+@throttled
+def openapi_file(request: HttpRequest) -> HttpResponse:
+    """The same for programs: OpenAPI 3.1."""
+    return for_everybody(request, orjson.dumps(openapi.document()))

@@ -1,5 +1,6 @@
 """What haimaker's API reference promises."""
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -7,13 +8,24 @@ from typing import Any
 import pytest
 from openai import APIError, AuthenticationError, BadRequestError, NotFoundError, RateLimitError
 
+from catalog.models import Route
 from hotstate.records import Limits
-from tests.gateway.conftest import Says
+from tests.gateway.conftest import Says, announce
 from tests.gateway.scripted import whole
 from tests.seeds.conftest import Vendor
 
 MODEL = "openai/gpt-4o"
 HELLO: Any = [{"role": "user", "content": "Hello, how are you?"}]
+# Family, meter, nano-dollars per 1M of it.
+SOLD = {
+    "lab/chat": ("completions", "input_tokens", 10**9),
+    "lab/embed": ("embeddings", "input_tokens", 10**8),
+    "lab/image": ("images", "images", 40 * 10**12),
+    "lab/transcription": ("transcriptions", "seconds", 10**11),
+    "lab/speech": ("speech", "characters", 15 * 10**9),
+    "lab/moderation": ("moderations", "requests", 10**9),
+    "lab/rerank": ("rerank", "search_units", 2 * 10**12),
+}
 # As the reference shows it.
 ANSWER = {
     "id": "chatcmpl-565d891b-a42e-4c39-8d14-82a1f5208885",
@@ -55,11 +67,59 @@ def test_streaming(haimaker: Vendor) -> None:
         model=MODEL, messages=[{"role": "user", "content": "Write a haiku about coding"}], stream=True
     )
     assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == "You said: Write a haiku about coding"
+    assert haimaker.charged() == ({"requests": 1, "input_tokens": 5, "output_tokens": 7}, 5 * 2_500 + 7 * 10_000)
 
 
 def test_the_list_names_the_provider(haimaker: Vendor) -> None:
     assert MODEL in {model.id for model in haimaker.client().models.list()}
     assert haimaker.client().models.retrieve(MODEL).id == MODEL
+
+
+class TestAvailableEndpoints:
+    """Each of the table, beside chat completions, with what it counts and costs."""
+
+    @pytest.fixture(autouse=True)
+    def _models(self, haimaker: Vendor) -> None:
+        for name, (family, meter, nanos) in SOLD.items():
+            haimaker.sells({name: {meter: nanos}}, families=(family,))
+            Route.objects.filter(model__public_id=name).update(upstream_model=f"demo-{name.partition('/')[2]}")
+        announce()
+
+    def test_completions(self, haimaker: Vendor) -> None:
+        answer = haimaker.client().completions.create(model="lab/chat", prompt="Once upon a time", max_tokens=50)
+        assert (answer.object, answer.choices[0].text) == ("text_completion", "You said: Once upon a time")
+        assert haimaker.charged() == ({"requests": 1, "input_tokens": 4, "output_tokens": 6}, 4 * 1_000)
+
+    def test_embeddings(self, haimaker: Vendor) -> None:
+        answer = haimaker.client().embeddings.create(model="lab/embed", input=["one text", "another"])
+        assert [one.index for one in answer.data] == [0, 1]
+        assert haimaker.charged() == ({"requests": 1, "input_tokens": 3, "output_tokens": 0}, 3 * 100)
+
+    def test_images(self, haimaker: Vendor) -> None:
+        answer = haimaker.client().images.generate(model="lab/image", prompt="a cat")
+        assert len(answer.data or []) == 1
+        assert haimaker.charged() == ({"requests": 1, "images": 1}, 40_000_000)
+
+    def test_transcriptions(self, haimaker: Vendor) -> None:
+        said = ("said.mp3", io.BytesIO(b"twenty-five bytes of talk"))
+        assert haimaker.client().audio.transcriptions.create(model="lab/transcription", file=said).text
+        assert haimaker.charged() == ({"requests": 1, "seconds": 3}, 3 * 100_000)
+
+    def test_speech(self, haimaker: Vendor) -> None:
+        speech = haimaker.client().audio.speech.create(model="lab/speech", voice="alloy", input="Hello")
+        assert speech.read() == b"sssss"
+        assert haimaker.charged() == ({"requests": 1, "characters": 5}, 5 * 15_000)
+
+    def test_moderations(self, haimaker: Vendor) -> None:
+        answer = haimaker.client().moderations.create(model="lab/moderation", input=["good", "bad"])
+        assert [one.flagged for one in answer.results] == [False, True]
+        assert haimaker.charged() == ({"requests": 1}, 1_000)
+
+    def test_rerank(self, haimaker: Vendor) -> None:
+        body = {"model": "lab/rerank", "query": "capital", "documents": ["Berlin", "the capital"]}
+        answer = haimaker.gateway.post("/v1/rerank", body, secret=haimaker.secret)
+        assert [one["index"] for one in answer.json["results"]] == [1, 0]
+        assert haimaker.charged() == ({"requests": 1, "search_units": 1}, 2_000_000)
 
 
 class TestExceptionMapping:
@@ -71,6 +131,7 @@ class TestExceptionMapping:
     def test_a_wrong_key(self, haimaker: Vendor) -> None:
         haimaker.secret = "YOUR_API_KEY"
         assert isinstance(self.error(haimaker), AuthenticationError)
+        assert haimaker.gateway.written() == 0
 
     def test_too_many(self, haimaker: Vendor) -> None:
         haimaker.has_key(limits=Limits(requests_per_minute=1))

@@ -1,12 +1,15 @@
 """What HiAPI's API reference promises."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from accounts import organizations
 from billing.tariff import UnitPrice
 from catalog.models import Model, Route
+from hotstate.records import Limits
 from tests.cast import make_model
 from tests.gateway.conftest import announce
 from tests.seeds.conftest import Vendor
@@ -111,3 +114,18 @@ def test_insufficient_permissions_are_403(hiapi: Vendor) -> None:
 
 def test_a_bad_request_is_400(hiapi: Vendor) -> None:
     assert hiapi.gateway.post(PATH, {**CAT, "model": 5}, secret=hiapi.secret).error[0] == 400
+
+
+def test_an_account_that_is_suspended_is_403(hiapi: Vendor) -> None:
+    assert hiapi.gateway.organization
+    organizations.suspend(hiapi.gateway.organization, actor=None, reason="test", now=datetime.now(UTC))
+    assert hiapi.gateway.post(PATH, CAT, secret=hiapi.secret).error == (403, "new_api_error", "")
+
+
+def test_too_many_requests_are_429(hiapi: Vendor) -> None:
+    hiapi.has_key(limits=Limits(requests_per_minute=1))
+    assert hiapi.gateway.post(PATH, CAT, secret=hiapi.secret).status == 200
+    refused = hiapi.gateway.post(PATH, CAT, secret=hiapi.secret)
+    assert refused.error == (429, "new_api_error", "")
+    assert int(refused.headers["retry-after"]) > 0
+    assert hiapi.charged() == ({"requests": 1, "images": 1}, 50_000_000)

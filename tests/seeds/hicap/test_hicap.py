@@ -1,6 +1,8 @@
 """What Hicap's API reference promises; what is stored upstream, responses and realtime come later."""
 
 import io
+import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +16,7 @@ from tests.gateway.conftest import announce
 from tests.seeds.conftest import Vendor
 
 MODEL = "gpt-5"
+KINDS = ("requests", "tokens")
 HELLO: Any = [{"role": "user", "content": "Hello, world"}]
 
 
@@ -43,6 +46,10 @@ def test_a_stream_ends_with_the_sentinel(hicap: Vendor) -> None:
     answer = hicap.gateway.post("/v1/chat/completions", body, secret=hicap.secret)
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.body.endswith(b"data: [DONE]\n\n")
+    events = [json.loads(line[6:]) for line in answer.body.decode().splitlines() if line.startswith("data: {")]
+    assert {len(event["choices"]) for event in events} == {1}
+    assert "".join(event["choices"][0]["delta"].get("content", "") for event in events) == "You said: Write a haiku"
+    assert hicap.charged() == ({"requests": 1, "input_tokens": 3, "output_tokens": 5}, 3 * 1_000 + 5 * 10_000)
 
 
 def test_images_are_looked_at(hicap: Vendor) -> None:
@@ -52,6 +59,7 @@ def test_images_are_looked_at(hicap: Vendor) -> None:
     ]
     hicap.client().chat.completions.create(model=MODEL, messages=[{"role": "user", "content": content}])  # type: ignore[list-item,misc]
     assert hicap.sent()["messages"][0]["content"] == content
+    assert hicap.charged() == ({"requests": 1, "input_tokens": 3, "output_tokens": 5}, 3 * 1_000 + 5 * 10_000)
 
 
 class TestStored:
@@ -95,11 +103,14 @@ class TestImages:
     def test_edits(self, hicap: Vendor) -> None:
         made = hicap.client().images.edit(model="demo-image", image=("a.png", io.BytesIO(b"x")), prompt="greyer")
         assert len(made.data or []) == 1
+        assert hicap.sent()["prompt"] == "greyer"
+        assert hicap.charged() == ({"requests": 1, "images": 1}, 40_000_000)
 
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")
     def test_variations(self, hicap: Vendor) -> None:
         made = hicap.client().images.create_variation(model="demo-image", image=("a.png", io.BytesIO(b"x")))
         assert len(made.data or []) == 1
+        assert hicap.charged() == ({"requests": 1, "images": 1}, 40_000_000)
 
 
 def test_the_six_rate_headers(hicap: Vendor) -> None:
@@ -108,6 +119,10 @@ def test_the_six_rate_headers(hicap: Vendor) -> None:
     assert {name for name in answer.headers if name.startswith("x-ratelimit-")} == {
         f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset") for kind in ("requests", "tokens")
     }
+    named = {kind: [answer.headers[f"x-ratelimit-{what}-{kind}"] for what in ("limit", "remaining")] for kind in KINDS}
+    assert named == {"requests": ["60", "59"], "tokens": ["1000", "1000"]}
+    assert re.fullmatch(r"[0-9.]+m?s", answer.headers["x-ratelimit-reset-requests"])
+    assert answer.headers["x-ratelimit-reset-tokens"] == "0s"
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_streaming(higain: Vendor) -> None:
     parts = [chunk.choices[0].delta.content for chunk in stream]
     assert "".join(part or "" for part in parts).startswith("You said: Namaste!")
     assert len(parts) > 3
-    assert higain.charged()[1] == 12 * 1_000 + 9 * 2_000
+    assert higain.charged() == ({"requests": 1, "input_tokens": 12, "output_tokens": 9}, 12 * 1_000 + 9 * 2_000)
 
 
 def test_embeddings(higain: Vendor) -> None:

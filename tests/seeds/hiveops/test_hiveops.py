@@ -138,6 +138,60 @@ def test_completions(hiveops: Vendor, base: str) -> None:
 
 
 @BASES
+def test_every_documented_parameter_of_completions_reaches_the_model(hiveops: Vendor, base: str) -> None:
+    documented: dict[str, Any] = {"max_tokens": 50, "temperature": 0.7, "top_p": 0.5, "stop": ["\n", "END"]}
+    prompts = ["Once upon a time", "The end"]
+    answer = hiveops.client(base).completions.create(model=LLAMA, prompt=prompts, **documented)
+    sent = hiveops.sent()
+    assert {name: sent[name] for name in documented} == documented
+    assert sent["prompt"] == prompts
+    assert answer.usage
+    assert hiveops.charged()[1] == answer.usage.prompt_tokens * 10 + answer.usage.completion_tokens * 20
+
+
+@BASES
+def test_completions_are_streamed(hiveops: Vendor, base: str) -> None:
+    stream = hiveops.client(base).completions.create(model=LLAMA, prompt="Once upon a time", stream=True)
+    assert "".join(chunk.choices[0].text for chunk in stream) == "You said: Once upon a time"
+    assert hiveops.charged() == ({"requests": 1, "input_tokens": 4, "output_tokens": 6}, 4 * 10 + 6 * 20)
+
+
+class TestBestPractices:
+    def test_max_tokens_bounds_the_answer_and_its_cost(self, hiveops: Vendor) -> None:
+        answer = hiveops.client("").chat.completions.create(model=LLAMA, messages=PIRATE, max_tokens=3)
+        assert (answer.choices[0].finish_reason, answer.choices[0].message.content) == ("length", "You said: Tell")
+        assert hiveops.charged() == ({"requests": 1, "input_tokens": 15, "output_tokens": 3}, 15 * 10 + 3 * 20)
+
+    def test_the_documented_retry_gets_through(self, hiveops: Vendor) -> None:
+        """Two failures of the model, then the answer, which alone is charged."""
+        hiveops.behaves("!status=500", times=2)
+        client, failures = hiveops.client(""), []
+        for _ in range(3):
+            try:
+                client.chat.completions.create(model=LLAMA, messages=PIRATE)
+                break
+            except APIError as error:
+                failures.append(getattr(error, "status_code", None))
+        assert failures == [502, 502]
+        assert [line["charge_nanos"] for line in hiveops.gateway.lines(3)] == [0, 0, 15 * 10 + 7 * 20]
+
+    def test_usage_tells_the_tokens_that_are_charged(self, hiveops: Vendor) -> None:
+        answer = hiveops.client("").chat.completions.create(model=LLAMA, messages=PIRATE)
+        assert answer.usage
+        meters, _ = hiveops.charged()
+        assert answer.usage.total_tokens == meters["input_tokens"] + meters["output_tokens"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_model_costs_what_is_documented(hiveops: Vendor, name: str) -> None:
+    hiveops.client("").chat.completions.create(model=name, messages=PIRATE)
+    price = MODELS[name]
+    # Nano-dollars for a million tokens; the least that there is, $0.001, is a nano-dollar for each.
+    cost = (15 * price["input_tokens"] + 7 * price["output_tokens"]) // 1_000_000
+    assert hiveops.charged() == ({"requests": 1, "input_tokens": 15, "output_tokens": 7}, cost)
+
+
+@BASES
 class TestModels:
     def test_the_list(self, hiveops: Vendor, base: str) -> None:
         listed = {model.id: model for model in hiveops.client(base).models.list()}

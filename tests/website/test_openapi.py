@@ -1,0 +1,63 @@
+"""The OpenAPI file is one, and says what the dialect says."""
+
+from typing import Any
+
+import pytest
+from django.test import Client, override_settings
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from config.dialect import SHIPPED, dialect
+from gateway.description import operations
+from website.openapi import shape
+
+pytestmark = pytest.mark.django_db
+NAMES = sorted(path.stem for path in SHIPPED.glob("*.toml"))
+
+
+def told(client: Client, name: str) -> Any:
+    with override_settings(DIALECT=dialect(name), API_URL="https://api.example.com/v1"):
+        answer = client.get("/openapi.json")
+    assert answer["Access-Control-Allow-Origin"] == "*"
+    return answer.json()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_valid_and_has_what_the_dialect_has(client: Client, name: str) -> None:
+    document, spoken = told(client, name), dialect(name)
+    OpenAPIV31SpecValidator(document).validate()
+    assert set(document["components"]["securitySchemes"]) == set(spoken.credential_headers)
+    assert "https://api.example.com/v1" in [one["url"] for one in document["servers"]]
+    assert len(document["servers"]) == len(spoken.base_paths)
+    found = {(path, method.upper()) for path, methods in document["paths"].items() for method in methods}
+    assert found == {(one.path, one.method) for one in operations(spoken)}
+
+
+def test_limits_types_and_errors_are_those_of_the_reference(client: Client) -> None:
+    document = told(client, "hicap")
+    chat = document["paths"]["/chat/completions"]["post"]
+    body = chat["requestBody"]["content"]["application/json"]["schema"]
+    assert body["required"] == ["model", "messages"]
+    assert (body["properties"]["n"]["minimum"], body["properties"]["n"]["maximum"]) == (1, 128)
+    assert {one["type"] for one in body["properties"]["stop"]["anyOf"]} == {"string", "array"}
+    assert set(chat["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
+    assert "permission_error" in document["components"]["responses"]["403"]["description"]
+    edits = document["paths"]["/images/edits"]["post"]["requestBody"]["content"]
+    assert set(edits) == {"multipart/form-data"}
+    assert document["paths"]["/models/{model}"]["get"]["parameters"][0]["in"] == "path"
+
+
+def test_it_is_linked_from_the_reference(client: Client) -> None:
+    assert 'href="/openapi.json"' in client.get("/docs/").content.decode()
+
+
+def test_a_shape_is_of_what_was_shown() -> None:
+    assert shape({"a": [{"b": True}], "c": None, "d": [], "e": 1.5, "f": "x"}) == {
+        "type": "object",
+        "properties": {
+            "a": {"type": "array", "items": {"type": "object", "properties": {"b": {"type": "boolean"}}}},
+            "c": {},
+            "d": {"type": "array"},
+            "e": {"type": "number"},
+            "f": {"type": "string"},
+        },
+    }
