@@ -124,7 +124,7 @@ def _answer(operation: Operation) -> Json:
     for example in operation.described.examples:
         if example.is_stream:
             content["text/event-stream"] = {"schema": {"type": "string"}}
-        elif not example.answer:
+        elif example.writes:
             content["audio/*"] = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
         elif "application/json" not in content:
             shown = _example(example.answer)
