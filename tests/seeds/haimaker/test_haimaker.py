@@ -16,15 +16,15 @@ from tests.seeds.conftest import Vendor
 
 MODEL = "openai/gpt-4o"
 HELLO: Any = [{"role": "user", "content": "Hello, how are you?"}]
-# Family, meter, nano-dollars per 1M of it.
+# Family, and nano-dollars per 1M by meter.
 SOLD = {
-    "lab/chat": ("completions", "input_tokens", 10**9),
-    "lab/embed": ("embeddings", "input_tokens", 10**8),
-    "lab/image": ("images", "images", 40 * 10**12),
-    "lab/transcription": ("transcriptions", "seconds", 10**11),
-    "lab/speech": ("speech", "characters", 15 * 10**9),
-    "lab/moderation": ("moderations", "requests", 10**9),
-    "lab/rerank": ("rerank", "search_units", 2 * 10**12),
+    "lab/chat": ("completions", {"input_tokens": 10**9, "output_tokens": 2 * 10**9}),
+    "lab/embed": ("embeddings", {"input_tokens": 10**8}),
+    "lab/image": ("images", {"images": 40 * 10**12}),
+    "lab/transcription": ("transcriptions", {"seconds": 10**11}),
+    "lab/speech": ("speech", {"characters": 15 * 10**9}),
+    "lab/moderation": ("moderations", {"requests": 10**9}),
+    "lab/rerank": ("rerank", {"search_units": 2 * 10**12}),
 }
 # As the reference shows it.
 ANSWER = {
@@ -80,15 +80,15 @@ class TestAvailableEndpoints:
 
     @pytest.fixture(autouse=True)
     def _models(self, haimaker: Vendor) -> None:
-        for name, (family, meter, nanos) in SOLD.items():
-            haimaker.sells({name: {meter: nanos}}, families=(family,))
+        for name, (family, prices) in SOLD.items():
+            haimaker.sells({name: prices}, families=(family,))
             Route.objects.filter(model__public_id=name).update(upstream_model=f"demo-{name.partition('/')[2]}")
         announce()
 
     def test_completions(self, haimaker: Vendor) -> None:
         answer = haimaker.client().completions.create(model="lab/chat", prompt="Once upon a time", max_tokens=50)
         assert (answer.object, answer.choices[0].text) == ("text_completion", "You said: Once upon a time")
-        assert haimaker.charged() == ({"requests": 1, "input_tokens": 4, "output_tokens": 6}, 4 * 1_000)
+        assert haimaker.charged() == ({"requests": 1, "input_tokens": 4, "output_tokens": 6}, 4 * 1_000 + 6 * 2_000)
 
     def test_embeddings(self, haimaker: Vendor) -> None:
         answer = haimaker.client().embeddings.create(model="lab/embed", input=["one text", "another"])
