@@ -122,16 +122,17 @@ def _answer(operation: Operation) -> Json:
     """Its members and their kinds are those of the examples."""
     content: Json = {}
     for example in operation.described.examples:
-        if example.is_stream:
-            content["text/event-stream"] = {"schema": {"type": "string"}}
-        elif example.writes:
+        if example.writes:
             content["audio/*"] = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
-        elif "application/json" not in content:
+        elif not example.is_stream and "application/json" not in content:
             shown = _example(example.answer)
             always = [name for name in shown if name not in operation.described.may_lack]
             content["application/json"] = {"schema": {**shape(shown), "required": always}, "example": shown}
-    if operation.name == "audio.transcriptions":
-        content["text/plain"] = {"schema": {"type": "string"}}
+    for one in operation.described.parameters:
+        if one.name == "stream":
+            content["text/event-stream"] = {"schema": {"type": "string"}}
+        if one.name == "response_format" and "text" in one.choices:
+            content["text/plain"] = {"schema": {"type": "string"}}
     names = {name: {"$ref": f"#/components/headers/{name}"} for name in _headers()}
     return {"description": "The answer.", "headers": names, "content": content}
 
