@@ -121,33 +121,39 @@ def _kind(name: str, one: Parameter) -> Json:
 def _answer(operation: Operation) -> Json:
     """Its members and their kinds are those of the examples."""
     content: Json = {}
-    for example in operation.described.examples:
-        if example.writes:
-            content["audio/*"] = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
-        elif not example.is_stream and "application/json" not in content:
-            shown = _example(example.answer)
-            always = [name for name in shown if name not in operation.described.may_lack]
-            content["application/json"] = {"schema": {**shape(shown), "required": always}, "example": shown}
+    examples = operation.described.examples
+    if any(example.writes for example in examples):
+        content["audio/*"] = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
+    if shown := [_example(one.answer) for one in examples if one.answer and not one.is_stream]:
+        kept = set.intersection(*(set(one) for one in shown)) - set(operation.described.may_lack)
+        schema = {**shape(*shown), "required": sorted(kept)}
+        content["application/json"] = {"schema": schema, "example": shown[0]}
     for one in operation.described.parameters:
         if one.name == "stream":
-            content["text/event-stream"] = {"schema": {"type": "string"}}
+            # 3.1 can't say more of events.
+            content["text/event-stream"] = {"schema": {"description": "Server-sent events."}}
         if one.name == "response_format" and "text" in one.choices:
             content["text/plain"] = {"schema": {"type": "string"}}
     names = {name: {"$ref": f"#/components/headers/{name}"} for name in _headers()}
     return {"description": "The answer.", "headers": names, "content": content}
 
 
-def shape(value: Any) -> Json:
-    """A schema of what is like this. What is null may be anything, and members may be missing."""
-    if isinstance(value, dict):
-        return {"type": "object", "properties": {name: shape(one) for name, one in value.items()}}
-    if isinstance(value, list):
-        return {"type": "array", **({"items": shape(value[0])} if value else {})}
-    if value is None:
+def shape(*values: Any) -> Json:
+    """A schema of what is like these. What is null in one, or of several kinds, may be anything; members may miss."""
+    if len({_kind_of(value) for value in values}) != 1 or values[0] is None:
         return {}
-    if isinstance(value, bool):
-        return {"type": "boolean"}
-    return {"type": "string"} if isinstance(value, str) else {"type": "number"}
+    if isinstance(values[0], dict):
+        names = {name: [one[name] for one in values if name in one] for value in values for name in value}
+        return {"type": "object", "properties": {name: shape(*found) for name, found in names.items()}}
+    if isinstance(values[0], list):
+        items = [item for value in values for item in value]
+        return {"type": "array", **({"items": shape(*items)} if items else {})}
+    return {"type": _kind_of(values[0])}
+
+
+def _kind_of(value: Any) -> str:
+    kinds = {dict: "object", list: "array", bool: "boolean", str: "string", int: "number", float: "number"}
+    return kinds.get(type(value), "null")
 
 
 def _error_schema() -> Json:

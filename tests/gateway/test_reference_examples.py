@@ -23,7 +23,7 @@ from gateway.description import Example, Operation, described, operations
 from hotstate.records import Budgets, Limits
 from tests.cast import DOLLAR, make_key, make_model
 from tests.gateway.conftest import RunningGateway, announce
-from tests.openai_js import javascript_sdk, run_javascript
+from tests.openai_js import JavaScript, javascript_sdk
 from website.snippets import KEY, SAMPLE_ID
 
 __all__ = ["javascript_sdk"]
@@ -88,7 +88,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize(("name", "place"), EXAMPLES)
 def test_an_example_runs_in_each_language_and_is_answered_as_shown(
-    name: str, place: int, gateway: RunningGateway, page: Page, secret: str, folder: Path, javascript_sdk: Path
+    name: str, place: int, gateway: RunningGateway, page: Page, secret: str, folder: Path, javascript_sdk: JavaScript
 ) -> None:
     operation, example = OPERATIONS[name], OPERATIONS[name].described.examples[place]
     anchor = f"{operation.anchor}-{place + 1}"
@@ -102,7 +102,7 @@ def test_an_example_runs_in_each_language_and_is_answered_as_shown(
             (folder / example.writes).unlink()
         put[SAMPLE_ID] = made_before(example, page, secret, folder)
         program = filled(page[f"{anchor}-{language}"], put)
-        said = run_python(program) if language == "python" else run_javascript(program, folder, javascript_sdk)
+        said = run_python(program) if language == "python" else javascript_sdk.run(program, folder)
         assert (written(example, folder) if example.writes else said) == expected, language
     if operation.family:
         assert_charged_alike(operation, gateway)
@@ -197,7 +197,7 @@ def assert_charged_alike(operation: Operation, gateway: RunningGateway) -> None:
 
 
 def test_where_only_the_other_header_is_accepted_the_examples_show_that_one(
-    gateway: RunningGateway, secret: str, folder: Path, javascript_sdk: Path
+    gateway: RunningGateway, secret: str, folder: Path, javascript_sdk: JavaScript
 ) -> None:
     spoken = replace(EVERYTHING, credential_headers=("api-key",))
     texts = shown(gateway, spoken)
@@ -205,7 +205,7 @@ def test_where_only_the_other_header_is_accepted_the_examples_show_that_one(
         programs = {name: filled(texts[f"key-1-{name}"], {KEY: secret}) for name in ("curl", "python", "javascript")}
         assert "api-key: " in programs["curl"]
         said = json.loads(run_curl(programs["curl"], folder))["organization"]
-        assert run_python(programs["python"]) == run_javascript(programs["javascript"], folder, javascript_sdk) == said
+        assert run_python(programs["python"]) == javascript_sdk.run(programs["javascript"], folder) == said
 
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS.values() if one.family], ids=lambda one: one.name)

@@ -25,7 +25,7 @@ from tests.gateway.conftest import (
     served,
     transactional_db,
 )
-from tests.openai_js import javascript_sdk, run_javascript
+from tests.openai_js import JavaScript, javascript_sdk
 
 __all__ = ["gateway", "gateway_port", "javascript_sdk", "model_server", "says", "served", "transactional_db"]
 
@@ -111,7 +111,7 @@ def vendor(gateway: RunningGateway, model_server: str) -> Iterator[Callable[[str
 
 
 @pytest.fixture
-def javascript(javascript_sdk: Path, tmp_path: Path) -> RunJavaScript:
+def javascript(javascript_sdk: JavaScript, tmp_path: Path) -> RunJavaScript:
     """`javascript(vendor, program)`: the program tells what it found with `tell(…)`."""
 
     def run(vendor: Vendor, program: str, base: str = "/v1") -> Any:
@@ -119,7 +119,7 @@ def javascript(javascript_sdk: Path, tmp_path: Path) -> RunJavaScript:
         imports = [line for line in program.splitlines() if line.startswith("import ")]
         head = "\n".join(imports) or 'import OpenAI from "openai";'
         rest = "\n".join(line for line in program.splitlines() if not line.startswith("import "))
-        told = run_javascript(f"{head}\n{tells}{rest}", tmp_path, javascript_sdk, **vendor.environment(base))
+        told = javascript_sdk.run(f"{head}\n{tells}{rest}", tmp_path, **vendor.environment(base))
         return json.loads(told)
 
     return run

@@ -50,14 +50,18 @@ def test_it_is_linked_from_the_reference(client: Client) -> None:
     assert 'href="/openapi.json"' in client.get("/docs/").content.decode()
 
 
-def test_a_shape_is_of_what_was_shown() -> None:
-    assert shape({"a": [{"b": True}], "c": None, "d": [], "e": 1.5, "f": "x"}) == {
+def test_a_shape_is_of_all_that_was_shown() -> None:
+    first = {"a": [{"b": True}, {"c": 1}], "n": None, "d": [], "e": 1.5, "f": "x"}
+    assert shape(first, {"e": 2, "f": None}) == {
         "type": "object",
         "properties": {
-            "a": {"type": "array", "items": {"type": "object", "properties": {"b": {"type": "boolean"}}}},
-            "c": {},
+            "a": {
+                "type": "array",
+                "items": {"type": "object", "properties": {"b": {"type": "boolean"}, "c": {"type": "number"}}},
+            },
+            "n": {},
             "d": {"type": "array"},
             "e": {"type": "number"},
-            "f": {"type": "string"},
+            "f": {},
         },
     }
