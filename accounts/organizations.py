@@ -88,6 +88,13 @@ def set_limits(
     _deliver(organization, entries)
 
 
+def set_previews(organization: Organization, previews: list[str], *, actor: User, reason: str, now: datetime) -> None:
+    """Which endpoints in preview it may use, by name. Returns once Valkey has it, as `suspend` does."""
+    changes = {"previews": sorted(previews)}
+    entries = _change(organization, "organization.previews", changes, actor=actor, reason=reason, now=now)
+    _deliver(organization, entries)
+
+
 def set_plan(
     organization: Organization,
     *,

@@ -46,6 +46,8 @@ class Organization(Limited):
     suspended_for = models.JSONField(default=list, editable=False)
     # What it buys at, as `hotstate.records.Terms`: those in force and those to come. billing.terms keeps them.
     terms = models.JSONField(default=list, editable=False)
+    # Names of endpoints in preview that it may use.
+    previews = models.JSONField(default=list, editable=False)
     # Grows with every change that the inference path must see; Valkey refuses an older one.
     version = models.BigIntegerField(default=1, editable=False)
     # The newest version that Valkey is known to have, and by its clock when it had it.
@@ -108,6 +110,7 @@ class Organization(Limited):
             limits=self.limits_in_force,
             terms=convert(self.terms, tuple[Terms, ...]),
             plan=self.plan,
+            previews=tuple(self.previews),
         )
 
 

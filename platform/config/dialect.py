@@ -62,6 +62,7 @@ class Dialect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     plain_http: Literal["answered", "refused"] = "answered"
     answered_model: Literal["asked", "upstream"] = "asked"
     extra_endpoints: tuple[Literal["model_info"], ...] = ()
+    preview: tuple[str, ...] = ()
     rate_headers: RateHeaders = RateHeaders()
     errors: Errors = Errors()
 

@@ -56,6 +56,11 @@ def words(raw: str) -> list[str]:
     return [word.strip() for word in raw.split(",") if word.strip()]
 
 
+def words_or_none(raw: str) -> list[str]:
+    """Comma-separated words; `none` is no word at all."""
+    return [] if raw.strip() == "none" else words(raw)
+
+
 def fernet_keys(raw: str) -> list[str]:
     """Comma-separated Fernet keys, the current one first."""
     from cryptography.fernet import Fernet

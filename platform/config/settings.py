@@ -53,6 +53,7 @@ PRODUCT_NAME = env.read("PRODUCT_NAME", str, "Keymeter")
 DIALECT = env.read("DIALECT", dialect, dialect("openai"))
 KEY_PREFIX = env.read("KEY_PREFIX", str, DIALECT.key_prefix)
 REFUSE_PLAIN_HTTP = env.read("REFUSE_PLAIN_HTTP", env.boolean, DIALECT.plain_http == "refused")
+PREVIEW_ENDPOINTS = env.read("PREVIEW_ENDPOINTS", env.words_or_none, list(DIALECT.preview))
 IMPORTED_KEY_PATTERNS: tuple[KeyPattern, ...] = env.read("IMPORTED_KEY_PATTERNS", key_patterns, ())
 SIGNUP_CREDIT_NANOS = env.read("SIGNUP_CREDIT", env.dollars, 5 * env.NANOS)
 # Below which balance a new organization is told, until it chooses otherwise; 0 is none.

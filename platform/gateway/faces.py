@@ -19,6 +19,7 @@ from gateway.keyring import Identity
 from gateway.leases import Leases
 from gateway.models import GatewayCredential
 from gateway.offer import Offer, OfferedModel, OfferWatch
+from gateway.previews import is_open
 from gateway.request_ids import moment_of
 from gateway.usage_log import UsageLog
 from gateway.verdicts import Verdict
@@ -149,12 +150,14 @@ def asked_of(case: Case, offer: Offer, organization: OrganizationRecord | None) 
         hold = settings.FORWARD_AUTH_HOLD_NANOS
         priced = offer.priced(model, at, organization) if model else None
         offered = offered and (model is None or priced is not None)
+        offered = offered and (organization is None or is_open(case.endpoint, organization))
         if model and priced and case.size_known:
             hold = case.worst_case(model, priced, writes=bool(case.endpoint.writes))
     return Question(
         request_id=str(case.request_id),
         scope=case.scope,
-        model=case.model,
+        # What isn't offered has to have a name, by which it is refused.
+        model=case.model if offered or not case.endpoint else case.model or case.endpoint.name,
         offered=offered,
         hold_nanos=hold,
         tokens=case.estimated_tokens() if case.endpoint else 0,

@@ -9,7 +9,7 @@ import orjson
 import structlog
 from django.conf import settings
 
-from gateway import endpoints, errors, forward_auth, json_face, metrics, model_list, processes
+from gateway import endpoints, errors, forward_auth, json_face, metrics, model_list, previews, processes
 from gateway.admission import Admission, address_of
 from gateway.bindings import Bindings
 from gateway.decision import Decider, Decision, Question
@@ -161,11 +161,16 @@ class Gateway:
             raise errors.NO_SUCH_PATH
         if settings.REFUSE_PLAIN_HTTP and incoming.is_plain(behind_tls_proxy=settings.BEHIND_TLS_PROXY):
             raise errors.HTTPS_REQUIRED
-        if incoming.method not in (place.by_method if place else ("GET",)):
+        in_preview, takes = previews.preview_of(place), place.by_method if place else ("GET",)
+        if incoming.method not in takes and not in_preview:
             raise errors.WRONG_METHOD
         identity = await self.decider.identify(incoming.secret(), request_id, address=address_of(incoming))
         if isinstance(identity, Decision):
             raise refusal(identity.verdict, identity.bound, wait_ms=identity.wait_ms)
+        if in_preview:
+            await previews.require_open(in_preview, identity, self.decider, request_id)
+            if incoming.method not in takes:
+                raise errors.WRONG_METHOD
         if path == KEY_PATH:
             await self._key(identity, incoming, outgoing, request_id)
             return

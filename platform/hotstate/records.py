@@ -60,7 +60,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OrganizationRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An organization; amounts in nano-dollars. `terms` are in the order of their starts; `plan` is its plan's name."""
+    """An organization; amounts in nano-dollars. `terms` are in the order of their starts; `plan` is its plan's name.
+
+    `previews` are the endpoints in preview that staff opened for it.
+    """
 
     org: str
     version: int
@@ -69,6 +72,7 @@ class OrganizationRecord(msgspec.Struct, frozen=True, kw_only=True, omit_default
     limits: Limits = Limits()
     terms: tuple[Terms, ...] = ()
     plan: str = ""
+    previews: tuple[str, ...] = ()
 
 
 class Windows(NamedTuple):

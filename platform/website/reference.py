@@ -41,6 +41,11 @@ class Told:
     example_model: str
 
     @property
+    def in_preview(self) -> bool:
+        """Whether it is there for organizations alone for which it was opened."""
+        return self.operation.name in settings.PREVIEW_ENDPOINTS
+
+    @property
     def shown(self) -> list[Listed]:
         return self.models[:SHOWN]
 

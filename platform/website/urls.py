@@ -129,6 +129,7 @@ of_staff = [
     path("organizations/<str:org>/", organizations.organization_detail, name="staff_organization"),
     path("organizations/<str:org>/adjust/", organizations.adjust, name="staff_adjust"),
     path("organizations/<str:org>/limits/", organizations.limits, name="staff_limits"),
+    path("organizations/<str:org>/previews/", organizations.previews, name="staff_previews"),
     path("organizations/<str:org>/terms/", terms.terms, name="staff_terms"),
     path("organizations/<str:org>/plan/", plans.organization_plan, name="staff_organization_plan"),
     path("organizations/<str:org>/plan/end/", plans.organization_plan_end, name="staff_organization_plan_end"),

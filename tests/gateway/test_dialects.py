@@ -59,7 +59,8 @@ class TestFiles:
         assert below == ", ".join(f"`{base or '/'}`" for base in found.base_paths)
         assert (plain, resets) == (found.plain_http, f"{found.rate_headers.reset}s")
         assert model == {"asked": "as asked", "upstream": "the upstream's"}[found.answered_model]
-        assert more == ("`/model/info`" if found.extra_endpoints else "")
+        extra = ["`/model/info`"] if found.extra_endpoints else []
+        assert more == ", ".join(extra + [f"`{one}` in preview" for one in found.preview])
 
     @pytest.mark.parametrize("name", ["openai", "hicap", "hiapi", "hiveops"])
     def test_the_table_of_errors_says_what_is_said(self, name: str) -> None:

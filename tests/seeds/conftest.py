@@ -2,19 +2,22 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
+from uuid import uuid4
 
 import pytest
 from django.test import override_settings
 from openai import OpenAI
 
+from accounts import organizations
 from billing.tariff import UnitPrice
 from catalog.models import Model, Route
 from config.dialect import dialect
 from hotstate.records import Limits
-from tests.cast import make_key, make_model
+from tests.cast import make_key, make_model, make_user
 from tests.gateway.conftest import (
     RunningGateway,
     announce,
@@ -63,6 +66,12 @@ class Vendor:
         _, self.secret = make_key(self.gateway.organization, limits=limits, scopes=scopes)
         return self.secret
 
+    def opens(self, *previews: str) -> None:
+        """Open endpoints in preview for the customer, as staff do."""
+        assert self.gateway.organization
+        staff, now = make_user(f"{uuid4()}@example.com", is_staff=True), datetime.now(UTC)
+        organizations.set_previews(self.gateway.organization, list(previews), actor=staff, reason="Asked", now=now)
+
     def client(self, base: str = "/v1") -> OpenAI:
         """The official SDK, with the base URL of the reference."""
         return OpenAI(api_key=self.secret, base_url=f"http://127.0.0.1:{self.gateway.port}{base}", max_retries=0)
@@ -99,7 +108,8 @@ def vendor(gateway: RunningGateway, model_server: str) -> Iterator[Callable[[str
 
     def of(name: str) -> Vendor:
         found = dialect(name)
-        changed.append(override_settings(DIALECT=found, KEY_PREFIX=found.key_prefix, REFUSE_PLAIN_HTTP=False))
+        told = {"KEY_PREFIX": found.key_prefix, "PREVIEW_ENDPOINTS": list(found.preview)}
+        changed.append(override_settings(DIALECT=found, REFUSE_PLAIN_HTTP=False, **told))
         changed[-1].enable()
         vendor = Vendor(gateway, model_server)
         vendor.has_key()

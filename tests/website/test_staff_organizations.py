@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.test import Client
+from django.test import Client, override_settings
 
 from accounts.models import Alarm, ApiKey, AuditEntry, Organization, User
 from accounts.models.alarm import raise_alarm
@@ -71,6 +71,36 @@ class TestAdjusting:
     def test_asking_shows_the_form_and_moves_nothing(self, staff_browser: Client, organization: Organization) -> None:
         assert staff_browser.get(f"/staff/organizations/{organization.public_id}/adjust/").status_code == 200
         assert not LedgerTransaction.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@override_settings(PREVIEW_ENDPOINTS=["responses", "embeddings"])
+def test_previews_are_opened_and_closed(
+    staff_browser: Client, staff: User, organization: Organization, empty_valkey: Any
+) -> None:
+    address = f"/staff/organizations/{organization.public_id}/previews/"
+    assert f'href="{address}"' in staff_browser.get(organization_page(organization)).content.decode()
+    assert "/embeddings" in staff_browser.get(address).content.decode()
+    assert "required" in staff_browser.post(address, {"previews": ["responses"]}).content.decode()
+    wrong = staff_browser.post(address, {"previews": ["chat.completions"], "reason": "Asked"})
+    assert "not one of the available choices" in wrong.content.decode()
+    assert staff_browser.post(address, {"previews": ["responses"], "reason": "Asked"}).status_code == 302
+    organization.refresh_from_db()
+    assert (organization.previews, organization.record().previews) == (["responses"], ("responses",))
+    entry = AuditEntry.objects.get(action="organization.previews")
+    assert (entry.actor, entry.staff, entry.after) == (staff, True, {"previews": ["responses"]})
+    assert "checked" in staff_browser.get(address).content.decode()
+    staff_browser.post(address, {"reason": "Over"})
+    organization.refresh_from_db()
+    assert organization.previews == []
+
+
+def test_without_previews_nothing_is_offered(staff_browser: Client, organization: Organization) -> None:
+    assert "/previews/" not in staff_browser.get(organization_page(organization)).content.decode()
+
+
+def organization_page(organization: Organization) -> str:
+    return f"/staff/organizations/{organization.public_id}/"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,7 +1,10 @@
+from typing import Any
 from uuid import uuid4
 
 from django import forms
+from django.conf import settings
 
+from gateway.endpoints import BY_NAME
 from website.forms.fields import DollarField
 from website.forms.limits import LimitFields
 
@@ -41,6 +44,23 @@ class LimitsForm(LimitFields):
         help_text="How far below zero the balance may go. Empty is what its plan allows, without a plan nothing.",
     )
     reason = forms.CharField(max_length=300, help_text="The audit trail keeps it.")
+
+
+class PreviewsForm(forms.Form):
+    """Which of the endpoints in preview an organization may use."""
+
+    previews = forms.MultipleChoiceField(
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        label="Open",
+        help_text="To all other organizations it is as if there were nothing at their paths.",
+    )
+    reason = forms.CharField(max_length=300, help_text="The audit trail keeps it.")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        named = {BY_NAME[name].path: name for name in settings.PREVIEW_ENDPOINTS}
+        self.fields["previews"].choices = [(name, path) for path, name in named.items()]  # type: ignore[attr-defined]
 
 
 class ReasonForm(forms.Form):

@@ -83,6 +83,7 @@ class TestResponses:
     def test_a_response_is_created_retrieved_listed_and_deleted(self, hicap: Vendor) -> None:
         hicap.sells({"gpt-5-answers": {"input_tokens": 10**9, "output_tokens": 10**10}}, families=("responses",))
         hicap.has_key(scopes=["responses"])
+        hicap.opens("responses")
         client = hicap.client()
         made = client.responses.create(model="gpt-5-answers", input="Hello, world")
         assert made.output_text == "You said: Hello, world"
@@ -92,6 +93,24 @@ class TestResponses:
         gone = hicap.gateway.request("GET", f"/v1/responses/{made.id}", secret=hicap.secret)
         assert gone.error == (404, "not_found_error", "not_found")
         assert hicap.charged() == ({"requests": 1, "input_tokens": 2, "output_tokens": 4}, 2 * 1_000 + 4 * 10_000)
+
+
+class TestDeveloperPreview:
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("POST", "/v1/responses"),
+            ("GET", "/v1/responses/resp_1"),
+            ("DELETE", "/v1/responses/resp_1"),
+            ("GET", "/v1/responses/resp_1/input_items"),
+        ],
+    )
+    def test_isnt_there_until_the_support_opens_it(self, hicap: Vendor, method: str, path: str) -> None:
+        answer = hicap.gateway.request(method, path, b"{}", secret=hicap.secret)
+        assert answer.error == (404, "not_found_error", "unknown_url")
+        hicap.opens("responses")
+        answer = hicap.gateway.request(method, path, b"{}", secret=hicap.secret)
+        assert answer.error[2] != "unknown_url"
 
 
 class TestImages:

@@ -1,6 +1,7 @@
 from contextlib import suppress
 from datetime import timedelta
 
+from django.conf import settings
 from django.contrib import messages
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
@@ -16,7 +17,7 @@ from billing.models import Statement
 from hotstate.errors import Unreachable
 from website import money
 from website.access import signed_in
-from website.forms.staff import AdjustForm, LimitsForm, ReasonForm
+from website.forms.staff import AdjustForm, LimitsForm, PreviewsForm, ReasonForm
 from website.key_list import CURRENT_SECRET
 
 PAGE = 50
@@ -50,6 +51,7 @@ def organization_detail(request: HttpRequest, org: str) -> HttpResponse:
     keys = organization.api_keys.prefetch_related(CURRENT_SECRET).order_by("-id")[:PAGE]
     context = {
         "organization": organization,
+        "in_preview": settings.PREVIEW_ENDPOINTS,
         "summary": usage.summary(organization, now=now),
         "members": organization.memberships.select_related("user"),
         "transactions": organization.ledger_transactions.select_related("actor")
@@ -106,6 +108,22 @@ def limits(request: HttpRequest, org: str) -> HttpResponse:
             messages.success(request, f"The limits of {organization} are set, and in force at every gateway.")
         return redirect("staff_organization", org=org)
     return render(request, "staff/limits.html", {"organization": organization, "form": form})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def previews(request: HttpRequest, org: str) -> HttpResponse:
+    """Open endpoints in preview for it, or close them."""
+    organization = _organization(org)
+    form = PreviewsForm(request.POST or None, initial={"previews": organization.previews})
+    if request.method == "POST" and form.is_valid():
+        chosen, reason = form.cleaned_data["previews"], form.cleaned_data["reason"]
+        with suppress(Unreachable):
+            organizations.set_previews(
+                organization, chosen, actor=signed_in(request), reason=reason, now=timezone.now()
+            )
+            messages.success(request, f"The previews of {organization} are set, and in force at every gateway.")
+        return redirect("staff_organization", org=org)
+    return render(request, "staff/previews.html", {"organization": organization, "form": form})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
