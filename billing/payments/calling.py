@@ -1,9 +1,9 @@
 """Calls to Stripe. Each is made outside of transactions, once, and ends in an answer, RefusedError or UnknownError."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import stripe
 import structlog
@@ -13,6 +13,7 @@ from django.db import connection
 from billing.models import TopUp
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 API_VERSION = "2026-10-28.endive"
 """What the library of requirements/base.in was made for. Raising one means reading Stripe's list of changes."""
@@ -85,6 +86,17 @@ def calling(what: str) -> Iterator[stripe.V1Services]:
         if 400 <= status < 500 and status != 409 and not isinstance(error, stripe.IdempotencyError):
             raise RefusedError(what, code, temporary=isinstance(error, stripe.RateLimitError)) from None
         raise UnknownError(what, ended=status >= 500) from None
+
+
+def if_there(what: str, ask: Callable[[stripe.V1Services], T]) -> T | None:
+    """The answer to one call; None where Stripe has no such object. Raises RefusedError and UnknownError."""
+    try:
+        with calling(what) as stripe_:
+            return ask(stripe_)
+    except RefusedError as error:
+        if error.code != "resource_missing":
+            raise
+        return None
 
 
 def _intent_of(error: stripe.CardError) -> str:

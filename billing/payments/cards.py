@@ -14,7 +14,8 @@ from accounts.models import Organization
 from accounts.models.audit import Actor, record
 from billing.models import SavedCard, StripeCustomer
 from billing.payments import customers
-from billing.payments.calling import RefusedError, UnknownError, calling, livemode
+from billing.payments.calling import RefusedError, UnknownError, calling, if_there, livemode
+from billing.payments.seen import id_of
 
 LOOK_EVERY = timedelta(days=1)
 """Cards expire, and banks replace them: of that a webhook may get lost."""
@@ -66,14 +67,8 @@ def due(now: datetime) -> Iterable[Organization]:
 
 def customer_of(payment_method: str) -> str:
     """Whose card it is, by Stripe's ids; empty for nobody's. Raises RefusedError and UnknownError."""
-    try:
-        with calling("payment_methods.retrieve") as stripe_:
-            found = stripe_.payment_methods.retrieve(payment_method).customer
-    except RefusedError as error:
-        if error.code != "resource_missing":
-            raise
-        return ""
-    return found if isinstance(found, str) else str(getattr(found, "id", "") or "")
+    found = if_there("payment_methods.retrieve", lambda stripe_: stripe_.payment_methods.retrieve(payment_method))
+    return id_of(found.customer) if found else ""
 
 
 def add_page(organization: Organization, *, now: datetime) -> str:
@@ -155,7 +150,7 @@ def _ask(customer: str) -> Told:
             raise
         return Told([], "")
     chosen = known.invoice_settings.default_payment_method if known.invoice_settings else None
-    return Told(kept, chosen if isinstance(chosen, str) else str(getattr(chosen, "id", "") or ""))
+    return Told(kept, id_of(chosen))
 
 
 @transaction.atomic(durable=True)

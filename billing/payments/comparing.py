@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 
 from billing.models import Dispute, PaymentDifference, Refund, TopUp
 from billing.payments import disputes, finding, refunds
-from billing.payments.calling import RefusedError, calling, livemode
+from billing.payments.calling import calling, if_there, livemode
 from billing.payments.seen import told
 from billing.payments.seen_back import SeenDispute, SeenRefund
 
@@ -188,10 +188,4 @@ def _mine(rows: QuerySet[TopUp]) -> QuerySet[TopUp]:
 
 
 def _intent(intent_id: str) -> _Paid | None:
-    try:
-        with calling("payment_intents.retrieve") as stripe:
-            return _Paid.of(stripe.payment_intents.retrieve(intent_id))
-    except RefusedError as error:
-        if error.code != "resource_missing":
-            raise
-        return None
+    return if_there("payment_intents.retrieve", lambda stripe: _Paid.of(stripe.payment_intents.retrieve(intent_id)))

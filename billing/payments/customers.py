@@ -1,18 +1,15 @@
 """The organization as Stripe knows it. It learns a name and our reference, and no person's."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.conf import settings
 
 from accounts.models import Organization
 from billing.models import StripeCustomer
 from billing.models.payment import customer_reference
+from billing.payments import searching
 from billing.payments.calling import UnknownError, calling, livemode
 from billing.payments.seen import told
-
-# How far Stripe's clock may be behind ours.
-SKEW = timedelta(hours=1)
-MOST_LOOKED_THROUGH = 500
 
 
 def customer_of(organization: Organization, *, now: datetime) -> str:
@@ -59,15 +56,10 @@ def _create(row: StripeCustomer, organization: Organization) -> str:
 
 
 def _look_up(row: StripeCustomer) -> str | None:
-    since = int((row.created_at - SKEW).timestamp())
     with calling("customers.list") as stripe:
-        listed = stripe.customers.list({"created": {"gte": since}, "limit": 100})
-        for looked_through, customer in enumerate(listed.auto_paging_iter()):
-            if told(customer.metadata, "keymeter_customer") == row.reference:
-                return customer.id
-            if looked_through >= MOST_LOOKED_THROUGH:
-                break
-    return None
+        listed = stripe.customers.list({"created": {"gte": searching.since(row.created_at)}, "limit": 100})
+        found = searching.first(listed, lambda made: told(made.metadata, "keymeter_customer") == row.reference)
+    return found.id if found else None
 
 
 def _start_over(row: StripeCustomer) -> None:

@@ -12,7 +12,7 @@ from billing import ledger
 from billing.models import Dispute, NoticeKind, TopUp, TransactionKind
 from billing.notices.giving import News, give
 from billing.payments import payers, taking_back
-from billing.payments.calling import RefusedError, calling
+from billing.payments.calling import if_there
 from billing.payments.currencies import nanos_of
 from billing.payments.seen_back import SeenDispute
 
@@ -148,10 +148,4 @@ def _tell(dispute: Dispute, top_up: TopUp, event: str, now: datetime) -> None:
 
 def fetch(dispute_id: str) -> SeenDispute | None:
     """A dispute as it is now; None where there is none of that id."""
-    try:
-        with calling("disputes.retrieve") as stripe:
-            return SeenDispute.of(stripe.disputes.retrieve(dispute_id))
-    except RefusedError as error:
-        if error.code != "resource_missing":
-            raise
-        return None
+    return if_there("disputes.retrieve", lambda stripe: SeenDispute.of(stripe.disputes.retrieve(dispute_id)))

@@ -1,17 +1,15 @@
 """What Stripe says of a payment with a saved card: its PaymentIntent, read once into a typed object."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 import stripe
+from stripe import V1Services
 
 from billing.models import TopUp
 from billing.models.payment import AUTHENTICATION
-from billing.payments.calling import RefusedError, calling
+from billing.payments import searching
+from billing.payments.calling import RefusedError, calling, if_there
 from billing.payments.seen import SeenIntent, told
-
-SKEW = timedelta(hours=1)
-MOST_LOOKED_THROUGH = 500
 
 DECLINES = {
     AUTHENTICATION: "The bank wants you to confirm the payment.",
@@ -93,28 +91,23 @@ class SeenPayment:
 
 def payment(intent_id: str) -> SeenPayment | None:
     """A PaymentIntent as it is now; None where there is none of that id."""
-    try:
-        with calling("payment_intents.retrieve") as stripe:
-            return SeenPayment.of(stripe.payment_intents.retrieve(intent_id))
-    except RefusedError as error:
-        if error.code != "resource_missing":
-            raise
-        return None
+    return if_there(
+        "payment_intents.retrieve", lambda stripe: SeenPayment.of(stripe.payment_intents.retrieve(intent_id))
+    )
 
 
 def payment_of(top_up: TopUp) -> SeenPayment | None:
-    """A top-up's, also where nobody knows whether it was made."""
+    """A top-up's, also where nobody knows whether it was made; None where Stripe doesn't know its customer."""
     if top_up.payment_intent:
         return payment(top_up.payment_intent)
-    since = int((top_up.created_at - SKEW).timestamp())
-    with calling("payment_intents.list") as stripe:
-        listed = stripe.payment_intents.list({"customer": top_up.customer, "created": {"gte": since}, "limit": 100})
-        for looked_through, found in enumerate(listed.auto_paging_iter()):
-            if told(found.metadata, "top_up") == top_up.public_id:
-                return SeenPayment.of(found)
-            if looked_through >= MOST_LOOKED_THROUGH:
-                break
-    return None
+    return if_there("payment_intents.list", lambda stripe: _found(stripe, top_up))
+
+
+def _found(stripe: V1Services, top_up: TopUp) -> SeenPayment | None:
+    since = searching.since(top_up.created_at)
+    listed = stripe.payment_intents.list({"customer": top_up.customer, "created": {"gte": since}, "limit": 100})
+    found = searching.first(listed, lambda intent: told(intent.metadata, "top_up") == top_up.public_id)
+    return SeenPayment.of(found) if found else None
 
 
 def withdraw(seen: SeenPayment) -> SeenPayment | None:

@@ -10,7 +10,7 @@ from accounts.models import Organization
 from billing import ledger
 from billing.models import TopUp
 from billing.payments import settling
-from billing.payments.calling import RefusedError, calling, ours
+from billing.payments.calling import if_there, ours
 from billing.payments.seen import told
 
 
@@ -56,11 +56,6 @@ def _known(payment_intent: str) -> TopUp | None:
     if top_up := rows.filter(payment_intent=payment_intent).first():
         return top_up
     # Nobody has looked at it since it was paid.
-    try:
-        with calling("payment_intents.retrieve") as stripe:
-            reference = told(stripe.payment_intents.retrieve(payment_intent).metadata, "top_up")
-    except RefusedError as error:
-        if error.code != "resource_missing":
-            raise
-        return None
+    intent = if_there("payment_intents.retrieve", lambda stripe: stripe.payment_intents.retrieve(payment_intent))
+    reference = told(intent.metadata, "top_up") if intent else ""
     return rows.filter(public_id=reference).first() if reference else None

@@ -7,7 +7,7 @@ from billing import ledger
 from billing.models import NoticeKind, Refund, TopUp, TransactionKind
 from billing.notices.giving import News, give
 from billing.payments import payers, taking_back
-from billing.payments.calling import RefusedError, calling
+from billing.payments.calling import calling, if_there
 from billing.payments.currencies import nanos_of
 from billing.payments.seen_back import SeenRefund
 
@@ -182,13 +182,7 @@ def _trouble(top_up: TopUp, seen: SeenRefund, differences: list[str], now: datet
 
 def fetch(refund_id: str) -> SeenRefund | None:
     """A refund as it is now; None where there is none of that id."""
-    try:
-        with calling("refunds.retrieve") as stripe:
-            return SeenRefund.of(stripe.refunds.retrieve(refund_id))
-    except RefusedError as error:
-        if error.code != "resource_missing":
-            raise
-        return None
+    return if_there("refunds.retrieve", lambda stripe: SeenRefund.of(stripe.refunds.retrieve(refund_id)))
 
 
 def _search(refund: Refund) -> SeenRefund | None:

@@ -2,29 +2,25 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 from django.db import transaction
+from stripe import V1Services
 
 from accounts.models import Organization, alarm
 from billing import ledger
 from billing.models import Account, CreditGrant, NoticeKind, StripeCustomer, TopUp, TransactionKind
 from billing.notices.giving import News, give
-from billing.payments import intents
+from billing.payments import intents, searching
 from billing.payments.billing_details import lines_of
-from billing.payments.calling import RefusedError, calling, ours
+from billing.payments.calling import if_there, ours
 from billing.payments.seen import EXPANDED, Seen, Sighting
 from billing.promotions import redeeming
 
-T = TypeVar("T")
 PRIORITY = 50
 """Bought credit burns after what was given."""
 
 SOONEST, LATEST = timedelta(minutes=5), timedelta(hours=6)
 """How long until it is looked at again: the longer, the older it is."""
-
-SKEW = timedelta(hours=1)
-MOST_LOOKED_THROUGH = 500
 
 Follower = Callable[[TopUp, datetime], None]
 followers: dict[TopUp.Way, Follower] = {}
@@ -41,7 +37,7 @@ def look(top_up: TopUp, *, now: datetime) -> TopUp:
 def _seen(top_up: TopUp, now: datetime) -> Sighting | None:
     if top_up.way == TopUp.Way.CHECKOUT:
         return session(top_up.checkout_session) if top_up.checkout_session else _search(top_up)
-    seen = _if_known(intents.payment_of, top_up)
+    seen = intents.payment_of(top_up)
     if seen and seen.state == TopUp.State.OPEN and now >= top_up.closes_at:
         # Stripe would let it be paid for ever.
         return intents.withdraw(seen)
@@ -50,13 +46,10 @@ def _seen(top_up: TopUp, now: datetime) -> Sighting | None:
 
 def session(session_id: str) -> Seen | None:
     """A Checkout Session as it is now; None where there is none of that id."""
-    try:
-        with calling("checkout.sessions.retrieve") as stripe:
-            return Seen.of(stripe.checkout.sessions.retrieve(session_id, {"expand": EXPANDED}))
-    except RefusedError as error:
-        if error.code != "resource_missing":
-            raise
-        return None
+    return if_there(
+        "checkout.sessions.retrieve",
+        lambda stripe: Seen.of(stripe.checkout.sessions.retrieve(session_id, {"expand": EXPANDED})),
+    )
 
 
 def take(top_up_pk: int, seen: Sighting | None, *, now: datetime) -> TopUp:
@@ -170,34 +163,20 @@ def _trouble(top_up: TopUp, what: str, now: datetime) -> None:
 
 
 def _search(top_up: TopUp) -> Seen | None:
-    """The page of a top-up for which nobody knows whether it was made."""
-    return _if_known(_found, top_up) if top_up.customer else None
-
-
-def _if_known(look_up: Callable[[TopUp], T | None], top_up: TopUp) -> T | None:
-    """None too where Stripe doesn't know its customer."""
-    try:
-        return look_up(top_up)
-    except RefusedError as error:
-        if error.code != "resource_missing":
-            raise
+    """The page of a top-up for which nobody knows whether it was made; None too for a customer unknown to Stripe."""
+    if not top_up.customer:
         return None
+    return if_there("checkout.sessions.list", lambda stripe: _found(stripe, top_up))
 
 
-def _found(top_up: TopUp) -> Seen | None:
-    since = int((top_up.created_at - SKEW).timestamp())
-    with calling("checkout.sessions.list") as stripe:
-        listed = stripe.checkout.sessions.list(
-            {
-                "customer": top_up.customer,
-                "created": {"gte": since},
-                "limit": 100,
-                "expand": [f"data.{name}" for name in EXPANDED],
-            }
-        )
-        for looked_through, found in enumerate(listed.auto_paging_iter()):
-            if found.client_reference_id == top_up.public_id:
-                return Seen.of(found)
-            if looked_through >= MOST_LOOKED_THROUGH:
-                break
-    return None
+def _found(stripe: V1Services, top_up: TopUp) -> Seen | None:
+    listed = stripe.checkout.sessions.list(
+        {
+            "customer": top_up.customer,
+            "created": {"gte": searching.since(top_up.created_at)},
+            "limit": 100,
+            "expand": [f"data.{name}" for name in EXPANDED],
+        }
+    )
+    found = searching.first(listed, lambda page: page.client_reference_id == top_up.public_id)
+    return Seen.of(found) if found else None

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -14,9 +15,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from accounts.models import Organization
 from billing import ledger
-from billing.models import Account, AutoRecharge, LedgerTransaction, Subscription, TopUp, TransactionKind
-from billing.payments import calling, cards, charging, healing, plan_fees, recharge_choices, recharging, topping_up
+from billing.models import Account, AutoRecharge, LedgerTransaction, PlanPromise, Subscription, TopUp, TransactionKind
+from billing.payments import (
+    calling,
+    cards,
+    charging,
+    first_fees,
+    healing,
+    plan_fees,
+    recharge_choices,
+    recharging,
+    topping_up,
+)
 from billing.plans import choosing, renewing
+from billing.plans.errors import PlanError
 from billing.proofs.proving import prove
 from tests.cast import DOLLAR, give_credit, make_organization, make_plan
 from tests.devstack.stripeserver.shop import Shop, visit
@@ -54,16 +66,18 @@ class Cards(RuleBasedStateMachine):
     def now(self) -> datetime:
         return datetime.now(UTC) + self.ahead
 
-    @initialize(by_card=st.booleans())
-    def begin(self, by_card: bool) -> None:
+    @initialize(by_card=st.booleans(), subscribed=st.booleans())
+    def begin(self, by_card: bool, subscribed: bool) -> None:
         self.shop.control("clock", {"ahead": 0})
         self.organization: Organization = make_organization(f"Acme {next(self.numbers)}")
         ended = self.now - timedelta(hours=1)
         began = (ended.replace(day=1) - timedelta(days=1)).replace(day=min(ended.day, 28))
         give_credit(self.organization, 32 * DOLLAR, now=began)
-        version = make_plan(f"plan-{next(self.numbers)}", included_credit_nanos=0)
-        choosing.choose(self.organization, version, actor=None, now=began)
-        plan_fees.let_pay(self.organization, by_card=by_card, actor=None, now=self.now)
+        self.version = make_plan(f"plan-{next(self.numbers)}", included_credit_nanos=0)
+        if subscribed:
+            choosing.choose(self.organization, self.version, actor=None, now=began)
+            plan_fees.let_pay(self.organization, by_card=by_card, actor=None, now=self.now)
+        self.begun = int(subscribed)
         save_card(self.shop, self.organization, now=self.now)
         self.choose()
 
@@ -126,6 +140,17 @@ class Cards(RuleBasedStateMachine):
             return
         with suppress(topping_up.TooManyError, *NOT_THERE), self.failing(what, where):
             begun = topping_up.begin(self.organization, 5 * DOLLAR, card=card, actor=None, now=self.now)
+            charging.charge(begun, present=True, now=self.now)
+
+    @rule(what=fault, where=route)
+    def begin_a_plan_with_the_card(self, what: str, where: str) -> None:
+        card = cards.default_of(self.organization)
+        if card is None:
+            return
+        actor, shown = self.organization.members.get(), self.version.fee_nanos
+        said: dict[str, Any] = {"shown_nanos": shown, "asked": uuid4(), "actor": actor, "now": self.now}
+        with suppress(PlanError, topping_up.AgainError, *NOT_THERE), self.failing(what, where):
+            begun = first_fees.begin(self.organization, self.version, card, **said)
             charging.charge(begun, present=True, now=self.now)
 
     @rule(paid=st.booleans())
@@ -205,9 +230,11 @@ class Cards(RuleBasedStateMachine):
         assert all(nanos <= CAP for nanos in months.values())
         assert all(later.created_at - earlier.created_at >= recharging.PAUSE for earlier, later in pairwise(attempts))
         assert AutoRecharge.objects.get(pk=self.organization.pk).failures <= recharging.MOST_FAILURES
-        periods = self.top_ups().filter(way=Way.PLAN, state=State.PAID).values_list("period", flat=True)
+        periods = self.top_ups().filter(way=Way.PLAN, state=State.PAID).values_list("subscription", "period")
         assert max(Counter(periods).values(), default=0) <= 1
-        assert Subscription.objects.filter(organization=self.organization).count() == 1
+        kept = PlanPromise.objects.filter(top_up__organization=self.organization).exclude(began=None)
+        assert not kept.exclude(top_up__state=State.PAID).exists()
+        assert Subscription.objects.filter(organization=self.organization).count() == self.begun + kept.count()
 
 
 def kill(*_: object, **__: object) -> None:

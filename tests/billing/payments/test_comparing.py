@@ -11,19 +11,13 @@ from billing.nightly import comparing as step
 from billing.nightly.clearing import forget_webhooks
 from billing.nightly.shape import FoundWrongError, Night, NotReadyError
 from billing.payments import calling, differences, refunds
+from tests.billing.payments.refunded import at_stripe, books, now, pay_and_settle, refund
 from tests.billing.payments.test_disputes import decide, hear, open_dispute
-from tests.billing.payments.test_refunds import at_stripe, books, now, pay_and_settle, refund
 from tests.cast import DOLLAR, make_user
 from tests.devstack.stripeserver.shop import Shop
 from tests.paying import Json, Twisted, begin, pay
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def paid(organization: Organization, shop: Shop) -> TopUp:
-    """Of $25, credited."""
-    return pay_and_settle(organization)
 
 
 def today() -> date:

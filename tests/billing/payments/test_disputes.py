@@ -11,7 +11,7 @@ from accounts.models import Alarm, Organization
 from billing.models import Dispute, LedgerTransaction, NoticeMail, TopUp
 from billing.notices import mailing
 from billing.payments import disputes, healing, refunding, settling
-from tests.billing.payments.test_refunds import ask, books, pay_and_settle, refund, spend
+from tests.billing.payments.refunded import ask, books, pay_and_settle, refund, spend
 from tests.cast import DOLLAR, make_user
 from tests.devstack.stripeserver.shop import Shop
 from tests.paying import begin, event, pay, post
@@ -22,12 +22,6 @@ KINDS = ("created", "updated", "closed", "funds_withdrawn", "funds_reinstated")
 
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-@pytest.fixture
-def paid(organization: Organization, shop: Shop) -> TopUp:
-    """Of $25, credited."""
-    return pay_and_settle(organization)
 
 
 def open_dispute(shop: Shop, top_up: TopUp) -> str:

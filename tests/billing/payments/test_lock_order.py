@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection, transaction
@@ -10,20 +9,16 @@ from django.db import connection, transaction
 from accounts.models import Organization
 from billing import ledger
 from billing.models import PromotionCode, Subscription, TopUp
-from billing.payments import charging, payers, plan_fees, settling, topping_up
-from billing.plans import choosing
+from billing.payments import charging, payers, settling, topping_up
 from billing.promotions import redeeming
-from tests.cast import DOLLAR, give_credit, make_plan, make_top_up, make_user
+from tests.billing.payments.plan_due import now
+from tests.cast import DOLLAR, make_top_up, make_user
 from tests.devstack.stack import wait_for
 from tests.devstack.stripeserver.shop import Shop
 from tests.paying import save_card
 
 pytestmark = pytest.mark.django_db(transaction=True)
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Meanwhile:
@@ -58,17 +53,12 @@ def _somebody_waits() -> bool:
 
 
 @pytest.fixture
-def asked(organization: Organization, shop: Shop) -> TopUp:
+def asked(subscription: Subscription, shop: Shop) -> TopUp:
     """The fee of a period that has come due, asked for by card; nobody has looked what became of it."""
-    ended = now() - timedelta(hours=1)
-    began = (ended.replace(day=1) - timedelta(days=1)).replace(day=min(ended.day, 28))
-    give_credit(organization, 20 * DOLLAR, now=began)
-    choosing.choose(organization, make_plan(included_credit_nanos=0), actor=None, now=began)
-    plan_fees.let_pay(organization, by_card=True, actor=None, now=now())
-    card = save_card(shop, organization)
-    top_up = topping_up.new(organization, 2000, 20 * DOLLAR, actor=None, now=now())
+    card = save_card(shop, subscription.organization)
+    top_up = topping_up.new(subscription.organization, 2000, 20 * DOLLAR, actor=None, now=now())
     top_up.way, top_up.card, top_up.customer = TopUp.Way.PLAN, card, card.customer
-    top_up.subscription, top_up.period = Subscription.objects.get(), 2
+    top_up.subscription, top_up.period = subscription, 2
     top_up.save()
     charging._create(top_up, present=False)
     return top_up

@@ -23,7 +23,7 @@ from billing.models import Balance, Dispute, LedgerTransaction, PaymentMark, Ref
 from billing.payments import differences, healing, refunding, refunds, settling, topping_up
 from billing.payments.calling import RefusedError, UnknownError
 from billing.proofs.proving import prove
-from tests.billing.payments.test_refunds import spend
+from tests.billing.payments.refunded import spend
 from tests.cast import DOLLAR, make_organization, make_user
 from tests.devstack.stack import wait_for
 from tests.devstack.stripeserver.shop import Shop, visit

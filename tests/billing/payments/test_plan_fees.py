@@ -1,24 +1,21 @@
-"""Plan fees by saved card: each period's fee is charged once at most, whatever dies, declines or isn't known."""
+"""Plan fees by saved card: each period's fee is charged once at most, whatever dies or isn't known."""
 
-import threading
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from django.db import connection
 
 from accounts.models import Organization
 from billing.models import (
     Balance,
-    LedgerTransaction,
-    Notice,
     Subscription,
     SubscriptionEvent,
     TopUp,
 )
 from billing.payments import charging, healing, plan_fees, topping_up
-from billing.plans import choosing, renewing
+from billing.plans import renewing
 from billing.plans.renewing import renew_due
-from billing.proofs.proving import prove
+from tests.at_once import at_once
+from tests.billing.payments.plan_due import FEE, counted, now, right
 from tests.cast import DOLLAR, give_credit, make_plan
 from tests.devstack.stripeserver.shop import Shop, visit
 from tests.paying import begin, pay, save_card
@@ -27,49 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 CREATE = "POST /v1/payment_intents"
 CONFIRM = "POST /v1/payment_intents/{id}/confirm"
 DECLINES = "pm_card_chargeCustomerFail"
-FEE = 20
 State = TopUp.State
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-def night(number: int) -> datetime:
-    """A minute past midnight, so many nights on."""
-    return renewing.next_night(now()) + timedelta(days=number - 1, minutes=1)
-
-
-@pytest.fixture
-def subscription(organization: Organization, shop: Shop) -> Subscription:
-    """Of $20 a month without credit; the first period is over since an hour, and the balance is $3."""
-    ended = now() - timedelta(hours=1)
-    began = (ended.replace(day=1) - timedelta(days=1)).replace(day=min(ended.day, 28))
-    give_credit(organization, (FEE + 3) * DOLLAR, now=began)
-    version = make_plan(fee_nanos=FEE * DOLLAR, included_credit_nanos=0)
-    made = choosing.choose(organization, version, actor=None, now=began)
-    plan_fees.let_pay(organization, by_card=True, actor=None, now=now())
-    return Subscription.objects.select_related("organization").get(pk=made.pk)
-
-
-@pytest.fixture
-def told(subscription: Subscription, told: Shop) -> Shop:
-    return told
-
-
-def counted(**wanted: int) -> dict[str, int]:
-    return {"renewed": 0, "failed": 0, "ended": 0, "put off": 0, "waiting": 0, "broken": 0} | wanted
-
-
-def right(shop: Shop, *, charged: int, period: int, dollars: int = 3) -> None:
-    """So often was the card charged; the books agree with each other and with Stripe."""
-    paid = [intent.id for intent in shop.stripe.v1.payment_intents.list().data if intent.status == "succeeded"]
-    assert len(paid) == charged
-    assert set(paid) == set(TopUp.objects.filter(state=State.PAID).values_list("payment_intent", flat=True))
-    assert Subscription.objects.get().number == period
-    assert LedgerTransaction.objects.filter(operation_key__endswith=":fee").count() == period
-    assert Balance.objects.get().nanos == dollars * DOLLAR
-    assert {result.name for result in prove(now()) if not result.ok} <= {"nothing_stuck"}
 
 
 class TestPaid:
@@ -120,20 +75,7 @@ class TestPaid:
 class TestOnce:
     def test_two_renewals_at_once_charge_once(self, subscription: Subscription, shop: Shop) -> None:
         save_card(shop, subscription.organization)
-        together = threading.Barrier(3)
-
-        def go() -> None:
-            try:
-                together.wait(10)
-                renew_due(now())
-            finally:
-                connection.close()
-
-        threads = [threading.Thread(target=go) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(20)
+        assert at_once(*[lambda: renew_due(now())] * 3) == []
         right(shop, charged=1, period=2)
         assert not SubscriptionEvent.objects.filter(kind="past_due").exists()
 
@@ -222,90 +164,6 @@ class TestOnce:
         visit(page, outcome="complete")
         told.quiet()
         right(told, charged=0, period=2)
-
-
-class TestDunning:
-    def test_a_card_that_declines_is_asked_on_schedule_and_then_the_plan_ends(
-        self, subscription: Subscription, shop: Shop
-    ) -> None:
-        save_card(shop, subscription.organization, DECLINES)
-        attempts = []
-        for number in range(9):
-            renew_due(now() if number == 0 else night(number))
-            attempts.append(TopUp.objects.get().attempts)
-        assert attempts == [1, 2, 2, 3, 3, 4, 4, 4, 4]
-        assert len(shop.stripe.v1.payment_intents.list().data) == 1
-        ended = Subscription.objects.get().ended_at
-        assert ended and ended == night(8)
-        assert [notice.facts["event"] for notice in Notice.objects.filter(kind="card")] == ["plan_declined"] * 4
-        right(shop, charged=0, period=1)
-
-    def test_another_card_pays_the_next_time_by_the_same_payment(self, subscription: Subscription, shop: Shop) -> None:
-        bad = save_card(shop, subscription.organization, DECLINES)
-        assert renew_due(now()) == counted(failed=1)
-        save_card(shop, subscription.organization)
-        shop.stripe.v1.payment_methods.detach(bad.payment_method)
-        healing.cards.look(subscription.organization, now=now())
-        assert renew_due(night(1)) == counted(renewed=1)
-        assert len(shop.stripe.v1.payment_intents.list().data) == 1
-        right(shop, charged=1, period=2)
-        assert Subscription.objects.get().past_due_since is None
-
-    def test_a_person_tries_at_once_but_not_again_and_again(self, subscription: Subscription, shop: Shop) -> None:
-        save_card(shop, subscription.organization, DECLINES)
-        renew_due(now())
-        for minutes in (0, 2, 2):
-            plan_fees.ask_again(subscription.organization, now=now() + timedelta(minutes=minutes))
-            renewing.pay_now(subscription.organization, now=now() + timedelta(minutes=minutes))
-        assert TopUp.objects.get().attempts == 2
-        right(shop, charged=0, period=1)
-
-    @pytest.mark.parametrize("fault", ["error_after", "cut"])
-    def test_kill_bill_1015_a_second_attempt_whose_answer_was_lost_pays_once(
-        self, subscription: Subscription, shop: Shop, fault: str
-    ) -> None:
-        bad = save_card(shop, subscription.organization, DECLINES)
-        renew_due(now())
-        save_card(shop, subscription.organization)
-        shop.stripe.v1.payment_methods.detach(bad.payment_method)
-        healing.cards.look(subscription.organization, now=now())
-        shop.control("faults", {"fault": fault, "route": CONFIRM})
-        renew_due(night(1))
-        renew_due(night(2))
-        right(shop, charged=1, period=2)
-
-    def test_a_card_that_is_gone_at_stripe_is_replaced(self, subscription: Subscription, shop: Shop) -> None:
-        gone = save_card(shop, subscription.organization)
-        shop.stripe.v1.payment_methods.detach(gone.payment_method)
-        renew_due(now())
-        save_card(shop, subscription.organization)
-        assert renew_due(night(1)) == counted(renewed=1)
-        right(shop, charged=1, period=2)
-
-
-class TestTheBankWantsItsCustomer:
-    def test_confirmed_the_plan_is_renewed(self, subscription: Subscription, told: Shop) -> None:
-        save_card(told, subscription.organization, "pm_card_authenticationRequired")
-        assert renew_due(now()) == counted(failed=1)
-        top_up = TopUp.objects.select_related("organization", "card").get()
-        assert top_up.awaits_customer and top_up.card
-        assert Notice.objects.get(kind="card").facts["event"] == "plan_confirm"
-        page = charging.confirm(top_up, top_up.card, present=True, now=now()).pay_url
-        visit(page, outcome="complete")
-        told.quiet()
-        right(told, charged=1, period=2)
-
-    def test_after_the_plan_has_ended_nothing_is_left_to_confirm(self, subscription: Subscription, told: Shop) -> None:
-        save_card(told, subscription.organization, "pm_card_authenticationRequired")
-        renew_due(now())
-        top_up = TopUp.objects.select_related("organization", "card").get()
-        assert top_up.card
-        page = charging.confirm(top_up, top_up.card, present=True, now=now()).pay_url
-        renew_due(night(8))
-        healing.heal(lambda: night(10))
-        visit(page, outcome="complete")
-        told.quiet()
-        right(told, charged=0, period=1)
 
 
 def test_money_that_comes_after_another_way_paid_is_the_balances(subscription: Subscription, shop: Shop) -> None:
