@@ -1,9 +1,13 @@
-"""Several at the same moment, each with a database connection of its own."""
+"""Several at the same moment, or one while another holds a lock; each with a database connection of its own."""
 
 import threading
 from collections.abc import Callable
 
 from django.db import connection
+
+from tests.devstack.stack import wait_for
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 def at_once(*works: Callable[[], object]) -> list[Exception]:
@@ -27,3 +31,34 @@ def at_once(*works: Callable[[], object]) -> list[Exception]:
         thread.join(20)
     assert not any(thread.is_alive() for thread in threads)
     return failures
+
+
+class Meanwhile:
+    """Work of somebody else, which has to wait for a lock of ours, and then ends well."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self.failure: Exception | None = None
+        self._work = work
+        self._thread = threading.Thread(target=self._go)
+        self._thread.start()
+        wait_for(_somebody_waits, 10, "somebody to wait for a lock")
+
+    def _go(self) -> None:
+        try:
+            self._work()
+        except Exception as error:
+            self.failure = error
+        finally:
+            connection.close()
+
+    def ends(self) -> None:
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        if self.failure:
+            raise self.failure
+
+
+def _somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(WAITING)
+        return bool(cursor.fetchone()[0])

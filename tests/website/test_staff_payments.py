@@ -168,6 +168,17 @@ class TestRefunding:
         assert "Only what was paid" in text(staff_browser.post(f"{LIST}{top_up.public_id}/refund/", form("1")))
 
 
+def test_staff_who_have_not_passed_the_second_factor_move_nothing(
+    browse: Browse, staff: User, organization: Organization
+) -> None:
+    paid, waiting = make_top_up(organization), make_top_up(organization, paid=False)
+    browser = browse(staff)
+    for path in (f"{paid.public_id}/refund/", f"{waiting.public_id}/look/", "differences/1/repair/"):
+        answer = browser.post(f"{LIST}{path}", form("5"))
+        assert answer.status_code == 302 and "/account/2fa/" in answer["Location"], path
+    assert not Refund.objects.exists()
+
+
 class TestWhatMembersSee:
     def test_refunds_in_history_and_on_the_receipt(
         self, browse: Browse, owner: User, organization: Organization

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import transaction
 
 from accounts.models import Alarm, Organization
 from billing.models import Balance, PlanPromise, PlanVersion, Subscription, TopUp
@@ -12,7 +13,7 @@ from billing.payments import charging, first_fees, healing, topping_up
 from billing.plans import choosing
 from billing.plans.errors import OtherwiseError, PlanError
 from billing.proofs.proving import prove
-from tests.at_once import at_once
+from tests.at_once import Meanwhile, at_once
 from tests.cast import DOLLAR, give_credit, make_organization, make_plan
 from tests.devstack.stripeserver.shop import Shop, visit
 from tests.paying import save_card
@@ -164,6 +165,18 @@ class TestOnce:
         failures = at_once(go, go, go)
         assert len(failures) == 2 and all(isinstance(one, topping_up.AgainError | PlanError) for one in failures)
         right(shop, charged=1, plans=1, dollars=10)
+
+    def test_a_form_that_waited_for_another_finds_its_payment(
+        self, organization: Organization, version: PlanVersion, shop: Shop
+    ) -> None:
+        card = save_card(shop, organization)
+        with transaction.atomic():
+            Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+            other = Meanwhile(lambda: begin(organization, version, card))
+            mine = begin(organization, version, card)
+        with pytest.raises(topping_up.AgainError) as again:
+            other.ends()
+        assert again.value.top_up == mine
 
     def test_lago_5708_what_waits_at_a_bank_is_given_up_before_another_card_is_asked(
         self, organization: Organization, version: PlanVersion, shop: Shop

@@ -1,55 +1,20 @@
 """Who settles, refunds, redeems and changes a plan at once waits for the others: none locks what another waits for."""
 
-import threading
-from collections.abc import Callable
-
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from accounts.models import Organization
 from billing import ledger
 from billing.models import PromotionCode, Subscription, TopUp
 from billing.payments import charging, payers, settling, topping_up
 from billing.promotions import redeeming
+from tests.at_once import Meanwhile
 from tests.billing.payments.plan_due import now
 from tests.cast import DOLLAR, make_top_up, make_user
-from tests.devstack.stack import wait_for
 from tests.devstack.stripeserver.shop import Shop
 from tests.paying import save_card
 
 pytestmark = pytest.mark.django_db(transaction=True)
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-
-
-class Meanwhile:
-    """Work of somebody else, which has to wait for a lock of ours, and then ends well."""
-
-    def __init__(self, work: Callable[[], object]) -> None:
-        self.failure: Exception | None = None
-        self._work = work
-        self._thread = threading.Thread(target=self._go)
-        self._thread.start()
-        wait_for(_somebody_waits, 10, "somebody to wait for a lock")
-
-    def _go(self) -> None:
-        try:
-            self._work()
-        except Exception as error:
-            self.failure = error
-        finally:
-            connection.close()
-
-    def ends(self) -> None:
-        self._thread.join(20)
-        assert not self._thread.is_alive()
-        if self.failure:
-            raise self.failure
-
-
-def _somebody_waits() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(WAITING)
-        return bool(cursor.fetchone()[0])
 
 
 @pytest.fixture

@@ -153,6 +153,14 @@ class TestUnknownOutcomes:
         assert sorted(Refund.objects.values_list("state", flat=True)) == ["done", "failed"]
         books(paid.organization, 0)
 
+    def test_one_that_stripe_turns_out_to_have_is_not_given_up(self, paid: TopUp, shop: Shop) -> None:
+        """Whoever found nothing there may say so after a webhook has told of it."""
+        asked = ask(paid)
+        made = at_stripe(shop, paid, metadata={"refund": asked.public_id})
+        refunds.hear(made.id, now=now())
+        assert refunds.give_up(asked, "Stripe never got it.", now=now()).state == State.DONE
+        books(paid.organization, 0)
+
     def test_a_refusal_gives_back_at_once(self, paid: TopUp, shop: Shop) -> None:
         at_stripe(shop, paid)
         with pytest.raises(calling.RefusedError):
