@@ -101,9 +101,11 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one path below the base. `family` is what a model must serve; empty: no model is asked."""
+    """One method of one path below the base. `endpoint` is the row that it is of, `family` what a model must serve;
+    empty: no model is asked."""
 
     name: str
+    endpoint: str
     method: str
     path: str
     scope: str
@@ -119,11 +121,13 @@ class Operation:
 def operations(dialect: Dialect) -> Iterator[Operation]:
     """Everything that a customer's program can ask for in that dialect, in the order in which it is told."""
     for one in FORWARDED.values():
-        yield Operation(one.name, "POST", one.path, one.scope, one.family, bool(one.form), described(one.name))
+        yield Operation(
+            one.name, one.name, "POST", one.path, one.scope, one.family, bool(one.form), described(one.name)
+        )
         for row in STORED:
             if row.of is one:
                 name = name_of(row)
-                yield Operation(name, row.method, row.path, one.scope, "", is_form=False, described=described(name))
+                yield Operation(name, one.name, row.method, row.path, one.scope, "", False, described(name))
     ours = [
         ("models", MODELS_PATH, MODELS_SCOPE),
         ("models.retrieve", MODELS_PATH + "/{model}", MODELS_SCOPE),
@@ -132,7 +136,7 @@ def operations(dialect: Dialect) -> Iterator[Operation]:
     ]
     for name, path, scope in ours:
         if path != INFO_PATH or "model_info" in dialect.extra_endpoints:
-            yield Operation(name, "GET", path, scope, "", is_form=False, described=described(name))
+            yield Operation(name, name, "GET", path, scope, "", False, described(name))
 
 
 def name_of(row: StoredEndpoint) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 
 from gateway.description import NO_LIMIT, Example, Operation, Parameter, operations
-from website.reference import HEADERS, base_urls, told_errors
+from website.reference import HEADERS, base_urls, in_preview, told_errors
 from website.snippets import SAMPLE_ID
 
 Json = dict[str, Any]
@@ -18,6 +18,7 @@ SCHEMES: dict[str, Json] = {
     "authorization": BEARER,
     "api-key": {"type": "apiKey", "in": "header", "name": "api-key"},
 }
+PREVIEW = " In preview: it may change, and is there only for organizations for which it was opened."
 # A model may refuse a request with a status of its own.
 ANY_REFUSAL = "4XX"
 
@@ -60,7 +61,7 @@ def _operation(operation: Operation) -> Json:
     found: Json = {
         "operationId": operation.name,
         "summary": described.title,
-        "description": described.means,
+        "description": described.means + (PREVIEW if in_preview(operation) else ""),
         "tags": [operation.scope or "key"],
         "parameters": [_parameter(one) for one in described.parameters if one.place != "body"],
         "responses": {"200": _answer(operation), **refused},

@@ -42,8 +42,7 @@ class Told:
 
     @property
     def in_preview(self) -> bool:
-        """Whether it is there for organizations alone for which it was opened."""
-        return self.operation.name in settings.PREVIEW_ENDPOINTS
+        return in_preview(self.operation)
 
     @property
     def shown(self) -> list[Listed]:
@@ -122,6 +121,11 @@ class Reference:
     @property
     def largest_head(self) -> int:
         return LARGEST_HEAD
+
+
+def in_preview(operation: Operation) -> bool:
+    """Whether it is there for organizations alone for which it was opened."""
+    return operation.endpoint in settings.PREVIEW_ENDPOINTS
 
 
 def base_urls(url: str, dialect: Dialect) -> list[str]:

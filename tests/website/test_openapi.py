@@ -46,6 +46,16 @@ def test_limits_types_and_errors_are_those_of_the_reference(client: Client) -> N
     assert document["paths"]["/models/{model}"]["get"]["parameters"][0]["in"] == "path"
 
 
+def test_what_is_in_preview_says_so_with_all_that_is_done_with_it(client: Client) -> None:
+    with override_settings(PREVIEW_ENDPOINTS=["responses"]):
+        paths = client.get("/openapi.json").json()["paths"]
+        page = client.get("/docs/").content.decode()
+    told = {path for path, methods in paths.items() for one in methods.values() if "In preview" in one["description"]}
+    assert told == {path for path in paths if path.startswith("/responses")}
+    marked = sum(len(methods) for path, methods in paths.items() if path in told)
+    assert page.count("In preview: it may change") == marked
+
+
 def test_it_is_linked_from_the_reference(client: Client) -> None:
     assert 'href="/openapi.json"' in client.get("/docs/").content.decode()
 
