@@ -63,6 +63,7 @@ USAGE_EVENT_DAYS = env.read("USAGE_EVENT_DAYS", int, 400)
 SECRET_USE_DAYS = env.read("SECRET_USE_DAYS", int, 90)
 # Whose what upstreams store is: how long it is known at all, and how long by Valkey too.
 STORED_DAYS = env.read("STORED_DAYS", env.count, 30)
+UNFINISHED_HOURS = env.read("UNFINISHED_HOURS", env.count, 24)
 STORED_HOT_SECONDS = env.read("STORED_HOT_SECONDS", env.count, 3_600)
 ARCHIVE_DIR = env.read("ARCHIVE_DIR", Path, VAR_DIR / "archive")
 

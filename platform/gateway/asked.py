@@ -108,7 +108,9 @@ class Asked:
         if not endpoint.writes:
             return 0
         limit = self.output_limit(model)
-        grows = self.stream and self.most_output_tokens is None and not model.hides_reasoning
+        # What runs in the background goes on when nobody listens.
+        grows = self.stream and not self.response.background and not model.hides_reasoning
+        grows = grows and self.most_output_tokens is None
         return min(limit, STREAM_STEP_TOKENS) if grows else limit
 
     def estimated_input(self) -> int:

@@ -31,7 +31,8 @@ class Endpoint:
     `counted` says what its parameters count, `heard` that its file is audio, whose seconds count. `form` is a body with
     files, of the field that has to be there. `answers` with a JSON object that has one of these members, or with a
     stream of bytes (no members). `limits` are the members that bound the output; the last is set where none is there.
-    `keeps` says whether the upstream keeps what was made, so that it can be asked for by its id.
+    `keeps` says whether the upstream keeps what was made, so that it can be asked for by its id,
+    `goes_on` that it may be answered before it has ended.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Endpoint:
     heard: bool = False
     limits: tuple[str, ...] = ("max_tokens",)
     keeps: Callable[[Members], bool] = keeping.never
+    goes_on: bool = False
 
     @property
     def has_output(self) -> bool:
@@ -91,6 +93,7 @@ RESPONSES = Endpoint(
     answers=OUTPUT,
     limits=("max_output_tokens",),
     keeps=keeping.unless_declined,
+    goes_on=True,
 )
 EMBEDDINGS = Endpoint("embeddings", "/embeddings", "embeddings", "embeddings")
 # Forwarded to an upstream, by path below the base.
@@ -131,6 +134,7 @@ STORED = (
     StoredEndpoint("GET", "/chat/completions/{id}/messages", CHAT),
     StoredEndpoint("GET", "/responses/{id}", RESPONSES),
     StoredEndpoint("DELETE", "/responses/{id}", RESPONSES),
+    StoredEndpoint("POST", "/responses/{id}/cancel", RESPONSES),
     StoredEndpoint("GET", "/responses/{id}/input_items", RESPONSES),
 )
 MODELS_PATH = "/models"

@@ -12,6 +12,7 @@ from django.db import Error as DatabaseError
 from django.db import connections
 
 from config import enqueue
+from gateway import unfinished
 from gateway.leases import Leases
 from hotstate import eras, holds, outbox
 from hotstate.client import reaching_valkey
@@ -103,6 +104,8 @@ class EraWatch:
             self._beat(datetime.now(UTC))
             with reaching_valkey() as valkey:
                 told = holds.register(valkey, running, until_ms)
+                # Of a work that has ended the line is in some log, and a charge wins over an open hold.
+                told += holds.register(valkey, unfinished.open_holds(), until_ms)
                 told += holds.register(valkey, self._logged(), until_ms)
                 eras.answer(valkey, era, self._name)
             return told

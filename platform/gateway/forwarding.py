@@ -10,6 +10,7 @@ from gateway import asked, choosing, responses
 from gateway.admission import Admission, address_of
 from gateway.asked import Asked
 from gateway.bindings import Bindings, upstream_of
+from gateway.caretaker import Caretaker
 from gateway.choosing import Wanted
 from gateway.decision import Question
 from gateway.endpoints import RESPONSES, Endpoint
@@ -41,6 +42,7 @@ class Forwarding:
         usage_log: UsageLog,
         routing: Routing,
         bindings: Bindings,
+        caretaker: Caretaker,
     ) -> None:
         self._admission = admission
         self._hotstate = hotstate
@@ -49,6 +51,7 @@ class Forwarding:
         self._usage_log = usage_log
         self._routing = routing
         self._bindings = bindings
+        self._caretaker = caretaker
 
     async def answer(
         self,
@@ -91,6 +94,7 @@ class Forwarding:
             keyring=self._keyring,
             usage_log=self._usage_log,
             bindings=self._bindings,
+            caretaker=self._caretaker,
             held=Held(identity.record.org, identity.record.key, question.hold_nanos or 0),
         )
         with self._leases.kept(str(request_id), running.held):

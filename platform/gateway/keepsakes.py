@@ -13,6 +13,7 @@ from django.conf import settings
 from gateway import errors
 from gateway.admission import Admission, address_of
 from gateway.bindings import Bindings, route_of
+from gateway.caretaker import Caretaker
 from gateway.decision import Question
 from gateway.endpoints import StoredEndpoint
 from gateway.errors import ApiError
@@ -21,21 +22,24 @@ from gateway.keyring import Identity
 from gateway.offer import Offer
 from gateway.outgoing import Outgoing
 from gateway.passing import pass_events, while_there
-from gateway.upstream import UpstreamError, Upstreams, read_answer
+from gateway.upstream import UpstreamError, Upstreams, decoded, read_answer
 from gateway.verdicts import Verdict
 from hotstate.stored import Stored
 
 BODY_SECONDS = 60.0
 NOT_FOUND = 404
 ANYTHING = frozenset({"id", "object", "data"})
+# What tells how something ended.
+TOLD = ("status", "usage", "output", "seconds")
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Keepsakes:
-    def __init__(self, admission: Admission, bindings: Bindings, upstreams: Upstreams) -> None:
+    def __init__(self, admission: Admission, bindings: Bindings, upstreams: Upstreams, caretaker: Caretaker) -> None:
         self._admission = admission
         self._bindings = bindings
         self._upstreams = upstreams
+        self._caretaker = caretaker
 
     async def answer(
         self,
@@ -62,8 +66,10 @@ class Keepsakes:
         asking = self._upstreams.ask(route, path, body, request_id=str(request_id), method=row.method)
 
         async def work() -> None:
+            if row.method == "DELETE" and row.of.goes_on:
+                await self._caretaker.before_deletion(identity.record.org, row.of.name, stored_id)
             async with asking as response:
-                await self._pass_on(response, made, outgoing)
+                await self._pass_on(response, row, stored_id, identity.record.org, made, outgoing)
 
         try:
             await while_there(incoming, work())
@@ -71,11 +77,22 @@ class Keepsakes:
             if not outgoing.started:
                 raise errors.NOT_STORED if failure.status == NOT_FOUND else failure.error from failure
 
-    async def _pass_on(self, response: aiohttp.ClientResponse, made: Stored, outgoing: Outgoing) -> None:
+    async def _pass_on(
+        self,
+        response: aiohttp.ClientResponse,
+        row: StoredEndpoint,
+        stored_id: str,
+        org: str,
+        made: Stored,
+        outgoing: Outgoing,
+    ) -> None:
         if response.content_type == "text/event-stream":
             await pass_events(response, outgoing, model=made.model)
             return
         answer = await read_answer(response, ANYTHING)
+        if row.of.goes_on and "status" in answer:
+            told = {name: decoded(answer[name]) for name in TOLD if name in answer}
+            await self._caretaker.heard(org, row.of.name, stored_id, told)
         if "model" in answer and settings.DIALECT.answered_model == "asked":
             answer["model"] = msgspec.Raw(msgspec.json.encode(made.model))
         await outgoing.whole(200, msgspec.json.encode(answer))

@@ -47,3 +47,45 @@ class GatewayProcess(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class UnfinishedWork(models.Model):
+    """What an upstream goes on making after its request was answered: a response in the background, a video.
+
+    Looked at until it has ended; then its usage line is written, by who finds `ending` empty. The row goes once the
+    line is posted. Public ids, as Valkey has them.
+    """
+
+    request_id = models.UUIDField(unique=True)
+    organization = models.CharField(max_length=40)
+    key = models.CharField(max_length=40)
+    # The endpoint, and the upstream's id.
+    kind = models.CharField(max_length=40)
+    upstream_id = models.CharField(max_length=512)
+    model = models.CharField(max_length=200)
+    route = models.BigIntegerField()
+    held_nanos = models.BigIntegerField()
+    # Of the usage line, what is known from the beginning.
+    line = models.JSONField()
+    # For our own count, and the units that were asked for.
+    input_bytes = models.BigIntegerField()
+    most_output = models.BigIntegerField()
+    estimated_tokens = models.BigIntegerField()
+    units = models.JSONField(default=dict)
+    started_at = models.DateTimeField()
+    look_at = models.DateTimeField()
+    # Outcome, usage, and whether that is our own count.
+    ending = models.JSONField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    # How often its line was written.
+    logged = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "unfinished work"
+        indexes = [
+            models.Index(fields=["look_at"], name="unfinished_work_by_look"),
+            models.Index(fields=["organization", "kind", "upstream_id"], name="unfinished_work_by_id"),
+        ]
+
+    def __str__(self) -> str:
+        return self.upstream_id

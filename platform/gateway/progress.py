@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from gateway.models import UnfinishedWork
+
 
 @dataclass
 class Progress:
@@ -24,3 +26,5 @@ class Progress:
     # The upstream has said its last word; the client has the whole answer.
     finished: bool = False
     answered: bool = False
+    # The upstream goes on with it: the caretaker writes the line.
+    left: UnfinishedWork | None = None

@@ -7,16 +7,12 @@ from django.conf import settings
 
 from billing import estimating
 from gateway import errors, events
+from gateway.endings import OUTCOMES
 from gateway.streaming import MOST_BYTES_PER_TOKEN, Stream
 from gateway.upstream import UpstreamError
 
-# Those after which nothing comes, and what they are to the usage log.
-ENDS = {
-    "response.completed": "completed",
-    "response.incomplete": "completed",
-    "response.failed": "upstream_error",
-    "response.cancelled": "client_disconnected",
-}
+# Events after which nothing comes, and what they are to the usage log.
+ENDS = {f"response.{status}": outcome for status, outcome in OUTCOMES.items()}
 
 
 class ResponseStream(Stream):
@@ -43,7 +39,10 @@ class ResponseStream(Stream):
         self._running.note_id(response.get("id"))
         if "model" in response and settings.DIALECT.answered_model == "asked":
             response["model"] = self._running.asked.model
-        if kind in ENDS:
+        if self._progress.left:
+            # Its end is the caretaker's to judge.
+            self._progress.finished = self._done = kind in ENDS
+        elif kind in ENDS:
             self._progress.reported = self._running.reported(response.get("usage"))
             self._progress.finished = self._done = True
             if self._progress.outcome == "completed":

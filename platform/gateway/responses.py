@@ -64,8 +64,6 @@ def read(members: Members) -> Wanted:
     background = value(members, "background")
     if background not in (None, True, False):
         raise errors.bad_request("`background` has to be true or false.", param="background")
-    if background:
-        raise errors.bad_request("`background` isn't offered yet.", param="background")
     if background and value(members, "store") is False:
         raise errors.bad_request("What runs in the background has to be stored.", param="store")
     return Wanted(previous or "", bool(previous) or _has_media(members), background is True)

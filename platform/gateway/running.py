@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 import structlog
 from django.conf import settings
+from django.db import Error as DatabaseError
 
 from billing import conventions, estimating, meters
 from billing.rate_card import Priced
@@ -17,12 +18,15 @@ from billing.rating import UnpricedError, outcome_charge
 from gateway import drawing, errors, metrics, sounding
 from gateway.asked import Asked, held
 from gateway.bindings import Bindings
+from gateway.caretaker import Caretaker
 from gateway.choosing import Candidate, kind_of
+from gateway.endings import UNFINISHED
 from gateway.endpoints import RESPONSES, Endpoint
 from gateway.errors import ApiError
 from gateway.incoming import ClientGoneError, Incoming
 from gateway.keyring import Identity, Keyring
 from gateway.leases import Held
+from gateway.leaving import left_work, line_so_far
 from gateway.offer import OfferedModel, OfferedRoute
 from gateway.outgoing import Outgoing
 from gateway.progress import Progress
@@ -69,6 +73,7 @@ class Running:
     keyring: Keyring
     usage_log: UsageLog
     bindings: Bindings
+    caretaker: Caretaker
     held: Held
     progress: Progress = field(default_factory=Progress)
     # The candidate that is tried, or has answered, and its route.
@@ -171,6 +176,10 @@ class Running:
             self.progress.outcome = "upstream_error"
         self.note_id(decoded(answer["id"]) if "id" in answer else None)
         await self.bind()
+        if self.endpoint.goes_on and decoded(answer.get("status", b"null")) in UNFINISHED:
+            if not self.progress.stored_id:
+                raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error")
+            await self.leave()
         self.progress.finished = self.progress.answered = True
         self.log()
         await self.outgoing.whole(200, msgspec.json.encode(answer))
@@ -187,6 +196,19 @@ class Running:
             made = Stored(self.model.public_id, self.route.pk)
             await self.bindings.bind(self.identity.record.org, self.endpoint.name, progress.stored_id, made)
             progress.bound = True
+            if self.asked.response.background and self.asked.stream:
+                await self.leave()
+
+    async def leave(self) -> None:
+        """The upstream goes on with it after it was answered. Raises UpstreamError where nobody would look after it."""
+        work = left_work(self)
+        try:
+            await self.caretaker.take(work)
+        except DatabaseError as error:
+            log.warning("nobody would look after it", request=str(self.request_id), error=str(error))
+            await self.caretaker.abandon(work)
+            raise UpstreamError(errors.UNAVAILABLE, "upstream_error") from error
+        self.progress.left = work
 
     def _pictures(self, answer: dict[str, msgspec.Raw]) -> int:
         if self.endpoint.writes == "pictures":
@@ -212,7 +234,9 @@ class Running:
 
     def log(self) -> Logged:
         """Write the line, once: before the client has the end of its answer, or a kill in between gives it away."""
-        if self._logged is None:
+        if self._logged is None and self.progress.left:
+            self._logged = Logged(self.held.nanos, 0)
+        elif self._logged is None:
             usage, estimated = used(self.asked, self.endpoint, self.model, self.priced.tariff, self.progress)
             try:
                 nanos, _ = outcome_charge(
@@ -237,6 +261,9 @@ class Running:
 
     async def _settle(self) -> None:
         """The line first, then the hold: after a kill in between the hold lapses, or goes with the posting."""
+        if self.progress.left:
+            await self.caretaker.hasten(self.progress.left)
+            return
         logged = self.log()
         try:
             settled = await self.hotstate.settle(
@@ -252,26 +279,12 @@ class Running:
             log.warning("hold not settled; it goes when the line is posted", request=str(self.request_id))
 
     def _line(self, usage: dict[str, int], *, estimated: bool, nanos: int) -> dict[str, Any]:
-        first = self.progress.first_byte_at
         return {
-            "id": self.request_id,
-            "time": self.admitted_at,
-            "key": self.identity.record.key,
-            "org": self.identity.record.org,
-            "secret": self.identity.secret_id,
-            "model": self.model.public_id,
-            "endpoint": self.endpoint.name,
-            "variant": self.asked.counted.variant,
+            **line_so_far(self),
             "status": self.progress.status,
             "outcome": self.progress.outcome,
             "usage": usage,
-            "stream": self.asked.stream,
             "ended": datetime.now(UTC),
-            "ttft_ms": max(0, int((first - self.admitted_at).total_seconds() * 1000)) if first else None,
-            "route": str(self.route.pk),
-            "attempts": self.progress.attempts,
-            "upstream_request_id": self.progress.upstream_request_id,
-            "stored": self.progress.stored_id,
             "estimated": estimated,
             "estimator": estimating.ESTIMATOR_VERSION if estimated else 0,
             "charge_nanos": nanos,

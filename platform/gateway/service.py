@@ -12,6 +12,7 @@ from django.conf import settings
 from gateway import endpoints, errors, forward_auth, json_face, metrics, model_list, previews, processes
 from gateway.admission import Admission, address_of
 from gateway.bindings import Bindings
+from gateway.caretaker import Caretaker
 from gateway.decision import Decider, Decision, Question
 from gateway.endpoints import MODELS_SCOPE, Endpoint
 from gateway.era_watch import EraWatch
@@ -80,10 +81,18 @@ class Gateway:
         self.known_gateways = KnownGateways(self.hotstate)
         self.admission = Admission(self.decider, self.leases)
         self.bindings = Bindings(self.hotstate)
+        self.caretaker = Caretaker(self.hotstate, self.watch, self.upstreams, self.usage_log)
         self.forwarding = Forwarding(
-            self.admission, self.hotstate, self.keyring, self.leases, self.usage_log, self.routing, self.bindings
+            self.admission,
+            self.hotstate,
+            self.keyring,
+            self.leases,
+            self.usage_log,
+            self.routing,
+            self.bindings,
+            self.caretaker,
         )
-        self.keepsakes = Keepsakes(self.admission, self.bindings, self.upstreams)
+        self.keepsakes = Keepsakes(self.admission, self.bindings, self.upstreams, self.caretaker)
         cases = Cases(self.decider, self.watch, self.leases, self.usage_log)
         self.json_face = JsonFace(cases, self.hotstate, self.watch, self.usage_log)
         self.forward_auth = ForwardAuth(cases, self.known_gateways)
@@ -98,6 +107,7 @@ class Gateway:
             asyncio.create_task(processes.keep_beating(self.usage_log.source)),
             asyncio.create_task(self.leases.renew()),
             asyncio.create_task(self.leases.release_doubtful()),
+            asyncio.create_task(self.caretaker.run()),
             asyncio.create_task(self.journal.run()),
             asyncio.create_task(self.shipper.run(sync_seconds=settings.GATEWAY_FSYNC_SECONDS)),
         ]

@@ -27,6 +27,17 @@ OPTIONS += ["--no-access-log", "--no-proxy-headers", "--log-level", "error"]
 @contextmanager
 def running_fleet(count: int, spool: Path) -> Iterator[list[str]]:
     """Give the addresses of so many gateway processes."""
+    ports = [free_port() for _ in range(count)]
+    with ExitStack() as stack:
+        for port in ports:
+            stack.callback(_stop, started(port, spool))
+        for port in ports:
+            wait_until_ready(port)
+        yield [f"http://127.0.0.1:{port}" for port in ports]
+
+
+def started(port: int, spool: Path) -> subprocess.Popen[bytes]:
+    """A gateway process that listens there in a moment."""
     database = urlsplit(settings.DATABASE_URL)._replace(path="/" + settings.DATABASES["default"]["NAME"])
     environment = {
         **os.environ,
@@ -35,14 +46,8 @@ def running_fleet(count: int, spool: Path) -> Iterator[list[str]]:
         "GATEWAY_SPOOL_DIR": str(spool),
         "INTAKE_URL": "http://127.0.0.1:9",
     }
-    ports = [free_port() for _ in range(count)]
-    with ExitStack() as stack:
-        for port in ports:
-            command = [sys.executable, "-c", PATIENT, "gateway.asgi:application", "--port", str(port), *OPTIONS]
-            stack.callback(_stop, subprocess.Popen(command, env=environment))
-        for port in ports:
-            wait_until_ready(port)
-        yield [f"http://127.0.0.1:{port}" for port in ports]
+    command = [sys.executable, "-c", PATIENT, "gateway.asgi:application", "--port", str(port), *OPTIONS]
+    return subprocess.Popen(command, env=environment)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

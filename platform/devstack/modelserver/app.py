@@ -62,7 +62,7 @@ async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse
     request[RECORD] = record
     if request.headers.get("Authorization") != f"Bearer {request.app[CREDENTIAL]}":
         return finish(record, refusal(401, "Incorrect API key provided.", "invalid_api_key"))
-    if request.method == "POST" and not isinstance(body, dict):
+    if request.method == "POST" and not isinstance(body, dict) and not request.path.endswith("/cancel"):
         return finish(record, refusal(400, "The body is not a JSON object."))
     request["body"] = body
     try:

@@ -80,6 +80,16 @@ class TestStored:
 
 
 class TestResponses:
+    def test_one_in_the_background_is_cancelled(self, hicap: Vendor) -> None:
+        hicap.sells({"gpt-5-answers": {"input_tokens": 10**9, "output_tokens": 10**10}}, families=("responses",))
+        hicap.has_key(scopes=["responses"])
+        client = hicap.client()
+        made = client.responses.create(model="gpt-5-answers", input="Hello !looks=999999", background=True)
+        assert made.status == "queued"
+        assert client.responses.cancel(made.id).status == "cancelled"
+        # What was sent, by our count: five tokens of 20 bytes and their quotes come to six.
+        assert hicap.charged() == ({"requests": 1, "input_tokens": 6, "output_tokens": 0}, 6 * 1_000)
+
     def test_a_response_is_created_retrieved_listed_and_deleted(self, hicap: Vendor) -> None:
         hicap.sells({"gpt-5-answers": {"input_tokens": 10**9, "output_tokens": 10**10}}, families=("responses",))
         hicap.has_key(scopes=["responses"])
