@@ -16,7 +16,7 @@
 | `!cached=N` | of the prompt's tokens, so many are reported as cached |
 | `!pictures=N` | so many pictures come with each answer of a chat; without it one where the model is `demo-image` |
 | `!fail` | a response ends as failed |
-| `!looks=N` | a response in the background, or a video, has ended after it was looked at so often; 1 |
+| `!looks=N` | a response in the background, or a video, has ended after it was looked at so often; 2 |
 | `!reasoning=N` | so many reasoning tokens come on top of the answer's, and are part of `completion_tokens` |
 
 The words count as tokens like all others. `POST /_control/behave {"say": "!status=500", "times": 2}` makes the next
@@ -47,7 +47,7 @@ class Directives:
     reasoning: int = 0
     pictures: int | None = None
     fail: bool = False
-    looks: int = 1
+    looks: int = 2
 
     @classmethod
     def parse(cls, text: str) -> "Directives":

@@ -1,7 +1,7 @@
 """`/v1/responses`: the same answers as a chat's, whole, streamed or in the background, kept unless `store` is false.
 
 A response that goes on another's has its input and output before its own. One in the background is `queued` until it
-was asked for `!looks=N` times (once, unless it says so), and `!endless` never ends.
+was asked for `!looks=N` times (twice, unless it says so), and `!endless` never ends.
 """
 
 import asyncio
