@@ -83,6 +83,7 @@ class TestResponses:
     def test_one_in_the_background_is_cancelled(self, hicap: Vendor) -> None:
         hicap.sells({"gpt-5-answers": {"input_tokens": 10**9, "output_tokens": 10**10}}, families=("responses",))
         hicap.has_key(scopes=["responses"])
+        hicap.opens("responses")
         client = hicap.client()
         made = client.responses.create(model="gpt-5-answers", input="Hello !looks=999999", background=True)
         assert made.status == "queued"
@@ -112,6 +113,7 @@ class TestDeveloperPreview:
             ("POST", "/v1/responses"),
             ("GET", "/v1/responses/resp_1"),
             ("DELETE", "/v1/responses/resp_1"),
+            ("POST", "/v1/responses/resp_1/cancel"),
             ("GET", "/v1/responses/resp_1/input_items"),
         ],
     )
