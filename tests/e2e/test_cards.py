@@ -4,6 +4,7 @@ import re
 from contextlib import closing
 
 import psycopg
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.devstack.stack import Stack, wait_for
@@ -24,6 +25,7 @@ UPDATE billing_autorecharge SET not_before = not_before - interval '1 minute'
 """
 
 
+@pytest.mark.timeout(300)
 def test_a_card_is_kept_refills_the_balance_declines_and_asks_its_bank_and_staff_refund(
     page: Page, admin: Page, stack: Stack, mail: Mail
 ) -> None:
