@@ -56,9 +56,9 @@ class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def range(self) -> str:
-        """In words: `1 to 128`, `at least 1`, `json, text`; empty for what has none."""
+        """In words: `1 to 128`, `at least 1`, `One of json, text`; empty for what has none."""
         if self.choices:
-            return ", ".join(self.choices)
+            return f"One of {', '.join(self.choices)}"
         if self.least is not None and self.most is not None and self.most < NO_LIMIT:
             return f"{self.least:,} to {self.most:,}"
         return f"at least {self.least:,}" if self.least is not None else ""
