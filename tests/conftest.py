@@ -71,6 +71,21 @@ def _usage_events_are_emptied_too(django_db_modify_db_settings: None) -> None:
     connection.introspection.django_table_names = all_of_them  # type: ignore[method-assign]
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> None:
+    """Django writes content types and permissions anew into each emptied database, which took longer than to empty it.
+
+    Nothing here asks for permissions, and content types are written when one is asked for.
+    """
+    from django.contrib.contenttypes.management import create_contenttypes
+    from django.contrib.contenttypes.models import ContentType
+    from django.db.models.signals import post_migrate
+
+    assert post_migrate.disconnect(dispatch_uid="django.contrib.auth.management.create_permissions")
+    assert post_migrate.disconnect(create_contenttypes)
+    post_migrate.connect(lambda **_: ContentType.objects.clear_cache(), weak=False)
+
+
 @pytest.fixture(autouse=True)
 def _days_are_as_they_were(request: pytest.FixtureRequest) -> Iterator[None]:
     """After a test that commits: the days' tables that it made go, those that it detached or dropped come back."""
