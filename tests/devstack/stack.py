@@ -67,7 +67,7 @@ def command(stack: Stack, *arguments: str) -> str:
     """Run Python with these arguments on the stack's engines, and return what it printed."""
     environment = {**os.environ, **envfile.read(stack.var / "dev.env"), "LOG_FORMAT": "json"}
     environment |= {"DJANGO_SETTINGS_MODULE": "config.settings", "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'platform'}"}
-    done = subprocess.run([sys.executable, *arguments], env=environment, cwd=CHECKOUT, capture_output=True, timeout=100)
+    done = subprocess.run([sys.executable, *arguments], env=environment, cwd=CHECKOUT, capture_output=True, timeout=600)
     assert done.returncode == 0, done.stderr.decode()[-3000:] + done.stdout.decode()[-3000:]
     return done.stdout.decode()
 
