@@ -36,8 +36,7 @@ class AliasForm(AliasFormBase):
 
 class MemberInline(Inline):
     model = AliasMember
-    autocomplete_fields = ("model",)
-    verbose_name_plural = "models"
+    verbose_name, verbose_name_plural = "model", "models"
 
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
         """A new alias has room for two, without JavaScript too."""

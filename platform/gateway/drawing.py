@@ -1,7 +1,6 @@
 """Pictures out of chats: what is asked of them, how many an answer has, and what prices them."""
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -32,7 +31,7 @@ def fitted(asked: Asked, endpoint: Endpoint, model: OfferedModel) -> Asked:
         return asked
     members, size = _settled(asked.members, model)
     counted = Counted({"images": model.most_images * asked.choices}, size)
-    return replace(asked, members=members, counted=counted)
+    return asked.changed(members, counted)
 
 
 def draws(model: OfferedModel, tariff: Tariff) -> bool:

@@ -1,5 +1,6 @@
 """The back office: what is sold can be changed, audited and announced; what has a history can only be looked at."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -197,6 +198,15 @@ class TestAliases:
         upstream = Upstream.objects.get()
         answer = staff_browser.post("/admin/catalog/model/add/", TestModels().form(upstream, public_id="fast"))
         assert "There is an alias of that id." in answer.content.decode()
+
+    def test_a_key_can_be_given_to_one(
+        self, staff_browser: Client, browse: Callable[[User], Client], owner: User, organization: Organization
+    ) -> None:
+        staff_browser.post("/admin/catalog/alias/add/", self.form([make_model("a")]))
+        page = browse(owner).get(f"/o/{organization.public_id}/keys/new/").content.decode()
+        assert 'value="fast"' in page
+        Alias.objects.update(hidden=True)
+        assert 'value="fast"' not in browse(owner).get(f"/o/{organization.public_id}/keys/new/").content.decode()
 
     def test_staff_find_them_beside_models(self, staff_browser: Client) -> None:
         assert 'href="/admin/catalog/alias/"' in staff_browser.get("/staff/models/").content.decode()
