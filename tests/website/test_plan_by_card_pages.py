@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -107,6 +108,15 @@ class TestTheFirstPeriod:
     ) -> None:
         give_credit(organization, 20 * DOLLAR)
         assert "Pay with a card" not in browse(owner).get(page).content.decode()
+
+    def test_without_stripe_there_is_none(
+        self, browse: Browse, owner: User, organization: Organization, shop: Shop, page: str, settings: Any
+    ) -> None:
+        save_card(shop, organization)
+        settings.STRIPE_SECRET_KEY = ""
+        browser = browse(owner)
+        assert "Pay with a card" not in browser.get(page).content.decode()
+        assert browser.post(f"{page}by-card/").status_code == 404
 
     def test_a_plan_that_is_not_offered_is_not_found(
         self, browse: Browse, owner: User, organization: Organization, shop: Shop

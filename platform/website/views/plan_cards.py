@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -49,6 +49,8 @@ def page_of(
 @require_POST
 def plan_choose_by_card(request: HttpRequest, member: Membership, slug: str) -> HttpResponse:
     """The default card pays the first period; the payment's page says what becomes of it."""
+    if not calling.offered():
+        raise Http404
     version = get_object_or_404(plan_standing.offered(), plan__slug=slug)
     organization, now = member.organization, timezone.now()
     card = cards.default_of(organization)
