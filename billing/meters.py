@@ -31,7 +31,7 @@ LABELS = {
     "output_audio_tokens": "Audio output tokens",
     "output_image_tokens": "Image output tokens",
     "images": "Images",
-    "seconds": "Seconds of audio",
+    "seconds": "Seconds",
     "characters": "Characters",
     "search_units": "Search units",
     "requests": "Requests",

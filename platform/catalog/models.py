@@ -31,6 +31,7 @@ FAMILIES = {
     "responses": "Responses",
     "embeddings": "Embeddings",
     "images": "Images",
+    "videos": "Videos",
     "speech": "Speech",
     "transcriptions": "Transcriptions",
     "moderations": "Moderations",

@@ -15,7 +15,7 @@ from billing.rate_card import Priced
 from billing.rating import dearest, worst_case
 from gateway import counting, errors, responses
 from gateway.counting import Counted
-from gateway.endpoints import COMPLETIONS, RESPONSES, Endpoint
+from gateway.endpoints import COMPLETIONS, RESPONSES, VIDEOS, Endpoint
 from gateway.forms import Form, read_form
 from gateway.members import Members, integer, value
 from gateway.offer import OfferedModel
@@ -145,9 +145,10 @@ class Asked:
 
     def for_upstream(self, endpoint: Endpoint, model: OfferedModel, upstream_model: str) -> bytes | FormData:
         """The body for a route: its own name of the model, usage always asked for, and never more than was held."""
+        told = {"seconds": str(self.counted.usage["seconds"])} if endpoint is VIDEOS else {}
         if self.form:
-            return self.form.for_upstream({"model": upstream_model}, without=frozenset({"stream"}))
-        changes: dict[str, Any] = {"model": upstream_model}
+            return self.form.for_upstream({"model": upstream_model, **told}, without=frozenset({"stream"}))
+        changes: dict[str, Any] = {"model": upstream_model, **told}
         if not self.stream and "stream" in self.members:
             changes["stream"] = False
         if self.stream and endpoint is not RESPONSES:
@@ -182,6 +183,8 @@ def _size(text: str) -> int:
 def read(body: bytes, endpoint: Endpoint, content_type: str = "") -> Asked:
     """Validate what decides on permission and money; the rest is the upstream's to judge. Raises ApiError."""
     form = _form(body, endpoint, content_type) if endpoint.form else None
+    if endpoint.may_be_form and content_type.startswith("multipart/"):
+        form = read_form(body, content_type)
     members = form.members() if form else _json(body)
     model = value(members, "model")
     if not isinstance(model, str) or not 0 < len(model) <= 200:

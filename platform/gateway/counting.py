@@ -19,6 +19,9 @@ DOCUMENTS_PER_SEARCH_UNIT, TOKENS_PER_DOCUMENT = 100, 500
 # Speech that is compressed as far as it goes, and what most files are: 4 and 128 kbit/s.
 LEAST_BYTES_A_SECOND, USUAL_BYTES_A_SECOND = 500, 16_000
 
+# A video whose length isn't named, and the longest.
+USUAL_VIDEO_SECONDS, MOST_VIDEO_SECONDS = "4", 600
+
 _documents = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -76,6 +79,20 @@ def search_units(members: Members) -> Counted:
 def seconds(size: int) -> Counted:
     """Of audio in a file of that many bytes."""
     return Counted({"seconds": -(-size // LEAST_BYTES_A_SECOND)}, ours={"seconds": -(-size // USUAL_BYTES_A_SECOND)})
+
+
+def video_seconds(members: Members) -> Counted:
+    """How long it will be, at a size, which is the variant. Lengths come as text."""
+    named = value(members, "seconds")
+    if named is None:
+        named = USUAL_VIDEO_SECONDS
+    length = int(named) if isinstance(named, str) and named.isascii() and named.isdigit() and len(named) < 5 else named
+    if isinstance(length, bool) or not isinstance(length, int) or not 0 < length <= MOST_VIDEO_SECONDS:
+        raise errors.bad_request(f"`seconds` has to be a number from 1 to {MOST_VIDEO_SECONDS}.", param="seconds")
+    reference = value(members, "input_reference")
+    if "input_reference[file_id]" in members or (isinstance(reference, dict) and reference.get("file_id") is not None):
+        raise errors.bad_request("`file_id` isn't offered here. Send the picture itself.", param="input_reference")
+    return Counted({"seconds": length}, _word(members, "size"))
 
 
 def _word(members: Members, name: str) -> str:

@@ -15,6 +15,7 @@ SCOPES = {
     "responses": "Responses",
     "embeddings": "Embeddings",
     "images": "Images",
+    "videos": "Videos",
     "audio": "Audio",
     "moderations": "Moderations",
     "rerank": "Rerank",
@@ -32,7 +33,7 @@ class Endpoint:
     files, of the field that has to be there. `answers` with a JSON object that has one of these members, or with a
     stream of bytes (no members). `limits` are the members that bound the output; the last is set where none is there.
     `keeps` says whether the upstream keeps what was made, so that it can be asked for by its id,
-    `goes_on` that it may be answered before it has ended.
+    `goes_on` that it may be answered before it has ended. `may_be_form`: a form or JSON, as the client likes.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Endpoint:
     limits: tuple[str, ...] = ("max_tokens",)
     keeps: Callable[[Members], bool] = keeping.never
     goes_on: bool = False
+    may_be_form: bool = False
 
     @property
     def has_output(self) -> bool:
@@ -57,20 +59,23 @@ class Endpoint:
 class StoredEndpoint:
     """What is done with something that an upstream keeps: `path` has its `{id}`, and `of` is the endpoint that made it.
 
-    `takes_body`: a JSON object goes with it.
+    `takes_body`: a JSON object goes with it. `is_bytes`: what is answered is no JSON.
     """
 
     method: str
     path: str
     of: Endpoint
     takes_body: bool = False
+    is_bytes: bool = False
 
     def at(self, stored_id: str) -> str:
         """The path to that one."""
         return self.path.replace("{id}", stored_id)
 
 
-CHOICES, OUTPUT, RESULTS, TEXT = (frozenset({member}) for member in ("choices", "output", "results", "text"))
+CHOICES, OUTPUT, RESULTS, STATUS, TEXT = (
+    frozenset({member}) for member in ("choices", "output", "results", "status", "text")
+)
 BYTES: frozenset[str] = frozenset()
 
 CHAT = Endpoint(
@@ -95,6 +100,17 @@ RESPONSES = Endpoint(
     keeps=keeping.unless_declined,
     goes_on=True,
 )
+VIDEOS = Endpoint(
+    "videos",
+    "/videos",
+    "videos",
+    "videos",
+    counted=counting.video_seconds,
+    answers=STATUS,
+    keeps=keeping.always,
+    goes_on=True,
+    may_be_form=True,
+)
 EMBEDDINGS = Endpoint("embeddings", "/embeddings", "embeddings", "embeddings")
 # Forwarded to an upstream, by path below the base.
 FORWARDED = {
@@ -109,6 +125,7 @@ FORWARDED = {
         Endpoint(
             "images.variations", "/images/variations", "images", "images", "pictures", counting.images, form="image"
         ),
+        VIDEOS,
         Endpoint(
             "audio.transcriptions",
             "/audio/transcriptions",
@@ -136,6 +153,9 @@ STORED = (
     StoredEndpoint("DELETE", "/responses/{id}", RESPONSES),
     StoredEndpoint("POST", "/responses/{id}/cancel", RESPONSES),
     StoredEndpoint("GET", "/responses/{id}/input_items", RESPONSES),
+    StoredEndpoint("GET", "/videos/{id}", VIDEOS),
+    StoredEndpoint("DELETE", "/videos/{id}", VIDEOS),
+    StoredEndpoint("GET", "/videos/{id}/content", VIDEOS, is_bytes=True),
 )
 MODELS_PATH = "/models"
 MODELS_SCOPE = "models"

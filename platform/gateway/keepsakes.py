@@ -21,7 +21,7 @@ from gateway.incoming import Incoming
 from gateway.keyring import Identity
 from gateway.offer import Offer
 from gateway.outgoing import Outgoing
-from gateway.passing import pass_events, while_there
+from gateway.passing import pass_bytes, pass_events, while_there
 from gateway.upstream import UpstreamError, Upstreams, decoded, read_answer
 from gateway.verdicts import Verdict
 from hotstate.stored import Stored
@@ -86,6 +86,9 @@ class Keepsakes:
         made: Stored,
         outgoing: Outgoing,
     ) -> None:
+        if row.is_bytes:
+            await pass_bytes(response, outgoing)
+            return
         if response.content_type == "text/event-stream":
             await pass_events(response, outgoing, model=made.model)
             return

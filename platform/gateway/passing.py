@@ -14,6 +14,7 @@ from gateway.incoming import ClientGoneError, Incoming
 from gateway.outgoing import Outgoing
 from gateway.response_stream import typed
 from gateway.spoken import spoken
+from gateway.upstream import UpstreamError
 
 
 async def while_there(incoming: Incoming, work: Awaitable[None]) -> None:
@@ -59,3 +60,18 @@ def _told(event: bytes) -> dict[str, Any] | None:
     if not isinstance(told, dict) or not isinstance(told.get("type"), str):
         raise orjson.JSONDecodeError("no typed event", "", 0)
     return told
+
+
+async def pass_bytes(response: aiohttp.ClientResponse, outgoing: Outgoing) -> None:
+    """Pass bytes on, never faster than the client takes them; where they break off, the connection is closed.
+
+    Raises UpstreamError.
+    """
+    # A page is what a proxy answers that isn't the upstream.
+    if response.content_type in ("text/html", "application/json"):
+        raise UpstreamError(errors.UPSTREAM_BROKEN, "upstream_error")
+    length = response.content_length
+    await outgoing.start(200, response.content_type, {} if length is None else {"content-length": str(length)})
+    async for content in response.content.iter_any():
+        await outgoing.write(content)
+    await outgoing.write(b"", more=False)

@@ -172,7 +172,7 @@ class Running:
             self.progress.output_bytes = estimating.output_bytes(decoded(msgspec.json.encode(answer)))
         if "model" in answer and settings.DIALECT.answered_model == "asked":
             answer["model"] = msgspec.Raw(msgspec.json.encode(self.asked.model))
-        if self.endpoint is RESPONSES and decoded(answer.get("status", b"null")) == "failed":
+        if self.endpoint.goes_on and decoded(answer.get("status", b"null")) == "failed":
             self.progress.outcome = "upstream_error"
         self.note_id(decoded(answer["id"]) if "id" in answer else None)
         await self.bind()

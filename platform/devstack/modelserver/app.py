@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from devstack.modelserver import embeddings as embedding
-from devstack.modelserver import generation, media, responses, stored
+from devstack.modelserver import generation, media, responses, stored, videos
 from devstack.modelserver.answer import Json
 from devstack.modelserver.directives import Behaviour
 from devstack.modelserver.errors import misbehave, refusal
@@ -19,6 +19,7 @@ MODELS = (
     "demo-chat-large",
     "demo-embed",
     "demo-image",
+    "demo-video",
     "demo-speech",
     "demo-transcription",
     "demo-moderation",
@@ -45,6 +46,7 @@ def application(credential: str) -> web.Application:
         app.router.add_post(path, other(answer))
     stored.add_routes(app)
     responses.add_routes(app, app[BEHAVIOUR])
+    videos.add_routes(app, app[BEHAVIOUR])
     app.router.add_get("/_control/requests", list_records)
     app.router.add_delete("/_control/requests", forget_records)
     app.router.add_post("/_control/behave", behave)
