@@ -36,7 +36,7 @@ class Form(NamedTuple):
 
     def for_upstream(self, changes: dict[str, str], *, without: frozenset[str]) -> aiohttp.FormData:
         """The form again, with other fields."""
-        form = aiohttp.FormData()
+        form = aiohttp.FormData(default_to_multipart=True)
         for name, text in {**dict(self.fields), **changes}.items():
             if name not in without:
                 form.add_field(name, text)

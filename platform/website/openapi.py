@@ -1,6 +1,7 @@
 """The API reference as an OpenAPI 3.1 document: made from the same, for programs that read programs' interfaces."""
 
 import json
+import mimetypes
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
@@ -123,8 +124,9 @@ def _answer(operation: Operation) -> Json:
     """Its members and their kinds are those of the examples."""
     content: Json = {}
     examples = operation.described.examples
-    if any(example.writes for example in examples):
-        content["audio/*"] = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
+    for file in {example.writes for example in examples if example.writes}:
+        kind, _, _ = (mimetypes.guess_type(file)[0] or "application/").partition("/")
+        content[f"{kind}/*"] = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
     if shown := [_example(one.answer) for one in examples if one.answer and not one.is_stream]:
         kept = set.intersection(*(set(one) for one in shown)) - set(operation.described.may_lack)
         schema = {**shape(*shown), "required": sorted(kept)}

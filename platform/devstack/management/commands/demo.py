@@ -66,7 +66,7 @@ CATALOGUE: list[tuple[str, str, str, list[str], int, int, dict[str, tuple[int, i
         {"input_tokens": (DOLLAR // 50, MILLION)},
     ),
     ("demo-image", "Demo Image", "Grey pixels.", ["images"], 4_096, 1_000, {"images": (DOLLAR // 25, 1)}),
-    ("demo-video", "Demo Video", "A byte for each frame.", ["videos"], 4_096, 0, {"seconds": (DOLLAR // 10, 1)}),
+    ("demo-video", "Demo Video", "A byte for each frame.", ["videos"], 4_096, 0, {"seconds": (DOLLAR // 1_000, 1)}),
     (
         "demo-speech",
         "Demo Speech",
