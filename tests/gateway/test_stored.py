@@ -105,10 +105,10 @@ class TestWithTheSdk:
 
 def test_reading_costs_nothing_holds_nothing_and_writes_no_line(gateway: RunningGateway) -> None:
     name = store(gateway)
-    held = gateway.held_nanos()
-    assert get(gateway, name).status == 200
-    assert gateway.held_nanos() == held
     (line,) = gateway.lines()
+    assert get(gateway, name).status == 200
+    assert gateway.held_nanos() == line["charge_nanos"]
+    assert gateway.written() == 1
     assert line["stored"] == name
 
 
