@@ -31,7 +31,7 @@ def key(settings: Any, tmp_path: Any, empty_valkey: Any) -> ApiKey:
 
 def post(*lines: dict[str, Any], source: str = "gw-test") -> None:
     told = [{**line, "source": source} for line in lines]
-    segment = post_segment(make_segment(raw(*told), source=source).pk, now=NOW + timedelta(minutes=1))
+    segment = post_segment(make_segment(raw(*told), source=source).pk, now=datetime.now(UTC) + timedelta(minutes=1))
     assert segment
     assert segment.new == len(lines)
 
