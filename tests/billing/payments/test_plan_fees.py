@@ -158,6 +158,8 @@ class TestOnce:
         save_card(told, subscription.organization, "pm_card_authenticationRequired")
         renew_due(now())
         page = charging.confirm(TopUp.objects.get(), TopUp.objects.get().card, present=True, now=now()).pay_url  # type: ignore[arg-type]
+        # A webhook that looks the payment up now would put healing's next look off.
+        told.quiet()
         give_credit(subscription.organization, FEE * DOLLAR, key="more")
         renewing.pay_now(subscription.organization, now=now())
         healing.heal(now)
