@@ -23,5 +23,15 @@ def alone() -> Iterator[bool]:
         yield got
     finally:
         if got:
-            with connection.cursor() as cursor:
-                cursor.execute(f"SELECT pg_advisory_unlock({LOCK})")
+            _let_go()
+
+
+def _let_go() -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT pg_advisory_unlock({LOCK})")
+    except BaseException:
+        # A pool would keep the session, and the lock with it: nobody could go on with the nights.
+        if connection.connection:
+            connection.connection.close()
+        raise

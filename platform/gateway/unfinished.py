@@ -21,6 +21,8 @@ FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(seconds=30)
 # A line that isn't posted by then is written again, once: a machine that crashed may have lost it.
 POSTED_WITHIN = timedelta(minutes=10)
 MOST_LINES = 2
+# Who found the end has so long to write the line, before another does. Written twice, it counts once.
+WRITTEN_WITHIN = timedelta(seconds=5)
 
 
 def begin(work: UnfinishedWork) -> None:
@@ -68,7 +70,7 @@ def hasten(request_id: UUID, now: datetime) -> None:
 def end(work: UnfinishedWork, ending: dict[str, Any], now: datetime) -> bool:
     """Say how it ended, where nobody has: whoever may say it writes the line."""
     open_ones = UnfinishedWork.objects.filter(pk=work.pk, ending__isnull=True)
-    return bool(open_ones.update(ending=ending, ended_at=now))
+    return bool(open_ones.update(ending=ending, ended_at=now, look_at=now + WRITTEN_WITHIN))
 
 
 def note_logged(work: UnfinishedWork, now: datetime) -> None:

@@ -176,7 +176,7 @@ class TestWhoMayNot:
         self, edge: Edge, keymeter: RunningGateway, upstream: Upstream
     ) -> None:
         headers = {"Authorization": f"Bearer {keymeter.secret}"}
-        for path in ("/v1/videos", "/v1/keys/verify", "/auth/check", "/_keymeter", "/admin", "/"):
+        for path in ("/v1/agents", "/v1/keys/verify", "/auth/check", "/_keymeter", "/admin", "/"):
             answer = edge.request("POST", path, b"{}", headers=headers)
             assert (answer.status, answer.json["error"]["code"]) == (404, "unknown_url")
         assert upstream.requests() == []

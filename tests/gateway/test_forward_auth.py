@@ -94,7 +94,7 @@ class TestForwardAuth:
         assert other.check("/auth/check", **paths).error[:2] == (400, INVALID)
 
     def test_what_keymeter_does_not_know_is_not_allowed(self, other: OtherGateway) -> None:
-        for path in ("/auth/check/v1/videos", "/auth/check/admin", "/auth/check/v1/keys/verify"):
+        for path in ("/auth/check/v1/agents", "/auth/check/admin", "/auth/check/v1/keys/verify"):
             assert other.check(path).error == (404, INVALID, "unknown_url")
         assert other.check("/auth/check").error[:2] == (400, INVALID)
 
@@ -137,7 +137,7 @@ class TestForwardAuth:
 
     @pytest.mark.parametrize("secret", [None, "nonsense"])
     def test_nginx_gets_what_it_understands(self, other: OtherGateway, secret: str | None) -> None:
-        answer = other.check("/auth/check/v1/videos?profile=nginx", secret=secret)
+        answer = other.check("/auth/check/v1/agents?profile=nginx", secret=secret)
         assert (answer.status, answer.headers["x-auth-status"]) == (403, "404")
         assert answer.headers["x-auth-code"] == "unknown_url"
 
