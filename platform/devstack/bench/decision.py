@@ -156,6 +156,8 @@ def posting(population: Population) -> Iterator[None]:
     finally:
         ending.set()
         poster.join()
+    if poster.exitcode:
+        raise RuntimeError("the process that posts has failed")
 
 
 def _post(organizations: list[str], ending: Event) -> None:
@@ -163,7 +165,8 @@ def _post(organizations: list[str], ending: Event) -> None:
     os.sched_setaffinity(0, {servers.OTHER_CORE})
     # Workers have cores of their own: here they give way to Valkey and to whoever waits for answers.
     os.nice(19)
-    client = redis.Redis.from_url(settings.VALKEY_URL)
+    # Whoever gives way waits long.
+    client = redis.Redis.from_url(settings.VALKEY_URL, socket_timeout=60)
     version = time.time_ns() // 1000
     while True:
         last = ending.is_set()

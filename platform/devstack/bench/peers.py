@@ -11,6 +11,7 @@ from pathlib import Path
 from devstack import proxies
 from devstack.bench import servers
 from devstack.ports import Ports
+from devstack.process import ending_with_parent
 from devstack.terminal import Terminal
 
 NGINX = """
@@ -67,7 +68,9 @@ def litellm(model_port: int) -> Iterator[servers.Server | None]:
 
 @contextmanager
 def _running(command: list[str], port: int, path: str = "/readyz") -> Iterator[servers.Server]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=ending_with_parent()
+    )
     try:
         servers.wait_until_ready(port, process, path)
         servers.pin(process.pid, servers.SERVER_CORE)

@@ -12,6 +12,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 from devstack.ports import Ports
+from devstack.process import ending_with_parent
 from hotstate.client import valkey
 
 SERVER_CORE, OTHER_CORE = 0, 1
@@ -42,6 +43,7 @@ def serving(
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            preexec_fn=ending_with_parent(),
         )
         try:
             pin(server.pid, core)
