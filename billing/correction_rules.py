@@ -36,11 +36,6 @@ def otherwise(*, outcome: str | None = None, usage: dict[str, int] | None = None
     return rule
 
 
-def other_usage(usage: dict[str, int]) -> Rule:
-    """As `otherwise`, of usage alone."""
-    return otherwise(usage=usage)
-
-
 def _counted(usage: dict[str, int]) -> dict[str, int]:
     for meter, units in usage.items():
         if meter not in METERS:

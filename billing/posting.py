@@ -152,8 +152,8 @@ def _tell(segment: Segment, claims: Odd, contents: Odd, now: datetime) -> None:
         alarm.raise_alarm("charge_differs", segment.identity, detail, now=now)
     if first := contents.first:
         detail = (
-            f"Events that came before with another key, model, outcome or usage: {contents.count}, the first {first.id}"
-            f" in line {first.line}. What came before is charged, these wait under Staff → Usage → Quarantine."
+            f"Events that came before with another key, model, outcome, usage or variant: {contents.count}, the first"
+            f" {first.id} in line {first.line}. What came before is charged; these wait: Staff → Usage → Quarantine."
         )
         alarm.raise_alarm("usage_differs", segment.identity, detail, now=now)
 

@@ -61,7 +61,7 @@ def insert_new(events: Iterable[RatedEvent]) -> Inserted:
 
 def billable(event: RatedEvent) -> tuple[Any, ...]:
     """What must be the same where an event comes again."""
-    return event.api_key_id, event.model_id, event.outcome, event.usage
+    return event.api_key_id, event.model_id, event.outcome, event.usage, event.variant
 
 
 def _any_stored(events: list[RatedEvent]) -> bool:
@@ -88,7 +88,7 @@ def _insert_by_staging(ordered: list[RatedEvent]) -> list[RatedEvent]:
 
 
 def _differing_from_stored(again: list[RatedEvent]) -> Iterator[Differing]:
-    fields = ("api_key_id", "model_id", "outcome", "usage")
+    fields = ("api_key_id", "model_id", "outcome", "usage", "variant")
     found = UsageEvent.objects.filter(pk__in=[event.id for event in again]).values_list("pk", *fields)
     stored = {pk: tuple(billable) for pk, *billable in found}
     for event in again:
@@ -99,7 +99,7 @@ def _differing(event: RatedEvent, stored: tuple[Any, ...]) -> list[Differing]:
     said = billable(event)
     if said == stored:
         return []
-    names = ("key", "model", "outcome", "usage")
+    names = ("key", "model", "outcome", "usage", "variant")
     others = [name for name, mine, known in zip(names, said, stored, strict=True) if mine != known]
     return [Differing(event, " and ".join(others))]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from django.db import connection
 
-from tests.devstack.stack import wait_for
+from tests.waiting import wait_until
 
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
@@ -41,7 +41,7 @@ class Meanwhile:
         self._work = work
         self._thread = threading.Thread(target=self._go)
         self._thread.start()
-        wait_for(_somebody_waits, 10, "somebody to wait for a lock")
+        wait_until(_somebody_waits, "somebody to wait for a lock", within=10)
 
     def _go(self) -> None:
         try:

@@ -218,7 +218,7 @@ def load_into_era(record: publish.Record) -> None:
     """Publish a record as its loading from PostgreSQL in ERA does it."""
     publish.put(valkey(), record, era=ERA, token="token")
     if isinstance(record, OrganizationRecord):
-        valkey().eval(scripts.CONFIRM, 1, names.decision_keys(record.org)[0], ERA, "token")
+        valkey().eval(scripts.CONFIRM, 1, names.organization_hash(record.org), ERA, "token")
 
 
 def make_plan(slug: str = "pro", *, public: bool = True, now: datetime = LONG_AGO, **offered: Any) -> PlanVersion:

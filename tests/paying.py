@@ -27,8 +27,9 @@ from devstack.ports import HOST, Ports
 from devstack.process import spawn
 from devstack.stripeserver.webhooks.signing import signature
 from tests.cast import DOLLAR
-from tests.devstack.stack import answers, wait_for
+from tests.devstack.stack import answers
 from tests.devstack.stripeserver.shop import KEY, Page, Shop, card, visit
+from tests.waiting import wait_until
 
 SECRET = "whsec_of_these_tests_0123456789"
 HOOK = "/stripe/webhook"
@@ -43,7 +44,7 @@ def stripe_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-m", "devstack.stripeserver", "--port", str(port)]
     command += ["--moment", "0.02", "--retries", "0.02,0.02,0.02"]
     process = spawn(command, log=log, environment=os.environ | {"STRIPE_SECRET_KEY": KEY}, cwd=CHECKOUT)
-    wait_for(lambda: answers(f"http://{HOST}:{port}/readyz"), 20, "the local Stripe")
+    wait_until(lambda: answers(f"http://{HOST}:{port}/readyz"), "the local Stripe", within=20)
     yield f"http://{HOST}:{port}"
     process.terminate()
     assert process.wait(10) == 0

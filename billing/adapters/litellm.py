@@ -143,7 +143,8 @@ def _images(response: Any) -> int:
 def _variant(record: Record) -> str:
     parameters = record.inner("model_parameters")
     told = [parameters.optional(name) for name in ("size", "quality")]
-    return "/".join(one for one in told if one)[:60]
+    # As our own gateways write it.
+    return "-".join(one for one in told if one and one != "auto")[:60]
 
 
 def _milliseconds(duration: timedelta) -> int:

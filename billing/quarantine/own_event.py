@@ -16,5 +16,7 @@ def as_own_event(raw: bytes) -> bytes:
     line = parse(raw)
     time = EPOCH + timedelta(milliseconds=line.id.int >> 80)
     counted = msgspec.json.encode({meter: units for meter, units in line.usage.items() if units}, order="sorted")
-    told = (str(line.id), line.key, line.model, line.outcome, counted.decode())
+    told = [str(line.id), line.key, line.model, line.outcome, counted.decode()]
+    # Ids that were made before variants counted stay.
+    told += [line.variant] if line.variant else []
     return encode(msgspec.structs.replace(line, id=derived_id(time, "differs", *told)))

@@ -10,7 +10,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from gateway.credentials import find_credential, note_seen
+from gateway.faces.credentials import find_credential, note_seen
 from gateway.models import GatewayCredential
 
 

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from msgspec.structs import asdict
 
 from accounts.key_terms import KeyTerms
-from gateway.matching import model_allowed
+from gateway.deciding.matching import model_allowed
 
 
 def beyond(terms: KeyTerms, bound: KeyTerms) -> list[str]:

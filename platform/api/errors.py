@@ -21,7 +21,7 @@ from gateway.errors import (
     ApiError,
     bad_request,
 )
-from gateway.spoken import spoken
+from gateway.http.spoken import spoken
 from hotstate.errors import Unreachable
 
 log = structlog.get_logger(__name__)

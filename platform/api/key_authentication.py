@@ -11,9 +11,9 @@ from accounts.keys import find_secret
 from accounts.models import ApiKey, ApiKeySecret
 from api.authentication import bearer, client_address
 from api.throttles import UnknownKeys
-from gateway import matching
+from gateway.deciding import matching
+from gateway.deciding.verdicts import Verdict
 from gateway.errors import MISSING_KEY, refusal
-from gateway.verdicts import Verdict
 
 
 class KeyAuthentication(BaseAuthentication):

@@ -23,7 +23,7 @@ from accounts.key_terms import (
     network,
 )
 from accounts.models import ApiKey
-from gateway.endpoints import ALL_SCOPES
+from gateway.asking.endpoints import ALL_SCOPES
 from gateway.errors import bad_request
 from hotstate.records import Budgets, Limits
 

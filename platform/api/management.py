@@ -14,8 +14,8 @@ from accounts.models import ApiKey, Organization
 from api import errors
 from api.key_authentication import KeyAuthentication
 from api.throttles import READING, Reads, Writes
+from gateway.deciding.verdicts import Verdict
 from gateway.errors import NO_SUCH_PATH, TOO_LARGE, refusal
-from gateway.verdicts import Verdict
 
 LARGEST_BODY = 64 * 1024
 

@@ -7,8 +7,8 @@ from rest_framework.views import APIView
 
 from accounts.models import ApiKey
 from api.authentication import client_address
+from gateway.deciding.verdicts import Verdict
 from gateway.errors import ApiError, refusal
-from gateway.verdicts import Verdict
 
 READING = ("GET", "HEAD")
 UNKNOWN_KEYS_PER_MINUTE = 30

@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import User, audit
 from catalog.alias_admin import AliasAdmin
 from catalog.aliases import check_free
-from catalog.catalog_admin import CatalogAdmin
+from catalog.catalog_admin import CatalogAdmin, SoldAdmin
 from catalog.changes import announce
 from catalog.models import FAMILIES, Alias, Model, Route, Upstream
 from catalog.parameters import listed
@@ -145,7 +145,7 @@ class RouteInline(Inline):
 
 
 @admin.register(Model)
-class ModelAdmin(CatalogAdmin):
+class ModelAdmin(SoldAdmin):
     form = ModelForm
     noun = "model"
     audited_fields = (
@@ -177,15 +177,6 @@ class ModelAdmin(CatalogAdmin):
         kept = super().audited(obj)
         moments = {name: at.isoformat() for name in ("deprecated_at", "shut_down_at") if (at := kept[name])}
         return {**kept, **moments, "successor": obj.successor.public_id if obj.successor else None}
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """Keys, prices and customers' code name a model by its id: it stays."""
-        return ("public_id",) if obj else ()
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
-        if not change:
-            obj.created_at = timezone.now()
-        super().save_model(request, obj, form, change)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: Any) -> None:
         """Routes beneath the model are audited one by one, as on their own page."""

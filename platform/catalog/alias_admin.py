@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import User, audit
 from catalog.aliases import Alias, AliasMember, check_free
-from catalog.catalog_admin import CatalogAdmin
+from catalog.catalog_admin import SoldAdmin
 from catalog.changes import announce
 from catalog.models import Model
 
@@ -44,7 +44,7 @@ class MemberInline(Inline):
 
 
 @admin.register(Alias)
-class AliasAdmin(CatalogAdmin):
+class AliasAdmin(SoldAdmin):
     form = AliasForm
     noun = "alias"
     audited_fields = ("public_id", "name", "choice", "enabled", "hidden")
@@ -56,15 +56,6 @@ class AliasAdmin(CatalogAdmin):
     @admin.display(description="models")
     def models(self, alias: Alias) -> str:
         return ", ".join(alias.stands_for())
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """Keys and customers' code name an alias by its id: it stays."""
-        return ("public_id",) if obj else ()
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
-        if not change:
-            obj.created_at = timezone.now()
-        super().save_model(request, obj, form, change)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: Any) -> None:
         """Its models are audited as a list: their order is what matters."""

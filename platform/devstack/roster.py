@@ -50,7 +50,7 @@ def keymeter(places: Places, addresses: Addresses, environment: Mapping[str, str
         "--port",
         str(addresses.gateway),
     ]
-    gateway += ["--loop", "uvloop", "--http", "gateway.bounded_http:BoundedProtocol"]
+    gateway += ["--loop", "uvloop", "--http", "gateway.http.bounded_http:BoundedProtocol"]
     gateway += ["--no-access-log", "--timeout-graceful-shutdown", "8"]
     worker = [*CELERY, "worker", "-c", "2", "--without-gossip", "--without-mingle", "-l", "INFO"]
     return [

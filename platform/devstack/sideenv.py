@@ -12,9 +12,7 @@ from devstack.terminal import Terminal
 
 def python_of(name: str, terminal: Terminal) -> Path:
     """The Python that has `requirements/<name>.txt`, each package checked against its hash; made now if need be."""
-    pins = CHECKOUT / "requirements" / f"{name}.txt"
-    digest = hashlib.sha256(f"{sys.version_info[:2]}".encode() + pins.read_bytes()).hexdigest()[:12]
-    place = CHECKOUT / ".tools" / f"{name}-{digest}"
+    place = _place(name)
     python = place / "bin" / "python"
     done = place / bootstrap.STAMP
     with bootstrap.only_one(CHECKOUT, terminal.step):
@@ -24,6 +22,21 @@ def python_of(name: str, terminal: Terminal) -> Path:
         shutil.rmtree(place, ignore_errors=True)
         uv, environment = bootstrap.installer(CHECKOUT, terminal.step), bootstrap.uv_environment(CHECKOUT)
         bootstrap.call(uv, ["venv", "--python", sys.executable, str(place)], environment)
-        bootstrap.call(uv, ["pip", "sync", "--require-hashes", "--python", str(python), str(pins)], environment)
+        bootstrap.call(uv, ["pip", "sync", "--require-hashes", "--python", str(python), str(_pins(name))], environment)
         done.touch()
     return python
+
+
+def installed(name: str) -> Path | None:
+    """That Python, if somebody has made it before."""
+    place = _place(name)
+    return place / "bin" / "python" if (place / bootstrap.STAMP).exists() else None
+
+
+def _place(name: str) -> Path:
+    digest = hashlib.sha256(f"{sys.version_info[:2]}".encode() + _pins(name).read_bytes()).hexdigest()[:12]
+    return CHECKOUT / ".tools" / f"{name}-{digest}"
+
+
+def _pins(name: str) -> Path:
+    return CHECKOUT / "requirements" / f"{name}.txt"

@@ -6,7 +6,7 @@ class GatewayConfig(AppConfig):
 
     def ready(self) -> None:
         import gateway.checks  # noqa: F401  (registers itself)
-        from gateway.processes import live
+        from gateway.deciding.processes import live
         from hotstate import recovery
 
         recovery.gateways.append(live)

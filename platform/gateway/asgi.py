@@ -16,9 +16,9 @@ from config.checks import refuse_bad_settings  # noqa: E402
 
 refuse_bad_settings(needs=["GATEWAY_CREDENTIAL"])
 
-from gateway.incoming import Incoming, Receive, Scope, Send  # noqa: E402
-from gateway.outgoing import Outgoing  # noqa: E402
-from gateway.request_ids import new_request_id  # noqa: E402
+from gateway.http.incoming import Incoming, Receive, Scope, Send  # noqa: E402
+from gateway.http.outgoing import Outgoing  # noqa: E402
+from gateway.http.request_ids import new_request_id  # noqa: E402
 from gateway.service import Gateway  # noqa: E402
 
 YOUNG_OBJECTS = 20_000

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core import checks
 
 from config.checks import HINT, SETTINGS
-from gateway.endpoints import BY_NAME
+from gateway.asking.endpoints import BY_NAME
 from gateway.errors import CASES
 
 

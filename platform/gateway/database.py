@@ -1,11 +1,15 @@
 """Blocking work with PostgreSQL, off the event loop and a few at a time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
+from django.db import Error as DatabaseError
 from django.db import connections
+
+from hotstate.errors import Unreachable
 
 T = TypeVar("T")
 
@@ -24,3 +28,12 @@ async def in_thread(work: Callable[[], T]) -> T:
             connections.close_all()
 
     return await asyncio.get_running_loop().run_in_executor(_threads, run)
+
+
+@contextmanager
+def needing_postgres() -> Iterator[None]:
+    """For what can't be answered without it: its failures are raised as Unreachable."""
+    try:
+        yield
+    except DatabaseError as error:
+        raise Unreachable("PostgreSQL: " + str(error)) from error

@@ -1,11 +1,11 @@
-"""Errors as OpenAI's clients know them, before the dialect says some of them otherwise (`gateway.spoken`).
+"""Errors as OpenAI's clients know them, before the dialect says some of them otherwise (`gateway.http.spoken`).
 
 docs/errors.md has the same as a table; a test compares the two.
 """
 
 from dataclasses import dataclass, field
 
-from gateway.verdicts import Verdict
+from gateway.deciding.verdicts import Verdict
 
 NO_RETRY = {"x-should-retry": "false"}
 

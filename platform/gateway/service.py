@@ -9,34 +9,38 @@ import orjson
 import structlog
 from django.conf import settings
 
-from gateway import endpoints, errors, forward_auth, json_face, metrics, model_list, previews, processes
-from gateway.admission import Admission, address_of
-from gateway.bindings import Bindings
-from gateway.caretaker import Caretaker
-from gateway.decision import Decider, Decision, Question
-from gateway.endpoints import MODELS_SCOPE, Endpoint
-from gateway.era_watch import EraWatch
+from gateway import errors, metrics
+from gateway.asking import endpoints
+from gateway.asking.endpoints import MODELS_SCOPE, Endpoint
+from gateway.deciding import processes
+from gateway.deciding.admission import Admission, address_of
+from gateway.deciding.decision import Decider, Decision, Question
+from gateway.deciding.era_watch import EraWatch
+from gateway.deciding.journal import Journal
+from gateway.deciding.keyring import Identity, Keyring
+from gateway.deciding.leases import Leases
 from gateway.errors import ApiError, refusal
-from gateway.faces import Cases
-from gateway.forward_auth import ForwardAuth
-from gateway.forwarding import Forwarding
-from gateway.incoming import ClientGoneError, Incoming
-from gateway.journal import Journal
-from gateway.json_face import JsonFace
-from gateway.keepsakes import Keepsakes
-from gateway.keyring import Identity, Keyring
-from gateway.known_gateways import KnownGateways
-from gateway.leases import Leases
-from gateway.offer import Offer, OfferWatch
-from gateway.outgoing import Outgoing
-from gateway.own_key import KEY_PATH, describe_key
-from gateway.request_ids import moment_of
-from gateway.routing import Routing
-from gateway.shipping import Shipper
-from gateway.spool import take_abandoned, take_slot
-from gateway.unshipped import unshipped_holds
-from gateway.upstream import Upstreams
-from gateway.usage_log import UsageLog
+from gateway.faces import forward_auth, json_face
+from gateway.faces.cases import Cases
+from gateway.faces.forward_auth import ForwardAuth
+from gateway.faces.json_face import JsonFace
+from gateway.faces.known_gateways import KnownGateways
+from gateway.http.incoming import ClientGoneError, Incoming
+from gateway.http.outgoing import Outgoing
+from gateway.http.request_ids import moment_of
+from gateway.logs.shipping import Shipper
+from gateway.logs.spool import take_abandoned, take_slot
+from gateway.logs.unshipped import unshipped_holds
+from gateway.logs.usage_log import UsageLog
+from gateway.offering import model_list, previews
+from gateway.offering.offer import Offer, OfferWatch
+from gateway.offering.own_key import KEY_PATH, describe_key
+from gateway.proxying.forwarding import Forwarding
+from gateway.stored.bindings import Bindings
+from gateway.stored.caretaker import Caretaker
+from gateway.stored.keepsakes import Keepsakes
+from gateway.upstreams.routing import Routing
+from gateway.upstreams.upstream import Upstreams
 from hotstate.errors import Unreachable
 from hotstate.fast import HotState
 
@@ -61,7 +65,9 @@ class Gateway:
         for folder in abandoned:
             _usage_log(folder).shut()
         self.upstreams = Upstreams(
-            connect_seconds=settings.UPSTREAM_CONNECT_SECONDS, idle_seconds=settings.UPSTREAM_IDLE_SECONDS
+            connect_seconds=settings.UPSTREAM_CONNECT_SECONDS,
+            idle_seconds=settings.UPSTREAM_IDLE_SECONDS,
+            longest_seconds=settings.UPSTREAM_LONGEST_SECONDS,
         )
         self.routing = Routing(self.upstreams, attempts=settings.UPSTREAM_ATTEMPTS, failures=settings.UPSTREAM_FAILURES)
         self.shipper = Shipper(
@@ -94,7 +100,7 @@ class Gateway:
         )
         self.keepsakes = Keepsakes(self.admission, self.bindings, self.upstreams, self.caretaker)
         cases = Cases(self.decider, self.watch, self.leases, self.usage_log)
-        self.json_face = JsonFace(cases, self.hotstate, self.watch, self.usage_log)
+        self.json_face = JsonFace(cases, self.hotstate, self.usage_log)
         self.forward_auth = ForwardAuth(cases, self.known_gateways)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -158,13 +164,16 @@ class Gateway:
         incoming.check_size()
         if forward_auth.covers(incoming.path):
             await self.forward_auth.answer(incoming, outgoing, request_id)
-            return
-        if incoming.path in json_face.PATHS:
+        elif incoming.path in json_face.PATHS:
             if incoming.method != "POST":
                 raise errors.WRONG_METHOD
             credential = await self.known_gateways.require(incoming)
             await self.json_face.answer(incoming.path, credential, incoming, outgoing, request_id)
-            return
+        else:
+            await self._serve(incoming, outgoing, request_id)
+
+    async def _serve(self, incoming: Incoming, outgoing: Outgoing, request_id: UUID) -> None:
+        """Answer a client of ours."""
         path = settings.DIALECT.below_base(incoming.path) or ""
         place = endpoints.place_of(path)
         if place is None and not model_list.covers(path) and path != KEY_PATH:

@@ -62,7 +62,7 @@ _decoder = msgspec.json.Decoder(DecisionRecord)
 
 
 def stream_of(org: str) -> str:
-    return names.decision_keys(org or NOBODY)[0] + ":decisions"
+    return names.organization_hash(org or NOBODY) + ":decisions"
 
 
 def find(request_id: UUID, org: str | None = None) -> DecisionRecord | None:

@@ -1,5 +1,5 @@
 class Unreachable(Exception):
-    """Valkey can't be asked. Decisions answer 503; changes wait in the outbox."""
+    """Valkey can't be asked, or who would know in its place. Decisions answer 503; changes wait in the outbox."""
 
 
 class LostError(Unreachable):

@@ -106,15 +106,18 @@ class HotState:
         now: datetime,
         lease_ms: int,
         holder: str,
+        counts: bool = False,
         dry: bool = False,
         tell: bool = False,
     ) -> list[Any]:
         """Ask the script; first comes a verdict, `missing`, `used` or `stale`. Then the records in force follow, the
         key's and the organization's, to be parsed.
 
-        `dry` takes nothing; `tell` wants to know what was seen, whatever the verdict.
+        Without `hold_nanos` it takes nothing but, where it `counts`, a request of the limits. `dry` takes nothing;
+        `tell` wants to know what was seen, whatever the verdict.
         """
-        mode = "free" if hold_nanos is None else "dry" if dry else "take"
+        takes = "take" if hold_nanos is not None else "count" if counts else "free"
+        mode = takes if not dry else "free" if hold_nanos is None else "dry"
         now_ms, windows, hold = int(now.timestamp() * 1000), Windows.at(now), clamp_hold(hold_nanos or 0)
         asked = (now_ms, request_id, record.version, found, hold, lease_ms, record.key, tokens)
         arguments = (*asked, *windows, mode, "1" if tell else "")
@@ -134,25 +137,29 @@ class HotState:
         return None if grown == -1 else bool(grown)
 
     async def settle(
-        self, record: KeyRecord, request_id: str, charge_nanos: int, *, estimated: int, taken: int, elapsed_ms: int
+        self, org: str, key: str, request_id: str, charge_nanos: int, *, estimated: int, taken: int, elapsed_ms: int
     ) -> bool:
         """Turn an open hold into the exact charge, and the tokens estimated into those taken. False: there is none.
 
         `elapsed_ms` is how long ago the request was admitted.
         """
-        keys = names.decision_keys(record.org, record.key)
+        keys = names.decision_keys(org, key)
         asked = (request_id, clamp(charge_nanos), estimated, taken, max(0, elapsed_ms))
         return bool(await self._run(_SETTLE, keys, *asked))
 
-    async def holder(self, org: str, request_id: str) -> str:
-        """Who holds for that request; empty where nothing is held, or nobody knows any more."""
-        hold = await self._call("HGET", names.decision_keys(org)[2], request_id)
-        *_, holder = hold.decode().split(":", 3) if isinstance(hold, bytes) and hold.count(b":") == 3 else [""]
-        return holder
+    async def holder(self, org: str, request_id: str) -> tuple[str, str]:
+        """The API key of a request's hold, and who holds; empty where nothing is held, or nobody knows any more."""
+        hold = await self._call("HGET", names.holds_of(org), request_id)
+        _, _, key, holder, *_ = [*hold.decode().split(":", 3), ""] if isinstance(hold, bytes) else [""] * 4
+        return key, holder
 
-    async def release(self, org: str, request_id: str) -> bool:
-        """Take away the hold of a request that will have no event."""
-        return bool(await self._run(_RELEASE, names.decision_keys(org), request_id))
+    async def release(self, org: str, key: str, request_id: str, *, estimated: int, elapsed_ms: int) -> bool:
+        """Take away the hold of a request that will have no event, and give the tokens back that were estimated.
+
+        `elapsed_ms` is how long ago the request was admitted. False: there is no open hold.
+        """
+        asked = (request_id, estimated, max(0, elapsed_ms))
+        return bool(await self._run(_RELEASE, names.decision_keys(org, key), *asked))
 
     async def renew(self, org: str, request_ids: list[str], until_ms: int) -> None:
         """Put off the lapse of open holds."""
@@ -168,12 +175,12 @@ class HotState:
 
     async def record(self, org: str, key: str) -> KeyRecord | None:
         """Look a key up by its ids."""
-        raw = await self._call("HGET", names.decision_keys(org, key)[1], "record")
+        raw = await self._call("HGET", names.key_hash(org, key), "record")
         return self.parse_record(raw) if isinstance(raw, bytes) else None
 
     async def organization(self, org: str) -> OrganizationRecord | None:
         """Look an organization up by its id."""
-        raw = await self._call("HGET", names.decision_keys(org)[0], "record")
+        raw = await self._call("HGET", names.organization_hash(org), "record")
         return self.parse_organization(raw) if isinstance(raw, bytes) else None
 
     async def standing(self, record: KeyRecord, now: datetime) -> Standing:

@@ -45,9 +45,13 @@ class Hold(NamedTuple):
 def find(org: str, request_id: str) -> Hold | None:
     """What is held for a request that isn't posted yet. Raises Unreachable."""
     with reaching_valkey() as valkey:
-        told: Any = valkey.hget(names.decision_keys(org)[2], request_id)
-    if told is None:
-        return None
+        told: Any = valkey.hget(names.holds_of(org), request_id)
+    return None if told is None else parse(org, request_id, told)
+
+
+def parse(org: str, request_id: str, told: bytes) -> Hold:
+    """A hold as Valkey has it: `lua/prelude.lua` says how."""
+    # Who holds, behind the key, is decisions' matter.
     state, nanos, key, *_ = told.decode().split(":")
     return Hold(org, request_id, state, int(nanos), key)
 
@@ -69,7 +73,7 @@ def sweep_lapsed(now: datetime) -> int:
         while some := list(islice(listed, ASKED_AT_ONCE)):
             pipeline = valkey.pipeline(transaction=False)
             for org in some:
-                pipeline.zcount(names.decision_keys(org)[3], "-inf", int(now.timestamp() * 1000))
+                pipeline.zcount(names.leases_of(org), "-inf", int(now.timestamp() * 1000))
             due = zip(some, pipeline.execute(), strict=True)
             count += sum(_lapse(valkey, org, now) for org, lapsed in due if lapsed)
         return count
@@ -89,20 +93,19 @@ def list_holding() -> None:
 
 def _lapse(valkey: redis.Redis, org: str, now: datetime) -> int:
     """The rows first: a process that is killed in between leaves no hold gone and unknown."""
-    keys, now_ms = names.decision_keys(org), int(now.timestamp() * 1000)
-    due: Any = valkey.zrangebyscore(keys[3], "-inf", now_ms, start=0, num=LAPSED_PER_CALL)
+    now_ms = int(now.timestamp() * 1000)
+    due: Any = valkey.zrangebyscore(names.leases_of(org), "-inf", now_ms, start=0, num=LAPSED_PER_CALL)
     if not due:
         return 0
     rows = {}
-    held: Any = valkey.hmget(keys[2], due)
+    held: Any = valkey.hmget(names.holds_of(org), due)
     for request_id, told in zip(due, held, strict=True):
-        if told is not None:
-            state, nanos, key = told.decode().split(":", 2)
-            if state == ASIDE:
-                continue
-            name = request_id.decode()
-            rows[name] = LapsedHold(organization=org, request_id=name, key=key, nanos=int(nanos), lapsed_at=now)
+        name = request_id.decode()
+        hold = None if told is None else parse(org, name, told)
+        if hold and hold.state != ASIDE:
+            rows[name] = LapsedHold(organization=org, request_id=name, key=hold.key, nanos=hold.nanos, lapsed_at=now)
     LapsedHold.objects.bulk_create(rows.values(), ignore_conflicts=True)
+    keys = names.decision_keys(org)
     lapsed = valkey.eval(scripts.LAPSE, len(keys), *keys, now_ms)
     gone = {request_id.decode(): int(nanos) for request_id, nanos in zip(lapsed[::2], lapsed[1::2], strict=True)}
     if gone:

@@ -32,7 +32,7 @@ def load(valkey: redis.Redis, records: Iterable[publish.Record], era: str) -> in
     confirming = valkey.pipeline(transaction=False)
     for at, org in claims:
         if token := results[at]:
-            confirming.eval(scripts.CONFIRM, 1, names.decision_keys(org)[0], era, token)
+            confirming.eval(scripts.CONFIRM, 1, names.organization_hash(org), era, token)
         if len(confirming) >= publish.AT_ONCE:
             confirming.execute()
     confirming.execute()

@@ -17,6 +17,29 @@ def decision_keys(org: str, key: str = "") -> list[str]:
     return [tag, f"{tag}:{key}", f"{tag}:holds", f"{tag}:leases", f"{tag}:counters"]
 
 
+def organization_hash(org: str) -> str:
+    return decision_keys(org)[0]
+
+
+def key_hash(org: str, key: str) -> str:
+    return decision_keys(org, key)[1]
+
+
+def holds_of(org: str) -> str:
+    """A hash: request id → its hold, as `lua/prelude.lua` has it."""
+    return decision_keys(org)[2]
+
+
+def leases_of(org: str) -> str:
+    """A sorted set: request ids of open holds, by the Unix millisecond at which their lease ends."""
+    return decision_keys(org)[3]
+
+
+def counters_of(org: str) -> str:
+    """A hash: what the API keys, and the organization as a whole, have used of their limits and hold."""
+    return decision_keys(org)[4]
+
+
 def digest_index(digest: str) -> str:
     """A secret's digest → `org key`, so that a gateway finds the record without PostgreSQL."""
     return f"km:digest:{digest}"

@@ -5,6 +5,7 @@ else uses redis-py (`client.py`).
 """
 
 import asyncio
+import socket
 import ssl
 from collections import deque
 from typing import cast
@@ -18,6 +19,8 @@ TIMEOUT_SECONDS = 1.0
 # Fail at once, rather than let requests queue up behind attempts to connect.
 PAUSE_AFTER_FAILURE_SECONDS = 0.1
 MOST_WAITING = 20_000
+# So many go out before the turn ends: Valkey works on them while the next ones are made.
+AT_ONCE = 8
 
 Word = str | int | float | bytes
 Reply = bytes | int | None | list["Reply"] | hiredis.ReplyError
@@ -89,6 +92,9 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader()
         self._transport: asyncio.Transport | None = None
+        # The transport would put every write off to the end of the turn. None where it encrypts.
+        self._socket: socket.socket | None = None
+        self._full = False
         self._outgoing: list[bytes] = []
         # Each with when it was sent: the first is the oldest, because replies come in order.
         self._waiting: deque[tuple[float, asyncio.Future[Reply]]] = deque()
@@ -100,6 +106,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports have the methods, not the base class.
         self._transport = cast(asyncio.Transport, transport)
+        if transport.get_extra_info("sslcontext") is None:
+            self._socket = transport.get_extra_info("socket").dup()
+            self._socket.setblocking(False)
         self._watch = self._loop.call_later(TIMEOUT_SECONDS / 4, self._look_for_silence)
 
     def data_received(self, data: bytes) -> None:
@@ -116,7 +125,7 @@ class Connection(asyncio.Protocol):
         self.drop(str(error) if error else "the connection was closed")
 
     def send(self, command: bytes) -> "asyncio.Future[Reply]":
-        """Queue a packed command. What is queued in one turn of the loop goes out in one write."""
+        """Queue a packed command. What is queued in one turn of the loop goes out in a few writes."""
         if self.lost or len(self._waiting) >= MOST_WAITING:
             raise Unreachable("the connection was lost" if self.lost else "too many requests wait for Valkey")
         future: asyncio.Future[Reply] = self._loop.create_future()
@@ -124,6 +133,8 @@ class Connection(asyncio.Protocol):
         if not self._outgoing:
             self._loop.call_soon(self._flush)
         self._outgoing.append(command)
+        if len(self._outgoing) >= AT_ONCE and not self._full:
+            self._flush()
         return future
 
     def drop(self, why: str) -> None:
@@ -133,15 +144,44 @@ class Connection(asyncio.Protocol):
             self._watch.cancel()
         if self._transport:
             self._transport.abort()
+        if self._socket:
+            self._loop.remove_writer(self._socket)
+            self._socket.close()
+            self._socket = None
         while self._waiting:
             _, future = self._waiting.popleft()
             if not future.done():
                 future.set_exception(Unreachable(why))
 
     def _flush(self) -> None:
-        if self._transport and not self.lost:
-            self._transport.write(b"".join(self._outgoing))
-        self._outgoing.clear()
+        if self.lost or not self._transport:
+            self._outgoing.clear()
+        elif self._outgoing and not self._full:
+            commands = b"".join(self._outgoing)
+            self._outgoing.clear()
+            if self._socket is None:
+                self._transport.write(commands)
+            else:
+                self._write(self._socket, commands)
+
+    def _write(self, out: socket.socket, commands: bytes) -> None:
+        try:
+            sent = out.send(commands)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self.drop(str(error))
+            return
+        if sent < len(commands):
+            self._outgoing.append(commands[sent:])
+            self._full = True
+            self._loop.add_writer(out, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._socket:
+            self._loop.remove_writer(self._socket)
+            self._full = False
+            self._flush()
 
     def _look_for_silence(self) -> None:
         if self._waiting and self._loop.time() - self._waiting[0][0] > TIMEOUT_SECONDS:

@@ -37,7 +37,7 @@ def put(pipeline: Any, record: Record, *, era: str = "", token: str = "") -> Non
         case KeyRecord():
             _put_key(pipeline, record, era)
         case OrganizationRecord():
-            name, *_ = names.decision_keys(record.org)
+            name = names.organization_hash(record.org)
             fields = ["suspended", int(record.suspended), "overdraft", clamp(record.overdraft_nanos)]
             fields += ["record", msgspec.json.encode(record), *_fields(record.limits)]
             _run(scripts.PUBLISH_RECORD, pipeline, [name], record.version, era, token, *fields)
@@ -46,7 +46,7 @@ def put(pipeline: Any, record: Record, *, era: str = "", token: str = "") -> Non
 
 
 def _put_key(pipeline: Any, record: KeyRecord, era: str) -> None:
-    _, name, *_ = names.decision_keys(record.org, record.key)
+    name = names.key_hash(record.org, record.key)
     expires = "" if record.expires_ms is None else record.expires_ms
     fields = ["revoked", int(record.revoked), "expires", expires, "record", msgspec.json.encode(record)]
     fields += [*_fields(record.limits), *_fields(record.budgets, prefix="budget_")]
@@ -56,7 +56,7 @@ def _put_key(pipeline: Any, record: KeyRecord, era: str) -> None:
 
 
 def _put_balance(pipeline: Any, record: BalanceRecord, era: str) -> None:
-    of_keys = [names.decision_keys(record.org, spent.key)[1] for spent in record.spent]
+    of_keys = [names.key_hash(record.org, spent.key) for spent in record.spent]
     keys = [*names.decision_keys(record.org), *of_keys]
     spending = msgspec.json.encode([_spending(spent) for spent in record.spent])
     for start in range(0, max(1, len(record.posted)), POSTED_PER_CALL):

@@ -47,11 +47,11 @@ class Spending:
 
 def spending(org: str, keys: Sequence[str], now: datetime) -> dict[str, Spending]:
     """What these keys of an organization have spent and hold, by their ids. Raises Unreachable."""
-    counters = names.decision_keys(org)[4]
+    counters = names.counters_of(org)
     with reaching_valkey() as valkey:
         pipeline = valkey.pipeline(transaction=False)
         for key in keys:
-            pipeline.hmget(names.decision_keys(org, key)[1], SPENDING)
+            pipeline.hmget(names.key_hash(org, key), SPENDING)
             pipeline.hget(counters, f"{key}:held")
         told = pipeline.execute()
     return {

@@ -12,13 +12,18 @@ from billing.models import PriceVersion
 from billing.pricing import described
 from billing.rate_card import tariff_of
 from billing.tariff import Tariff, UnitPrice
-from catalog.models import FAMILIES, LifeState, Model, Visibility
+from catalog.models import FAMILIES, Alias, Choice, LifeState, Model, Visibility
 from hotstate.catalogue import catalogue_version
 from hotstate.errors import Unreachable
 
 # Whatever the version says, it is read again after so long.
 LONGEST = timedelta(minutes=1)
 SORTS = {"model": "Model", "input": "Input price", "output": "Output price", "context": "Context", "newest": "Newest"}
+TRIES = {
+    Choice.ORDER: "The first named",
+    Choice.PRICE: "The cheapest for you",
+    Choice.LATENCY: "The quickest lately",
+}
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -95,10 +100,31 @@ class Listed:
 
 
 @dataclass(frozen=True)
+class ListedAlias:
+    """A name for several models, in their order; those that are for sale to everybody."""
+
+    public_id: str
+    name: str
+    choice: Choice
+    models: list[Listed]
+
+    @property
+    def tries(self) -> str:
+        """Which of them is tried first."""
+        return TRIES[self.choice]
+
+    def described(self) -> dict[str, Any]:
+        """As JSON."""
+        stands_for = [listed.model.public_id for listed in self.models]
+        return {"id": self.public_id, "name": self.name, "stands_for": stands_for, "chooses_by": self.choice.value}
+
+
+@dataclass(frozen=True)
 class Catalogue:
     """One state of it, right from `read_at` until `until`."""
 
     models: list[Listed]
+    aliases: list[ListedAlias]
     version: str | None
     read_at: datetime
     until: datetime
@@ -114,7 +140,11 @@ class Catalogue:
 
     @cached_property
     def json(self) -> bytes:
-        return orjson.dumps({"object": "list", "data": [listed.described() for listed in self.models]})
+        data = [listed.described() for listed in self.models]
+        return orjson.dumps({"object": "list", "data": data, "aliases": [one.described() for one in self.aliases]})
+
+    def aliases_of(self, model_id: str) -> list[ListedAlias]:
+        return [alias for alias in self.aliases if any(one.model.public_id == model_id for one in alias.models)]
 
     @property
     def example(self) -> str:
@@ -174,7 +204,23 @@ def read(now: datetime, version: str | None = None) -> Catalogue:
     for deprecated_at, shut_down_at in Model.objects.values_list("deprecated_at", "shut_down_at"):
         changes += [at for at in (deprecated_at, shut_down_at) if at]
     following = min((at for at in changes if at > now), default=FOREVER)
-    return Catalogue(listed, version, now, min(following, now + LONGEST))
+    return Catalogue(listed, _aliases(listed), version, now, min(following, now + LONGEST))
+
+
+def _aliases(listed: list[Listed]) -> list[ListedAlias]:
+    """Those of which something is for sale; a model of the same id goes before."""
+    by_id = {one.model.public_id: one for one in listed}
+    named = Alias.objects.filter(enabled=True, hidden=False).exclude(public_id__in=by_id)
+    found = [
+        ListedAlias(
+            alias.public_id,
+            alias.name,
+            Choice(alias.choice),
+            [by_id[one.model.public_id] for one in alias.members.all() if one.model.public_id in by_id],
+        )
+        for alias in named.prefetch_related("members__model")
+    ]
+    return [alias for alias in found if alias.models]
 
 
 def history(model: Model, now: datetime) -> list[Priced]:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from gateway.decision import STRANGERS
-from gateway.verdicts import Verdict
+from gateway.deciding.decision import STRANGERS
+from gateway.deciding.verdicts import Verdict
 from hotstate.decision_log import DecisionRecord
 from hotstate.records import Windows, ends_of_windows
 from website.money import trimmed
@@ -125,6 +125,20 @@ def _key(record: DecisionRecord) -> Facts:
     return [("key", record.key)] if record.key else []
 
 
+def _revoked(record: DecisionRecord) -> Facts:
+    return _of_record(record.api_key, "revoked", "the key's record")
+
+
+def _suspended(record: DecisionRecord) -> Facts:
+    return _of_record(record.organization, "suspended", "the organization's record")
+
+
+def _of_record(saw: dict[str, str], field: str, whose: str) -> Facts:
+    if field not in saw:
+        return []
+    return [(field, "yes" if saw[field] == "1" else "no"), (whose, f"version {saw.get('version', '')}")]
+
+
 def _expiry(record: DecisionRecord) -> Facts:
     expires = record.api_key.get("expires", "")
     facts = [("key expires", _told(int(expires)) if expires else "never")]
@@ -194,9 +208,9 @@ def _concurrency(record: DecisionRecord) -> Facts:
 _SAW: dict[Verdict, Callable[[DecisionRecord], Facts]] = {
     Verdict.MALFORMED: _nothing,
     Verdict.UNKNOWN: _key,
-    Verdict.REVOKED: _nothing,
+    Verdict.REVOKED: _revoked,
     Verdict.EXPIRED: _expiry,
-    Verdict.SUSPENDED: _nothing,
+    Verdict.SUSPENDED: _suspended,
     Verdict.ADDRESS_NOT_ALLOWED: _address,
     Verdict.SCOPE_MISSING: _scope,
     Verdict.MODEL_NOT_FOUND: _model,

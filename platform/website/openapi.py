@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 
-from gateway.description import NO_LIMIT, Example, Operation, Parameter, operations
+from gateway.asking.description import NO_LIMIT, Example, Operation, Parameter, operations
 from website.reference import HEADERS, base_urls, in_preview, told_errors
 from website.snippets import SAMPLE_ID
 

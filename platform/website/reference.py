@@ -6,10 +6,11 @@ from functools import cached_property
 from django.conf import settings
 
 from config.dialect import Dialect
-from gateway import errors, rate_headers
-from gateway.description import Operation, operations
-from gateway.incoming import LARGEST_HEAD
-from gateway.spoken import Spoken, in_dialect
+from gateway import errors
+from gateway.asking.description import Operation, operations
+from gateway.deciding import rate_headers
+from gateway.http.incoming import LARGEST_HEAD
+from gateway.http.spoken import Spoken, in_dialect
 from website import snippets, wording
 from website.catalogue import Catalogue, Listed
 from website.snippets import Snippets

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from gateway.description import Example, Operation
+from gateway.asking.description import Example, Operation
 
 KEY = "YOUR_API_KEY"
 # What stands in examples for an id that another answer gave.

@@ -42,7 +42,7 @@ def change(key: ApiKey, terms: KeyTerms = TERMS, *, seen: int = 1) -> bool:
 @pytest.mark.django_db(transaction=True)
 def test_what_changed_is_at_the_gateways_when_it_returns(key: ApiKey, empty_valkey: Any) -> None:
     assert change(key)
-    stored = empty_valkey.hgetall(names.decision_keys(key.organization.public_id, key.public_id)[1])
+    stored = empty_valkey.hgetall(names.key_hash(key.organization.public_id, key.public_id))
     record = HotState.parse_record(stored[b"record"])
     key.refresh_from_db()
     assert record == key.record()

@@ -14,7 +14,7 @@ from accounts import secrets
 from accounts.keys import revoke_key
 from accounts.models import ApiKey, ApiKeySecret, AuditEntry, Organization
 from config.key_patterns import key_patterns
-from gateway.endpoints import SCOPES
+from gateway.asking.endpoints import SCOPES
 from hotstate import names
 from hotstate.models import OutboxEntry
 from hotstate.records import Budgets, Limits

@@ -41,7 +41,7 @@ def key(empty_valkey: object) -> ApiKey:
 
 
 def revoked_at_gateways(key: ApiKey) -> bool:
-    stored = valkey().hget(names.decision_keys(key.organization.public_id, key.public_id)[1], "revoked")
+    stored = valkey().hget(names.key_hash(key.organization.public_id, key.public_id), "revoked")
     return bool(stored == b"1")
 
 
@@ -106,7 +106,7 @@ def test_a_secret_that_ended_at_once_has_ended_everywhere_when_the_new_one_is_to
     with others_delivering():
         rotate_key(key, replacing=old.public_id, overlap=timedelta(0), actor=None, now=NOW)
     assert key.in_force
-    stored = valkey().hget(names.decision_keys(key.organization.public_id, key.public_id)[1], "record")
+    stored = valkey().hget(names.key_hash(key.organization.public_id, key.public_id), "record")
     record = msgspec.json.decode(stored, type=KeyRecord)
     lapses_ms = record.secrets[old.digest.hex()][1]
     assert lapses_ms

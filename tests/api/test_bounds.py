@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from accounts.key_terms import KeyTerms
 from accounts.models import ApiKey, Organization
 from api.bounds import beyond
-from gateway.matching import model_allowed
+from gateway.deciding.matching import model_allowed
 from hotstate.records import Budgets, Limits
 from tests.api.program import Program, code_of
 from tests.cast import DOLLAR, make_key

@@ -12,8 +12,8 @@ from accounts.keys import find_secret
 from accounts.models import ApiKey, ApiKeySecret, Organization
 from accounts.organizations import suspend
 from api import errors, throttles
+from gateway.deciding.verdicts import Verdict
 from gateway.errors import MISSING_KEY, ApiError, refusal
-from gateway.verdicts import Verdict
 from tests.api.conftest import EVERYTHING
 from tests.api.program import Program, code_of
 from tests.cast import make_key

@@ -181,7 +181,7 @@ class TestChanging:
         status, told = acting[1].patch(f"keys/{key.public_id}", name="batch", budget_day="2")
         assert (status, told["name"], told["budget_day"]) == (200, "batch", "2.000000000")
         assert (told["scopes"], told["version"], told["in_force"]) == (key.scopes, 2, True)
-        stored = valkey().hget(names.decision_keys(key.organization.public_id, key.public_id)[1], "budget_day")
+        stored = valkey().hget(names.key_hash(key.organization.public_id, key.public_id), "budget_day")
         assert stored == b"2000000000"
         assert acting[1].patch(f"keys/{key.public_id}", budget_day=None)[1]["budget_day"] is None
         entry = AuditEntry.objects.filter(action="key.change").order_by("id")[0]
@@ -254,7 +254,7 @@ class TestRevoking:
         assert (status, told["state"], told["in_force"]) == (200, "revoked", True)
         assert told["revoked_at"]
         assert told["in_force_at"]
-        stored = valkey().hget(names.decision_keys(key.organization.public_id, key.public_id)[1], "revoked")
+        stored = valkey().hget(names.key_hash(key.organization.public_id, key.public_id), "revoked")
         assert stored == b"1"
         entry = AuditEntry.objects.get(action="key.revoke")
         assert (entry.actor_key, entry.reason) == (acting[0], "leaked")

@@ -10,9 +10,9 @@ import pytest
 
 from accounts.models import ApiKey
 from billing.correcting import correct
-from billing.correction_rules import one_event, other_usage, void
+from billing.correction_rules import one_event, otherwise, void
 from billing.models import LedgerTransaction
-from gateway.request_ids import new_request_id
+from gateway.http.request_ids import new_request_id
 from hotstate import holds
 from tests.api.program import Program, code_of
 from tests.cast import make_key, make_model, set_terms
@@ -87,7 +87,7 @@ def test_what_costs_nothing_says_why(acting: Acting) -> None:
 
 def test_what_was_corrected_later_is_told_in_its_order(acting: Acting) -> None:
     event = use(acting[0], make_model())[0]
-    for rule, reason in ((other_usage({"input_tokens": 1000}), "counted twice"), (void, "an outage")):
+    for rule, reason in ((otherwise(usage={"input_tokens": 1000}), "counted twice"), (void, "an outage")):
         scope = one_event(event.id)
         correct(scope, rule, what="one", reason=reason, actor=None, clock=lambda: datetime.now(UTC))
     told = acting[1].get(f"requests/{event.id}")[1]

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from billing.models import Segment
-from gateway.credentials import create_credential
+from gateway.faces.credentials import create_credential
 from gateway.models import GatewayCredential
 
 pytestmark = pytest.mark.django_db

@@ -14,7 +14,7 @@ from accounts.models import ApiKey
 from api.usage_events import MOST_GZIPS
 from billing.models import Balance, QuarantinedLine, Segment, UsageEvent
 from billing.posting import post_segment
-from gateway.credentials import create_credential
+from gateway.faces.credentials import create_credential
 from tests.cast import DOLLAR, give_credit, make_key, make_model, make_organization, raw, usage_line
 
 pytestmark = pytest.mark.django_db

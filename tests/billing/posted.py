@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 
 from accounts.models import ApiKey
-from billing.models import (
-    Segment,
-)
+from billing.models import Segment
 from billing.posting import post_segment
 from tests.cast import (
     DOLLAR,

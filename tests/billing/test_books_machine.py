@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from accounts.models import ApiKey
 from billing import closing, correcting, expiry, ledger
-from billing.correction_rules import by_rate_card, one_event, other_usage, void
+from billing.correction_rules import by_rate_card, one_event, otherwise, void
 from billing.models import (
     Account,
     Balance,
@@ -199,7 +199,7 @@ class Books(RuleBasedStateMachine):
     @rule(data=st.data(), usage=st.none() | usages)
     def an_event_is_corrected(self, data: st.DataObject, usage: dict[str, int] | None) -> None:
         event = UsageEvent.objects.get(pk=data.draw(st.sampled_from(sorted(self.charges))))
-        self._correct(one_event(event.pk), void if usage is None else other_usage(usage))
+        self._correct(one_event(event.pk), void if usage is None else otherwise(usage=usage))
         corrected = self._standing(event)
         assert usage is not None or corrected == 0
         self.charges[str(event.pk)] = corrected

@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection
 from accounts.models import ApiKey
 from billing import standing
 from billing.correcting import CorrectionError, preview
-from billing.correction_rules import by_rate_card, one_event, other_usage, otherwise, void
+from billing.correction_rules import by_rate_card, one_event, otherwise, void
 from billing.models import (
     Correction,
     CreditGrant,
@@ -55,7 +55,7 @@ class TestOneEvent:
     def test_the_rollups_have_a_row_of_their_own(self, key: ApiKey) -> None:
         line = usage_line(key, at=NOON)
         post(line)
-        run(one_event(UsageEvent.objects.get().pk), other_usage({"input_tokens": 400, "output_tokens": 100}))
+        run(one_event(UsageEvent.objects.get().pk), otherwise(usage={"input_tokens": 400, "output_tokens": 100}))
         row = DailyUsage.objects.get(kind="correction")
         assert (row.events, row.charge_nanos, row.input_tokens, row.output_tokens) == (0, -600 * 3_000, -600, 0)
 
@@ -70,7 +70,7 @@ class TestOneEvent:
         post(usage_line(key, at=NOON))
         event = UsageEvent.objects.get().pk
         run(one_event(event), void)
-        run(one_event(event), other_usage({"input_tokens": 10}))
+        run(one_event(event), otherwise(usage={"input_tokens": 10}))
         steps = EventCorrection.objects.order_by("number").values_list("number", "old_charge_nanos", "new_charge_nanos")
         assert list(steps) == [(1, CHARGE, 0), (2, 0, 30_000)]
         assert set(books().values()) == {30_000}
@@ -78,7 +78,7 @@ class TestOneEvent:
     def test_an_event_that_cost_nothing_can_be_charged_and_that_taken_back(self, key: ApiKey) -> None:
         post(usage_line(key, at=NOON, usage={"input_tokens": 0}))
         event = UsageEvent.objects.get().pk
-        run(one_event(event), other_usage({"input_tokens": 10}))
+        run(one_event(event), otherwise(usage={"input_tokens": 10}))
         first = LedgerTransaction.objects.get(kind="correction")
         assert first.corrects is None
         run(one_event(event), void)
@@ -88,7 +88,7 @@ class TestOneEvent:
 
     def test_what_the_outcome_made_free_stays_free(self, key: ApiKey) -> None:
         post(usage_line(key, at=NOON, outcome="upstream_error"))
-        run(one_event(UsageEvent.objects.get().pk), other_usage({"input_tokens": 10}))
+        run(one_event(UsageEvent.objects.get().pk), otherwise(usage={"input_tokens": 10}))
         assert set(books().values()) == {0}
 
     def test_the_credit_goes_back_to_the_grant_that_paid(self, key: ApiKey) -> None:
@@ -103,7 +103,7 @@ class TestOneEvent:
         assert set(books().values()) == {CHARGE}
         assert EventCorrection.objects.get().outcome == "completed"
         assert DailyUsage.objects.get(kind="correction").errors == -1
-        run(one_event(event), other_usage({"input_tokens": 10}))
+        run(one_event(event), otherwise(usage={"input_tokens": 10}))
         assert set(books().values()) == {30_000}
         run(one_event(event), otherwise(outcome="timeout"))
         assert set(books().values()) == {0}
@@ -122,7 +122,7 @@ class TestOneEvent:
         supersede_prices(model, prices, since, until, actor=None, reason="x", now=NOON + timedelta(hours=2))
         run(WHOLE_DAY, by_rate_card(rate_card()))
         assert not EventCorrection.objects.exists()
-        run(one_event(UsageEvent.objects.get().pk), other_usage({"input_tokens": 1000, "output_tokens": 100}))
+        run(one_event(UsageEvent.objects.get().pk), otherwise(usage={"input_tokens": 1000, "output_tokens": 100}))
         assert set(books().values()) == {1000 * 30_000 + 100 * 15_000}
         assert EventCorrection.objects.get().price_version != PriceVersion.objects.get(effective_from=LONG_AGO)
 
@@ -139,7 +139,7 @@ class TestOneEvent:
     def test_usage_that_cannot_be_is_refused(self, key: ApiKey, usage: dict[str, int], words: str) -> None:
         post(usage_line(key, at=NOON))
         with pytest.raises(CorrectionError, match=words):
-            run(one_event(UsageEvent.objects.get().pk), other_usage(usage))
+            run(one_event(UsageEvent.objects.get().pk), otherwise(usage=usage))
         assert set(books().values()) == {CHARGE}
 
 

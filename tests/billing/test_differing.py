@@ -157,10 +157,11 @@ def test_an_id_of_its_own_follows_from_what_the_line_says(key: ApiKey) -> None:
         {**line, "outcome": "timeout"},
         {**line, "model": "other"},
         {**line, "key": "key_other"},
+        {**line, "variant": "hd"},
     ]
     ids = [msgspec.json.decode(as_own_event(msgspec.json.encode(content)))["id"] for content in contents]
     assert ids[0] == ids[1]
-    assert len({line["id"], *ids}) == 6
+    assert len({line["id"], *ids}) == 7
     assert {found[:13] for found in ids} == {line["id"][:13]}
 
 

@@ -46,9 +46,9 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("billing.intake.enqueue.after_commit", post)
 
 
-def ingest(*arguments: Any) -> str:
+def ingest(*arguments: Any, source: tuple[str, ...] = ("--source", "file-1")) -> str:
     out = StringIO()
-    call_command("ingest", *map(str, arguments), "--source", "file-1", stdout=out, stderr=StringIO())
+    call_command("ingest", *map(str, arguments), *source, stdout=out, stderr=StringIO())
     return out.getvalue()
 
 
@@ -64,6 +64,26 @@ def test_a_file_is_posted_and_told_about(key: ApiKey, tmp_path: Path, *, packed:
     path.write_bytes(gzip.compress(content) if packed else content)
     assert "3 new, 0 duplicate, 1 quarantined, 0 skipped" in ingest(path)
     assert Balance.objects.get(organization=key.organization).nanos == DOLLAR - 3 * CHARGE
+
+
+@pytest.mark.usefixtures("worker")
+def test_how_far_it_is_is_shown(key: ApiKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = raw(*lines(key, 3))
+    (tmp_path / "usage.log").write_bytes(content)
+    shown = StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", shown)
+    ingest(tmp_path / "usage.log")
+    assert f"100%  {len(content):,} of {len(content):,}" in shown.getvalue()
+    assert "posting [##############################] 100%  1 of 1" in shown.getvalue()
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_file_tells_its_source(key: ApiKey, tmp_path: Path) -> None:
+    (tmp_path / "usage.log").write_bytes(raw(*lines(key, 2)))
+    (tmp_path / "other.log").write_bytes(b"nonsense\n")
+    assert "2 new, 0 duplicate, 1 quarantined" in ingest(tmp_path / "usage.log", tmp_path / "other.log", source=())
+    assert list(Segment.objects.order_by("pk").values_list("source", flat=True)) == ["file-1", "file"]
 
 
 @pytest.mark.usefixtures("worker")

@@ -18,7 +18,7 @@ from billing.models import Balance, DailyUsage, HourlyUsage, LedgerTransaction, 
 from billing.models import UsageEvent as Event
 from billing.posting import post_segment
 from config.schedule import SCHEDULE
-from gateway.usage_log import UsageLog, closed_segments
+from gateway.logs.usage_log import UsageLog, closed_segments
 from tests.cast import (
     DOLLAR,
     give_credit,
@@ -86,7 +86,7 @@ def test_litellm_38157_a_shutdown_leaves_what_is_not_shipped_for_the_next_start(
 
     written = append()
     with monkeypatch.context() as full:
-        full.setattr("gateway.usage_log.os.write", failing_to_write)
+        full.setattr("gateway.logs.usage_log.os.write", failing_to_write)
         unwritten = append()
     assert log.blocked
     log.shut()

@@ -141,7 +141,14 @@ def test_a_segment_whose_hint_was_lost_is_swept_up(key: ApiKey, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    "change", [{"usage": {"input_tokens": 7}}, {"outcome": "client_disconnected"}, {"model": "other"}, {"key": "other"}]
+    "change",
+    [
+        {"usage": {"input_tokens": 7}},
+        {"outcome": "client_disconnected"},
+        {"model": "other"},
+        {"key": "other"},
+        {"variant": "hd"},
+    ],
 )
 @pytest.mark.parametrize("together", [True, False])
 def test_the_same_id_with_other_billable_content_is_told_and_the_first_stays(

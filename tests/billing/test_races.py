@@ -41,7 +41,7 @@ from tests.cast import (
     raw,
     usage_line,
 )
-from tests.gateway.serving import wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY = date(2026, 3, 10)

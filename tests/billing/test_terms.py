@@ -16,7 +16,7 @@ from billing.terms import KEPT, NO_TERMS, TermsError, change_terms, histories, i
 from hotstate import outbox
 from hotstate.records import OrganizationRecord, Terms
 from tests.cast import make_organization, make_price_list, make_user
-from tests.gateway.serving import wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

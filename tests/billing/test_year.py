@@ -16,7 +16,7 @@ from billing.models import DailyUsage, NightlyRun, NightlyStep, ProofRun, Statem
 from billing.nightly import running
 from hotstate import outbox
 from tests.billing.year import CUSTOMERS, FIRST, World, at
-from tests.gateway.serving import wait_until
+from tests.waiting import wait_until
 
 DAYS = 366
 NIGHTS = int(os.environ.get("YEAR_NIGHTS", DAYS + 1))

@@ -8,7 +8,7 @@ from typing import Any
 from accounts.models import ApiKey, Organization, User
 from billing import adjustments
 from billing.correcting import correct
-from billing.correction_rules import one_event, other_usage, void
+from billing.correction_rules import one_event, otherwise, void
 from billing.models import Balance, PlanVersion, Segment, UsageEvent
 from billing.partitions import detach_old, ensure_partitions
 from billing.plans import choosing, ending, offering
@@ -180,7 +180,7 @@ class World:
     def _correct(self, now: datetime) -> None:
         events = list(UsageEvent.objects.filter(time__lte=now).order_by("id").values_list("pk", flat=True))
         if events:
-            fewer = other_usage({"input_tokens": self.lots.randrange(10_000)})
+            fewer = otherwise(usage={"input_tokens": self.lots.randrange(10_000)})
             rule = self.lots.choice((void, fewer))
             one = one_event(self.lots.choice(events))
             correct(one, rule, what="By lot", reason="Counted wrongly", actor=None, clock=lambda: now)

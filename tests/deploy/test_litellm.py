@@ -10,9 +10,9 @@ from typing import Any
 import openai
 import pytest
 
+from gateway.deciding.verdicts import Verdict
 from gateway.errors import refusal
 from gateway.models import GatewayCredential
-from gateway.verdicts import Verdict
 from tests.deploy.conftest import GATEWAY_CREDENTIAL, GATEWAYS, Edge, Upstream, started
 from tests.gateway.conftest import CREDENTIAL, RunningGateway, free_port
 from tests.gateway.other_gateway import refused

@@ -6,10 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from devstack import envfile
 from devstack.environment import without_stack
 from devstack.places import CHECKOUT
 from devstack.process import MARK, marked, spawn
+from tests.waiting import wait_until
 
 START_SECONDS = 90
 STOP_SECONDS = 60
@@ -54,7 +54,7 @@ class Stack:
                 found[:] = json.load(answer)
             return bool(found)
 
-        wait_for(arrived, seconds, f"a mail to {to}")
+        wait_until(arrived, f"a mail to {to}", within=seconds)
         return found[0]
 
     def is_ready(self) -> bool:
@@ -79,10 +79,10 @@ def running_stack(folder: Path, *options: str) -> Iterator[Stack]:
     ready.unlink(missing_ok=True)
     process = start_dev(var, output, "--auto-port", "--ready-file", str(ready), *options)
     try:
-        wait_for(
+        wait_until(
             lambda: ready.exists() or process.poll() is not None,
-            START_SECONDS,
             lambda: f"`manage.py dev` to be ready:\n{output.read_text()}",
+            within=START_SECONDS,
         )
         assert ready.exists(), f"`manage.py dev` ended:\n{output.read_text()}"
         info = json.loads(ready.read_text())
@@ -118,12 +118,3 @@ def answers(address: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def wait_for(condition: Callable[[], bool], seconds: float, what: str | Callable[[], str]) -> None:
-    """Poll until it holds. Raises AssertionError that says what was waited for."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s for {what if isinstance(what, str) else what()}")
-        time.sleep(0.05)

@@ -13,7 +13,8 @@ from devstack.places import Places
 from devstack.ports import Ports
 from devstack.problems import StackError
 from devstack.service import Running
-from tests.devstack.stack import remove_data, wait_for
+from tests.devstack.stack import remove_data
+from tests.waiting import wait_until
 
 
 class Machine:
@@ -30,7 +31,7 @@ class Machine:
         for one in self.running:
             one.start()
         for one in self.running:
-            wait_for(one.is_ready, 20, one.service.name)
+            wait_until(one.is_ready, one.service.name, within=20)
         ports.release()
         self.engines.create_database()
 
@@ -38,7 +39,7 @@ class Machine:
         for one in self.running:
             one.ask_to_stop()
         for one in self.running:
-            wait_for(one.is_gone, 20, f"{one.service.name} to stop")
+            wait_until(one.is_gone, f"{one.service.name} to stop", within=20)
 
     @property
     def postgres(self) -> Running:
@@ -93,7 +94,7 @@ def test_data_survives_kill_9_on_the_same_addresses(machine: Machine) -> None:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
     with machine.valkey() as client:
         client.set("kept", 42)
-        wait_for(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0, 5, "the append-only file")
+        wait_until(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0, "the append-only file", within=5)
     for one in machine.running:
         one.kill()
     machine.start()

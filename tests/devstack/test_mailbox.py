@@ -13,7 +13,8 @@ import pytest
 from devstack.places import CHECKOUT
 from devstack.ports import HOST, Ports
 from devstack.process import spawn
-from tests.devstack.stack import answers, wait_for
+from tests.devstack.stack import answers
+from tests.waiting import wait_until
 
 
 class Mailbox:
@@ -44,7 +45,7 @@ def mailbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mailbox]:
     command += ["--smtp-port", str(smtp_port)]
     process = spawn(command, log=folder / "log", environment=os.environ, cwd=CHECKOUT)
     mailbox = Mailbox(folder, port, smtp_port)
-    wait_for(lambda: answers(mailbox.url + "/readyz"), 20, "the mailbox")
+    wait_until(lambda: answers(mailbox.url + "/readyz"), "the mailbox", within=20)
     yield mailbox
     process.terminate()
     assert process.wait(10) == 0

@@ -20,7 +20,8 @@ from devstack import envfile, lock
 from devstack.environment import without_stack
 from devstack.places import CHECKOUT
 from devstack.process import living, marked, members
-from tests.devstack.stack import Stack, remove_data, running_stack, start_dev, wait_for
+from tests.devstack.stack import Stack, remove_data, running_stack, start_dev
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -94,7 +95,7 @@ def test_a_killed_service_comes_back(stack: Stack, name: str) -> None:
     killed = stack.pids[name]
     family = [process.pid for process in psutil.Process(killed).children(recursive=True)]
     os.kill(killed, signal.SIGKILL)
-    wait_for(lambda: has_healed(stack, name, killed), HEAL_SECONDS, f"{name}:\n{stack.output.read_text()}")
+    wait_until(lambda: has_healed(stack, name, killed), f"{name}:\n{stack.output.read_text()}", within=HEAL_SECONDS)
     assert not [pid for pid in family if psutil.pid_exists(pid) and not is_zombie(pid)], "its children were left"
 
 
@@ -108,18 +109,20 @@ def test_a_killed_child_of_a_service_is_replaced(stack: Stack, name: str) -> Non
         now = psutil.Process(stack.pids[name]).children()
         return victim not in now and bool(now) and stack.is_ready()
 
-    wait_for(replaced, HEAL_SECONDS, f"{name}'s child")
+    wait_until(replaced, f"{name}'s child", within=HEAL_SECONDS)
 
 
 def test_kill_9_of_the_supervisor_leaves_no_process(stack: Stack) -> None:
     stripe_of(stack).v1.customers.create({"email": "kept@example.com"})
-    wait_for(lambda: "kept@example.com" in (stack.var / "stripe.json").read_text(), 5, "the local Stripe's file")
+    wait_until(
+        lambda: "kept@example.com" in (stack.var / "stripe.json").read_text(), "the local Stripe's file", within=5
+    )
     with psycopg.connect(stack.database_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
     pids = stack.pids
     everything = [process for process in living() if process.pid in family_of(pids)]
     os.kill(pids["supervisor"], signal.SIGKILL)
-    wait_for(lambda: not [one for one in everything if is_alive(one)], 40, "all processes to end")
+    wait_until(lambda: not [one for one in everything if is_alive(one)], "all processes to end", within=40)
     assert marked(stack.var) == []
     assert not members(pids.values())
     assert not lock.is_held(stack.var / "dev.lock")
@@ -135,8 +138,8 @@ def test_nothing_is_lost_by_it(restarted: Stack, stack: Stack) -> None:
 
 def test_a_closed_terminal_stops_everything(restarted: Stack) -> None:
     os.kill(restarted.pids["supervisor"], signal.SIGHUP)
-    wait_for(lambda: not marked(restarted.var), 40, "all processes to end")
-    wait_for(lambda: "stopped; everything is kept" in restarted.output.read_text(), 10, "the last word")
+    wait_until(lambda: not marked(restarted.var), "all processes to end", within=40)
+    wait_until(lambda: "stopped; everything is kept" in restarted.output.read_text(), "the last word", within=10)
 
 
 def test_without_a_running_stack_commands_say_how_to_start_it(folder: Path) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import psycopg
 
-from tests.devstack.stack import Stack, wait_for
+from tests.devstack.stack import Stack
+from tests.waiting import wait_until
 
 SUMS = {
     "events": "SELECT coalesce(sum(charge_nanos), 0)::bigint FROM billing_usageevent",
@@ -63,7 +64,7 @@ def assert_settled(stack: Stack, *, seconds: float = 60) -> int:
             return False
         return not spooled and waiting == [(0,)]
 
-    wait_for(nothing_waits, seconds, "all usage to be posted")
+    wait_until(nothing_waits, "all usage to be posted", within=seconds)
     sums = {name: query(stack, sql)[0][0] for name, sql in SUMS.items()}
     assert len(set(sums.values())) == 1, sums
     for what, sql in BROKEN.items():

@@ -11,6 +11,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from devstack.totp import code
 from tests.devstack.stack import Stack, remove_data, running_stack
 
+# A machine that does other work too takes its time.
+PATIENCE_MS = 15_000
 CHROMIUM_OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -39,6 +41,7 @@ def mail(stack: Stack) -> Callable[[str], dict[str, Any]]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One per file: while Playwright is open this thread has a running event loop, which other tests can't have."""
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=os.environ["KEYMETER_CHROMIUM"], args=list(CHROMIUM_OPTIONS)
@@ -51,7 +54,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser, stack: Stack) -> Iterator[Page]:
     """A page in a context of its own (no cookies yet), with the console as its base address."""
     context = browser.new_context(base_url=stack.console_url, locale="en-US", timezone_id="UTC")
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     yield context.new_page()
     context.close()
 
@@ -60,7 +63,7 @@ def page(browser: Browser, stack: Stack) -> Iterator[Page]:
 def admin(browser: Browser, stack: Stack) -> Iterator[Page]:
     """A page on which the demo admin has signed in, once: a code counts only once."""
     context = browser.new_context(base_url=stack.console_url, locale="en-US", timezone_id="UTC")
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.goto("/account/login/")
     page.get_by_label("Email").fill(stack.demo["admin_email"])

@@ -10,7 +10,8 @@ from contextlib import closing, contextmanager, suppress
 import psutil
 import psycopg
 
-from tests.devstack.stack import Stack, wait_for
+from tests.devstack.stack import Stack
+from tests.waiting import wait_until
 
 # Transactions of workers, by the port that they came from, and what they do.
 OPEN = """
@@ -55,7 +56,7 @@ class Faults:
         # SIGQUIT is PostgreSQL's immediate shutdown.
         pid = self._stack.pids[service]
         os.kill(pid, signal.SIGQUIT if service == "postgres" else signal.SIGKILL)
-        wait_for(lambda: not _runs(pid), 10, f"{service} to end")
+        wait_until(lambda: not _runs(pid), f"{service} to end", within=10)
 
 
 @contextmanager

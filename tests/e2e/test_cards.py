@@ -7,9 +7,10 @@ import psycopg
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.devstack.stack import Stack, wait_for
+from tests.devstack.stack import Stack
 from tests.e2e.books import assert_settled, query
 from tests.e2e.test_story import MESSAGES, Mail, client, create_first_key, sign_up
+from tests.waiting import wait_until
 from website import money
 
 PAYS = "4242 4242 4242 4242"
@@ -53,7 +54,7 @@ def test_a_card_is_kept_refills_the_balance_declines_and_asks_its_bank_and_staff
     refill(page, billing, below="15")
     assert balance() == 15 * money.NANOS
     api.chat.completions.create(model="demo-chat", messages=MESSAGES)
-    wait_for(lambda: balance() > 34 * money.NANOS, 30, lambda: f"the refill; the balance is {balance()}")
+    wait_until(lambda: balance() > 34 * money.NANOS, lambda: f"the refill; the balance is {balance()}", within=30)
     page.goto(f"{billing}recharge/")
     expect(page.locator(".tag", has_text="Paid")).to_have_count(1)
 
@@ -61,7 +62,7 @@ def test_a_card_is_kept_refills_the_balance_declines_and_asks_its_bank_and_staff
     replace_card(page, billing, DECLINES)
     a_minute_passes(stack)
     refill(page, billing, below="1000")
-    wait_for(lambda: failures(stack, organization) == 1, 30, "the card's no")
+    wait_until(lambda: failures(stack, organization) == 1, "the card's no", within=30)
     page.goto(f"{billing}recharge/")
     expect(page.get_by_text("The last attempt failed.")).to_be_visible()
     assert balance() == before
@@ -89,7 +90,9 @@ def test_a_card_is_kept_refills_the_balance_declines_and_asks_its_bank_and_staff
     expect(page.get_by_text("$12.50 were taken from the balance")).to_be_visible()
     page.goto(f"{billing}top-ups/")
     expect(page.locator(".tag", has_text="$12.50 refunded")).to_be_visible()
-    wait_for(lambda: "$12.50 are refunded" in mail("rita@example.com")["subject"], 30, "the mail about the refund")
+    wait_until(
+        lambda: "$12.50 are refunded" in mail("rita@example.com")["subject"], "the mail about the refund", within=30
+    )
     assert_settled(stack)
 
 
@@ -161,5 +164,5 @@ def link_to_confirm(mail: Mail) -> str:
             found[:] = re.findall(r"/o/org_\w+/billing/top-ups/\w+/", newest["text"])
         return bool(found)
 
-    wait_for(came, 30, "the mail about the bank")
+    wait_until(came, "the mail about the bank", within=30)
     return found[0]

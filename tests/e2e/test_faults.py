@@ -15,9 +15,10 @@ from openai import APIError, APIStatusError, OpenAI
 from playwright.sync_api import Browser
 
 from devstack import envfile
-from tests.devstack.stack import Stack, wait_for
+from tests.devstack.stack import Stack
 from tests.e2e.books import assert_settled, query
 from tests.e2e.test_story import MESSAGES, create_first_key, sign_up
+from tests.waiting import wait_until
 
 # The gateway comes last: what it was doing is held until its leases have run out.
 SERVICES = ["worker", "web", "valkey", "postgres", "beat", "models", "mailbox", "stripe", "gateway"]
@@ -81,13 +82,13 @@ def hot_state(stack: Stack) -> tuple[int, int]:
 def test_a_killed_process_comes_back_and_nothing_is_lost_or_doubled(
     stack: Stack, traffic: Traffic, service: str
 ) -> None:
-    wait_for(lambda: len(traffic.answered) > 10, 20, "traffic")
+    wait_until(lambda: len(traffic.answered) > 10, "traffic", within=20)
     killed = stack.pids[service]
     os.kill(killed, signal.SIGKILL)
-    wait_for(lambda: stack.pids.get(service) not in (killed, None), 30, f"{service} to be started again")
-    wait_for(stack.is_ready, 30, "everything to be ready")
+    wait_until(lambda: stack.pids.get(service) not in (killed, None), f"{service} to be started again", within=30)
+    wait_until(stack.is_ready, "everything to be ready", within=30)
     count = len(traffic.answered)
-    wait_for(lambda: len(traffic.answered) > count + 10, 20, "traffic afterwards")
+    wait_until(lambda: len(traffic.answered) > count + 10, "traffic afterwards", within=20)
     traffic.stopping.set()
 
     assert_settled(stack)
@@ -101,9 +102,9 @@ def test_a_killed_process_comes_back_and_nothing_is_lost_or_doubled(
         "SELECT nanos FROM billing_balance JOIN accounts_organization o ON o.id = organization_id"
         " WHERE o.name ILIKE 'faults%%'",
     )
-    wait_for(lambda: hot_state(stack)[0] == nanos, 30, "Valkey to have the balance")
+    wait_until(lambda: hot_state(stack)[0] == nanos, "Valkey to have the balance", within=30)
     if service != "gateway":
-        wait_for(lambda: hot_state(stack)[1] == 0, 10, "no hold to be left")
+        wait_until(lambda: hot_state(stack)[1] == 0, "no hold to be left", within=10)
 
 
 def test_without_valkey_nobody_is_called_unknown_and_it_heals(stack: Stack, secret: str) -> None:
@@ -117,7 +118,7 @@ def test_without_valkey_nobody_is_called_unknown_and_it_heals(stack: Stack, secr
     assert refused.value.status_code == 503
     assert refused.value.code == "service_unavailable"
     assert refused.value.response.headers["retry-after"] == "1"
-    wait_for(stack.is_ready, 20, "everything to be ready")
+    wait_until(stack.is_ready, "everything to be ready", within=20)
     assert client.models.list().data
 
 
@@ -130,7 +131,7 @@ def test_without_postgresql_known_keys_go_on_and_usage_waits(stack: Stack, secre
         client.chat.completions.create(model="demo-chat", messages=MESSAGES)
     finally:
         os.kill(stack.pids["postgres"], signal.SIGCONT)
-    wait_for(lambda: assert_settled(stack) > before, 30, "the usage to be charged")
+    wait_until(lambda: assert_settled(stack) > before, "the usage to be charged", within=30)
 
 
 def test_two_workers_with_the_same_events_charge_them_once(stack: Stack, secret: str) -> None:

@@ -8,9 +8,10 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.devstack.stack import Stack, command, wait_for
+from tests.devstack.stack import Stack, command
 from tests.e2e.books import assert_settled, query
 from tests.e2e.test_story import MESSAGES, Mail, client, create_first_key, sign_up
+from tests.waiting import wait_until
 
 MODEL = "demo-chat"
 CHARGES = (
@@ -19,10 +20,14 @@ CHARGES = (
 )
 
 
-def public_price(stack: Stack) -> str:
-    """What everybody is told of the model's input."""
-    with urlopen(f"{stack.console_url}/models.json/{MODEL}", timeout=10) as answer:
-        return str(json.load(answer)["pricing"]["prompt"])
+def wait_for_public_price(stack: Stack, expected: str) -> None:
+    """Until everybody is told this price. Asked seldom: an address has so many requests a minute."""
+
+    def is_told() -> bool:
+        with urlopen(f"{stack.console_url}/models.json/{MODEL}", timeout=10) as answer:
+            return str(json.load(answer)["pricing"]["prompt"]) == expected
+
+    wait_until(is_told, f"the price {expected}", within=30, every=1)
 
 
 PUT_BACK = f"""
@@ -42,7 +47,7 @@ def _price_of_before(stack: Stack) -> Iterator[None]:
     """Other tests of this stack count on what the demo's model costs."""
     yield
     command(stack, "-c", PUT_BACK)
-    wait_for(lambda: public_price(stack) == "0.0000005", 30, "the price of before")
+    wait_for_public_price(stack, "0.0000005")
 
 
 @pytest.mark.timeout(300)
@@ -82,7 +87,7 @@ def test_a_price_is_typed_into_the_table_forecast_published_and_charged(
     admin.get_by_label("Reason", exact=True).fill("Dearer hardware")
     admin.get_by_role("button", name="Publish 1 price").click()
     expect(admin.get_by_text("Published: 1 price from")).to_be_visible()
-    wait_for(lambda: public_price(stack) == "0.000001", 30, "the new price")
+    wait_for_public_price(stack, "0.000001")
     for _ in range(3):
         api.chat.completions.create(model=MODEL, messages=MESSAGES)
     assert_settled(stack)

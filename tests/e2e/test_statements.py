@@ -8,8 +8,9 @@ import pytest
 from playwright.sync_api import Page, expect
 from pypdf import PdfReader
 
-from tests.devstack.stack import Stack, command, wait_for
+from tests.devstack.stack import Stack, command
 from tests.e2e.test_story import Mail, create_first_key, sign_up
+from tests.waiting import wait_until
 
 # What was granted at the sign-up, a day sooner: statements are of days that are over.
 YESTERDAY = """
@@ -41,7 +42,7 @@ def test_an_owner_has_a_statement_drawn_and_takes_it_along(page: Page, stack: St
     found = re.search(r"/o/(org_\w+)/", page.url)
     assert found
     be_a_day_older(stack, found[1])
-    wait_for(lambda: night_is_done(stack), 120, "the night's steps")
+    wait_until(lambda: night_is_done(stack), "the night's steps", within=120)
 
     page.goto(f"/o/{found[1]}/")
     page.get_by_role("link", name="Statements").click()

@@ -71,9 +71,9 @@ def served(
         GATEWAY_SPOOL_DIR=spool, INTAKE_URL="http://127.0.0.1:9", UPSTREAM_IDLE_SECONDS=20.0, GATEWAY_FSYNC_SECONDS=60.0
     )
     with changed, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gateway.offer.POLL_SECONDS", POLL_SECONDS)
-        patch.setattr("gateway.known_gateways.POLL_SECONDS", POLL_SECONDS)
-        patch.setattr("gateway.era_watch.POLL_SECONDS", POLL_SECONDS)
+        patch.setattr("gateway.offering.offer.POLL_SECONDS", POLL_SECONDS)
+        patch.setattr("gateway.faces.known_gateways.POLL_SECONDS", POLL_SECONDS)
+        patch.setattr("gateway.deciding.era_watch.POLL_SECONDS", POLL_SECONDS)
         # The machine may be busy: what is tested is not how long that is borne.
         patch.setattr("hotstate.pipelining.TIMEOUT_SECONDS", 10.0)
         with serving(spool, gateway_port) as gateway:

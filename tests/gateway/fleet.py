@@ -20,7 +20,7 @@ from tests.gateway.serving import free_port, wait_until_ready
 
 # uvicorn's command, where Valkey may take its time: the machine may be busy.
 PATIENT = "from hotstate import pipelining; pipelining.TIMEOUT_SECONDS = 10.0; import uvicorn; uvicorn.main()"
-OPTIONS = ["--loop", "uvloop", "--http", "gateway.bounded_http:BoundedProtocol"]
+OPTIONS = ["--loop", "uvloop", "--http", "gateway.http.bounded_http:BoundedProtocol"]
 OPTIONS += ["--no-access-log", "--no-proxy-headers", "--log-level", "error"]
 
 

@@ -10,8 +10,8 @@ import pytest
 from accounts.keys import revoke_key
 from accounts.organizations import suspend
 from accounts.secrets import generate
-from gateway.credentials import create_credential
-from gateway.verdicts import Verdict
+from gateway.deciding.verdicts import Verdict
+from gateway.faces.credentials import create_credential
 from tests.cast import make_key, make_organization
 from tests.gateway.conftest import Answer, RunningGateway
 from tests.gateway.test_limits import change_key

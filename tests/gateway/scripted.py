@@ -41,26 +41,29 @@ ANSWER = json.dumps(
 
 
 @contextmanager
-def upstream(script: Script) -> Iterator[str]:
-    """Answer every request with the script: bytes are sent, numbers are seconds of silence, events waited for."""
+def upstream(script: Script, heard: list[bytes] | None = None) -> Iterator[str]:
+    """Answer every request with the script: bytes are sent, numbers are seconds of silence, events waited for.
+
+    What is asked, its head at least, is added to `heard`.
+    """
     server = socket.create_server(("127.0.0.1", 0))
-    threading.Thread(target=_serve, args=(server, script), daemon=True).start()
+    threading.Thread(target=_serve, args=(server, script, [] if heard is None else heard), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"
     finally:
         server.close()
 
 
-def _serve(server: socket.socket, script: Script) -> None:
+def _serve(server: socket.socket, script: Script, heard: list[bytes]) -> None:
     with suppress(OSError):
         while True:
             client, _ = server.accept()
-            threading.Thread(target=_answer, args=(client, script), daemon=True).start()
+            threading.Thread(target=_answer, args=(client, script, heard), daemon=True).start()
 
 
-def _answer(client: socket.socket, script: Script) -> None:
+def _answer(client: socket.socket, script: Script, heard: list[bytes]) -> None:
     with client, suppress(OSError):
-        client.recv(1_000_000)
+        heard.append(client.recv(1_000_000))
         for step in script:
             if isinstance(step, bytes):
                 client.sendall(step)

@@ -4,8 +4,7 @@ import asyncio
 import json
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -17,6 +16,7 @@ from openai import OpenAI
 
 from hotstate import names
 from hotstate.client import valkey
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from accounts.models import ApiKey, Organization
@@ -117,12 +117,12 @@ class RunningGateway:
 
     def open_holds(self) -> int:
         assert self.organization
-        holds = names.decision_keys(self.organization.public_id)[2]
+        holds = names.holds_of(self.organization.public_id)
         return sum(1 for hold in valkey().hvals(holds) if hold.startswith(b"open:"))
 
     def held_nanos(self) -> int:
         assert self.organization
-        return int(valkey().hget(names.decision_keys(self.organization.public_id)[0], "held") or 0)
+        return int(valkey().hget(names.organization_hash(self.organization.public_id), "held") or 0)
 
     def knows(self, model: str) -> bool:
         """Whether the gateway sells that model."""
@@ -146,7 +146,7 @@ def serving(spool: Path, port: int, **options: Any) -> Iterator[RunningGateway]:
         host="127.0.0.1",
         port=port,
         loop="uvloop",
-        http="gateway.bounded_http:BoundedProtocol",
+        http="gateway.http.bounded_http:BoundedProtocol",
         log_config=None,
         access_log=False,
         proxy_headers=False,
@@ -179,10 +179,3 @@ def wait_until_ready(port: int) -> None:
             return False
 
     wait_until(ready, f"something to be ready on port {port}")
-
-
-def wait_until(is_so: Callable[[], Any], what: str, *, within: float = 20) -> None:
-    deadline = time.monotonic() + within
-    while not is_so():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.01)

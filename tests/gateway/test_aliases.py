@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from catalog.models import Alias, AliasMember, Choice, Model, Route, Upstream
-from gateway.latency import FRESH_SECONDS, Latencies
 from tests.cast import LONG_AGO, make_key, make_model, make_price_list, set_prices, set_terms
 from tests.gateway import scripted
 from tests.gateway.conftest import CREDENTIAL, RunningGateway, announce
@@ -224,23 +223,6 @@ class TestTheQuickest:
         for _ in range(4):
             assert gateway.chat(model="quick").status == 200
         assert ran(gateway, 4) == ["middle", "cheap", "cheap", "cheap"]
-
-    def test_latencies_are_smoothed_forgotten_and_measured_anew_by_one_request(self) -> None:
-        now = [0.0]
-        known = Latencies(clock=lambda: now[0])
-        assert [known.in_turn(["a", "b"]), known.in_turn(["a", "b"])] == [[0, 1], [1, 0]]
-        known.note("a", 1.0)
-        known.note("b", 2.0)
-        assert known.in_turn(["b", "a"]) == [1, 0]
-        known.note("a", 10.0)
-        # 0.3 of ten seconds, and 0.7 of one.
-        assert known.in_turn(["a", "b"]) == [1, 0]
-        known.note_failure("b")
-        assert known.in_turn(["b", "a"]) == [1, 0]
-        now[0] = FRESH_SECONDS + 1
-        known.note("a", 1.0)
-        assert known.in_turn(["a", "b"]) == [1, 0]
-        assert known.in_turn(["a", "b"]) == [0, 1]
 
 
 class TestKeys:

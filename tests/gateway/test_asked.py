@@ -1,5 +1,6 @@
 """The hold covers whatever the request allows."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 from billing.rate_card import Priced
 from billing.rating import charge
 from billing.tariff import Tariff
-from gateway.asked import Asked, read
-from gateway.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, Endpoint
-from gateway.offer import OfferedModel
+from gateway.asking.asked import Asked, read
+from gateway.asking.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, FORWARDED, RESPONSES, Endpoint
+from gateway.errors import ApiError
+from gateway.offering.offer import OfferedModel
 
 TARIFF = Tariff(1, {"input_tokens": (3, 1), "cached_input_tokens": (1, 1), "output_tokens": (15, 1)})
 PRICED = Priced(TARIFF, [])
@@ -60,6 +62,152 @@ def test_every_choice_of_every_prompt_may_be_as_long_as_it_may(
 ) -> None:
     size = len(orjson.dumps({"model": "m", **fields}))
     assert hold(endpoint, **fields) == (size + 64) * 3 + output_tokens * 15
+
+
+@pytest.mark.parametrize(
+    ("given", "tokens"),
+    [
+        ("a {", 0),
+        (["a", '"{'], 0),
+        ([[1, 2], [3]], 0),
+        ([{"type": "image_url", "image_url": "https://example.com/a.png"}], 100_000),
+        ({"image": "https://example.com/a.png"}, 100_000),
+    ],
+)
+def test_what_is_embedded_may_be_a_link(given: Any, tokens: int) -> None:
+    size = len(orjson.dumps({"model": "m", "input": given}))
+    assert hold(EMBEDDINGS, input=given) == ((tokens or size) + 64) * 3
+
+
+@pytest.mark.parametrize(
+    ("prompt", "prompts"),
+    [
+        (b"[]", 1),
+        (b'"a, b"', 1),
+        (b"[ 1 , 2 ]", 1),
+        (b'["a"]', 1),
+        (b'["a, \\" [", "\\\\", "b"]', 3),
+        (b"[[1, 2], [3], []]", 3),
+        (b'[1, "a", "b"]', 3),
+        (b'["a", 1, 2]', 3),
+        (b"[" + b",".join([b'""'] * 2048) + b"]", 2048),
+    ],
+)
+def test_what_is_a_prompt_by_itself_is_answered_by_itself(prompt: bytes, prompts: int) -> None:
+    body = b'{"model": "m", "max_tokens": 10, "prompt": ' + prompt + b"}"
+    assert read(body, COMPLETIONS).choices == prompts
+
+
+@pytest.mark.parametrize("prompt", [b'""', b"[]", b"[1]", b"{}"])
+def test_more_prompts_than_may_be_are_refused(prompt: bytes) -> None:
+    with pytest.raises(ApiError, match="2048 prompts"):
+        read(b'{"model": "m", "prompt": [' + b",".join([prompt] * 2049) + b"]}", COMPLETIONS)
+
+
+BY_ENDPOINT = {CHAT: "messages", EMBEDDINGS: "messages", RESPONSES: "input", FORWARDED["/rerank"]: "documents"}
+
+
+@pytest.mark.parametrize("endpoint", BY_ENDPOINT)
+@pytest.mark.parametrize("one", [b"{}", b'""', b"[]", b'{"content": [{}]}'])
+def test_millions_of_small_values_are_refused_by_their_bytes(endpoint: Endpoint, one: bytes) -> None:
+    name = BY_ENDPOINT[endpoint]
+    body = b'{"model": "m", "' + name.encode() + b'": [' + b",".join([one] * 100_001) + b"]}"
+    with pytest.raises(ApiError, match=f"`{name}` has more than 100,000 values"):
+        read(body, endpoint)
+
+
+def test_text_has_as_many_signs_as_it_likes() -> None:
+    text = '[{"a": "\\", 1}, ' * 100_000
+    assert asked(messages=[{"role": "user", "content": text}]).text_bytes() == len(text)
+    assert asked(endpoint=COMPLETIONS, prompt=text).choices == 1
+
+
+@pytest.mark.parametrize("member", ["N", "Model", "MAX_TOKENS", "max_to\u212aens", "\u017ftream", "Stream_Options"])
+def test_no_member_hides_behind_the_case_of_its_letters(member: str) -> None:
+    """Servers in Go would take it for the one that is judged."""
+    with pytest.raises(ApiError, match="is written"):
+        read(b'{"model": "m", "%s": 128}' % member.encode(), CHAT)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        "models",
+        "fallbacks",
+        "n_predict",
+        "N_Predict",
+        "api_base",
+        "mock_response",
+        "request_id",
+        "kv_transfer_params",
+        "lora_path",
+    ],
+)
+def test_no_member_leads_an_upstream_elsewhere(member: str) -> None:
+    with pytest.raises(ApiError, match="isn't offered"):
+        asked(**{member: "other"})
+
+
+@pytest.mark.parametrize("member", ["model", "Model", "max_tokens", "n", "models", "service_tier", "extra_body"])
+def test_nothing_that_is_judged_hides_in_what_is_put_over_it(member: str) -> None:
+    with pytest.raises(ApiError, match="beside `extra_body`"):
+        asked(extra_body={member: 5})
+    assert asked(extra_body={"google": {}, "reasoning": 1}).model == "m"
+
+
+def test_a_dearer_tier_is_not_to_be_had_for_the_same_price() -> None:
+    with pytest.raises(ApiError, match="service_tier"):
+        asked(service_tier="priority")
+    assert asked(service_tier="flex").model == "m"
+
+
+def test_usage_is_asked_for_in_one_way_only() -> None:
+    options = {"include_usage": True, "Include_Usage": False, "other": 1}
+    told = asked(stream=True, stream_options=options).for_upstream(CHAT, MODEL, "theirs")
+    assert isinstance(told, bytes)
+    assert orjson.loads(told)["stream_options"] == {"other": 1, "include_usage": True}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"web_search_options": {}},
+        {"plugins": [{"id": "web"}]},
+        {"chat_template": "{% for _ in range(99999) %}a{% endfor %}"},
+        {"tools": [{"type": "function"}, {"type": "browser_search"}]},
+        {"tools": "all"},
+    ],
+)
+def test_what_an_upstream_fills_in_may_be_as_large_as_the_context(fields: dict[str, Any]) -> None:
+    assert hold(max_tokens=1, **fields) >= 100_000 * 3
+    assert hold(max_tokens=1, tools=[{"type": "function", "function": {"name": "f"}}]) < 1_000
+
+
+def test_a_query_counts_with_each_document_that_is_ranked() -> None:
+    rerank = FORWARDED["/rerank"]
+    counted = asked(rerank, query="q" * 1_000, documents=["d" * 400] * 100).counted
+    # 1,404 bytes with all quotes: three parts each, as if a token were a byte.
+    assert (counted.usage, counted.ours) == ({"search_units": 3}, {"search_units": 1})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'[{"type": "file", "file": {"file_id": "file-1"}}]',
+        b'{"type": "file", "file": {"file_id": "file-1"}}',
+        b'[{"type": "file", "file": {"fil\\u0065_id": "file-1"}}]',
+        b'["a", {"type": "file", "file": {"file_id": "file-1"}}]',
+    ],
+)
+def test_a_file_of_anybody_s_is_not_named_by_its_id(content: bytes) -> None:
+    with pytest.raises(ApiError):
+        read(b'{"model": "m", "messages": [{"role": "user", "content": ' + content + b"}]}", CHAT)
+
+
+def test_a_chat_about_file_ids_is_a_chat() -> None:
+    content = "what is a file_id, in Zürich?"
+    body = b'{"model": "m", "messages": [{"role": "user", "content": %s}]}' % json.dumps(content).encode()
+    assert read(body, CHAT).text_bytes() == len(content.encode())
 
 
 def test_a_link_to_an_image_may_be_as_large_as_the_context() -> None:

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from catalog.models import Upstream
-from gateway.credentials import create_credential
+from gateway.faces.credentials import create_credential
 from hotstate import names
 from hotstate.client import valkey
 from tests.cast import DOLLAR, give_credit, make_key, make_model, make_organization, request_id

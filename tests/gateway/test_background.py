@@ -14,14 +14,15 @@ from django.utils import timezone
 from billing.posting import post_segment
 from billing.tariff import UnitPrice
 from catalog.models import Model, Route
-from gateway import unfinished
 from gateway.models import UnfinishedWork
+from gateway.stored import unfinished
 from hotstate import recovery
 from hotstate.client import valkey
 from tests.cast import DOLLAR, give_credit, make_key, make_model, make_organization, make_segment
 from tests.gateway.conftest import RunningGateway, announce, free_port
 from tests.gateway.fleet import started
-from tests.gateway.serving import wait_until, wait_until_ready
+from tests.gateway.serving import wait_until_ready
+from tests.waiting import wait_until
 
 MODEL = "demo-background"
 INPUT, OUTPUT = 1_000, 10_000
@@ -30,9 +31,9 @@ ALWAYS = 10**6
 
 @pytest.fixture
 def gateway(gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningGateway]:
-    monkeypatch.setattr("gateway.caretaker.POLL_SECONDS", 0.05)
-    monkeypatch.setattr("gateway.unfinished.FIRST_PAUSE", timedelta(milliseconds=100))
-    monkeypatch.setattr("gateway.unfinished.LONGEST_PAUSE", timedelta(milliseconds=100))
+    monkeypatch.setattr("gateway.stored.caretaker.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.stored.unfinished.FIRST_PAUSE", timedelta(milliseconds=100))
+    monkeypatch.setattr("gateway.stored.unfinished.LONGEST_PAUSE", timedelta(milliseconds=100))
     if not Model.objects.filter(public_id=MODEL).exists():
         prices = [UnitPrice("input_tokens", INPUT), UnitPrice("output_tokens", OUTPUT)]
         make_model(MODEL, prices=prices, families=["responses"], max_output_tokens=100)
@@ -80,7 +81,7 @@ def test_it_is_charged_once_when_we_find_that_it_has_ended(gateway: RunningGatew
 def test_it_is_charged_before_the_client_hears_of_its_end(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.unfinished.take_due", lambda now: [])
+    monkeypatch.setattr("gateway.stored.unfinished.take_due", lambda now: [])
     client = gateway.openai()
     made = client.responses.create(model=MODEL, input="hello world !looks=2", background=True)
     seen = [made.status]
@@ -137,7 +138,7 @@ def test_another_organization_cancels_nothing(gateway: RunningGateway) -> None:
 def test_who_deletes_it_pays_it_first(
     gateway: RunningGateway, said: str, outcome: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.unfinished.take_due", lambda now: [])
+    monkeypatch.setattr("gateway.stored.unfinished.take_due", lambda now: [])
     name = begin(gateway, said).json["id"]
     assert gateway.request("DELETE", f"/v1/responses/{name}").status == 200
     assert line(gateway)["outcome"] == (outcome or "client_disconnected")
@@ -200,7 +201,7 @@ class TestWhatComesInBetween:
     def test_two_who_find_out_at_once_write_one_line(
         self, gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("gateway.unfinished.take_due", lambda now: [])
+        monkeypatch.setattr("gateway.stored.unfinished.take_due", lambda now: [])
         name = begin(gateway).json["id"]
         work = UnfinishedWork.objects.get(upstream_id=name)
         ending = {"outcome": "completed", "usage": USED, "estimated": False}
@@ -213,7 +214,7 @@ class TestWhatComesInBetween:
             raise DatabaseError("away")
 
         with monkeypatch.context() as losing:
-            losing.setattr("gateway.unfinished.begin", away)
+            losing.setattr("gateway.stored.unfinished.begin", away)
             answer = begin(gateway, f"hello !looks={ALWAYS}")
         assert answer.error == (503, "server_error", "service_unavailable")
         assert line(gateway)["charge_nanos"] == 0

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gateway.keyring import Keyring
-from gateway.request_ids import new_request_id
+from gateway.deciding.keyring import Keyring
+from gateway.http.request_ids import new_request_id
 from tests.cast import make_key
 from tests.gateway.conftest import Answer, RunningGateway
 from tests.gateway.other_gateway import CHAT_PATH, OtherGateway, other

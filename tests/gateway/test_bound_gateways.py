@@ -9,7 +9,7 @@ import pytest
 import uuid_utils
 
 from accounts.secrets import generate
-from gateway.credentials import create_credential, revoke_credential
+from gateway.faces.credentials import create_credential, revoke_credential
 from gateway.models import GatewayCredential
 from hotstate import names
 from hotstate.client import valkey
@@ -110,7 +110,7 @@ class TestRevoked:
         # By then the gateway knows that credentials changed when this one was made.
         time.sleep(10 * POLL_SECONDS)
         assert other.verify().status == 200
-        monkeypatch.setattr("gateway.known_gateways.find_credential", away)
+        monkeypatch.setattr("gateway.faces.known_gateways.find_credential", away)
         assert other.verify().status == 200
         valkey().set(names.GATEWAYS_VERSION, "changed")
         until(lambda: other.verify().status == 503)

@@ -12,12 +12,12 @@ from billing.rate_card import RateCard, Timeline
 from billing.rating import charge
 from billing.tariff import Tariff, UnitPrice
 from catalog.models import Choice
-from gateway import choosing
-from gateway.asked import read
-from gateway.endpoints import CHAT
-from gateway.keyring import Identity
-from gateway.latency import Latencies
-from gateway.offer import Offer, OfferedAlias, OfferedModel, OfferedRoute
+from gateway.asking.asked import read
+from gateway.asking.endpoints import CHAT
+from gateway.deciding.keyring import Identity
+from gateway.offering import choosing
+from gateway.offering.offer import Offer, OfferedAlias, OfferedModel, OfferedRoute
+from gateway.upstreams.latency import Latencies
 from hotstate.records import KeyRecord, OrganizationRecord
 from tests.cast import LONG_AGO
 from tests.gateway.test_asked import MODEL

@@ -13,9 +13,9 @@ from django.test import override_settings
 from config.checks import SETTINGS
 from config.dialect import SHIPPED, dialect
 from gateway import errors
+from gateway.deciding.verdicts import Verdict
 from gateway.errors import ApiError, refusal
-from gateway.spoken import in_dialect
-from gateway.verdicts import Verdict
+from gateway.http.spoken import in_dialect
 from hotstate.records import Limits
 from tests.cast import make_key, make_organization
 from tests.gateway.conftest import RunningGateway, Says

@@ -14,10 +14,11 @@ from billing.rate_card import Priced
 from billing.rating import UnpricedError, charge
 from billing.tariff import Tariff, UnitPrice
 from catalog.models import Model, Route
-from gateway import drawing, events, model_limits
-from gateway.asked import Asked, read
-from gateway.endpoints import CHAT
+from gateway.asking import drawing, model_limits
+from gateway.asking.asked import Asked, read
+from gateway.asking.endpoints import CHAT
 from gateway.errors import ApiError
+from gateway.http import events
 from tests.cast import make_model
 from tests.gateway.conftest import RunningGateway, Says, announce
 from tests.gateway.scripted import DONE, HEAD, Step, chunk, whole

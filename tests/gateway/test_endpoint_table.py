@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from gateway.description import described
-from gateway.endpoints import FORWARDED, SCOPES, STORED
+from gateway.asking.description import described
+from gateway.asking.endpoints import FORWARDED, SCOPES, STORED
 
 TABLE = Path(__file__).resolve().parent.parent.parent / "docs" / "endpoints.md"
 ROWS = [

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from gateway import errors
+from gateway.deciding.verdicts import Verdict
 from gateway.errors import ApiError, refusal
-from gateway.verdicts import Verdict
 
 TABLE = Path(__file__).resolve().parent.parent.parent / "docs" / "errors.md"
 ROWS = [tuple(cell.strip() for cell in line[1:-1].split("|")) for line in TABLE.read_text().splitlines()]

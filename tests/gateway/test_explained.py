@@ -10,12 +10,13 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts.models import ApiKey
-from gateway import dry_run
+from gateway.faces import dry_run
 from hotstate import decision_log, names
 from hotstate.client import valkey
 from hotstate.decision_log import DecisionRecord
-from tests.cast import DOLLAR, give_credit, make_key, make_organization, make_user
+from tests.cast import DOLLAR, give_credit, make_key, make_model, make_organization, make_user
 from tests.gateway.conftest import Answer, RunningGateway
+from website.explaining import explain
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,7 +34,7 @@ def recorded(answer: Answer, org: str | None = None) -> DecisionRecord:
 def state_of(key: ApiKey) -> list[Any]:
     """All that the decision could change."""
     return [valkey().hgetall(name) for name in names.decision_keys(key.organization.public_id, key.public_id)[:3]] + [
-        valkey().hgetall(names.decision_keys(key.organization.public_id)[4])
+        valkey().hgetall(names.counters_of(key.organization.public_id))
     ]
 
 
@@ -78,7 +79,7 @@ def test_a_record_is_of_its_organization_alone(gateway: RunningGateway) -> None:
 
 @pytest.mark.parametrize(("percent", "kept"), [(100, True), (0, False)])
 def test_allowed_requests_are_sampled(gateway: RunningGateway, settings: Any, *, percent: int, kept: bool) -> None:
-    from gateway.journal import Journal
+    from gateway.deciding.journal import Journal
     from hotstate.fast import HotState
 
     settings.EXPLAIN_SAMPLE_PERCENT = percent
@@ -123,7 +124,21 @@ class TestADryRun:
         # $1 is not enough for 100,000 output tokens at $15 per million.
         record = dry_run.would_be(gateway.key, endpoint="chat.completions", model="demo-chat", output_tokens=100_000)
         assert record.verdict == "insufficient_balance"
+        # But for the form of the secret each check saw something.
+        assert [check.title for check in explain(record).checks[:10] if not check.saw] == ["The secret has our format"]
         assert dry_run.would_be(gateway.key, endpoint="chat.completions", model="no-such").verdict == "model_not_found"
+
+    @pytest.mark.parametrize("endpoint", ["images.generations", "audio.transcriptions", "audio.speech", "videos"])
+    def test_what_is_not_counted_in_tokens_costs_something_too(self, gateway: RunningGateway, endpoint: str) -> None:
+        prices = {"images": (DOLLAR, 1), "seconds": (DOLLAR, 1), "characters": (DOLLAR, 1)}
+        make_model("media", prices=prices, families=["images", "transcriptions", "speech", "videos"])
+        key, _ = make_key(make_organization("Without credit"), scopes=["audio", "images", "videos"])
+        assert dry_run.would_be(key, endpoint=endpoint, model="media").verdict == "insufficient_balance"
+
+    def test_a_size_that_nobody_knows_is_a_token_to_limits(self, gateway: RunningGateway) -> None:
+        assert gateway.key
+        record = dry_run.would_be(gateway.key, endpoint="chat.completions", model="demo-chat")
+        assert record.tokens == 1
 
     def test_is_judged_by_the_limits_too(self, gateway: RunningGateway) -> None:
         assert gateway.organization

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from gateway.deciding.verdicts import Verdict
 from gateway.errors import refusal
-from gateway.verdicts import Verdict
 from hotstate.errors import Unreachable
 from tests.gateway.other_gateway import (
     CHAT_PATH,
@@ -15,7 +15,7 @@ from tests.gateway.other_gateway import (
     other,
     refused,
 )
-from tests.gateway.serving import wait_until
+from tests.waiting import wait_until
 
 __all__ = ["other"]
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from accounts.secrets import digests, generate
-from gateway import keyring, known_gateways, strangers
-from gateway.credentials import create_credential
-from gateway.strangers import Strangers, TooManyStrangers
+from gateway.deciding import keyring, strangers
+from gateway.deciding.strangers import Strangers, TooManyStrangers
+from gateway.faces import known_gateways
+from gateway.faces.credentials import create_credential
 from hotstate import names
 from hotstate.client import valkey
 from tests.cast import make_key, make_organization
@@ -53,7 +54,7 @@ class Database:
 @pytest.fixture
 def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     counting = Database(keyring.load_and_publish)
-    monkeypatch.setattr("gateway.keyring.load_and_publish", counting)
+    monkeypatch.setattr("gateway.deciding.keyring.load_and_publish", counting)
     yield counting
     counting.open.set()
 
@@ -69,7 +70,7 @@ def _nobody_was_seen(gateway: RunningGateway) -> None:
 @pytest.fixture
 def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is forgiven while the test runs."""
-    monkeypatch.setattr("gateway.strangers.INTERVAL_NS", 3600 * 10**9)
+    monkeypatch.setattr("gateway.deciding.strangers.INTERVAL_NS", 3600 * 10**9)
 
 
 def show(gateway: RunningGateway, secret: str = "", *, address: str = "192.0.2.1") -> Answer:
@@ -147,7 +148,7 @@ class TestManyAddresses:
     def test_few_look_ups_at_a_time_and_the_others_are_told_to_come_again(
         self, gateway: RunningGateway, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("gateway.strangers.WAIT_SECONDS", 0.05)
+        monkeypatch.setattr("gateway.deciding.strangers.WAIT_SECONDS", 0.05)
         assert show(gateway, gateway.secret).status == 200
         database.open.clear()
         with ThreadPoolExecutor(12) as pool:
@@ -168,7 +169,7 @@ class TestManyAddresses:
     def test_a_flood_pushes_no_known_key_out(
         self, gateway: RunningGateway, database: Database, settings: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("gateway.strangers.MOST_REMEMBERED", 3)
+        monkeypatch.setattr("gateway.deciding.strangers.MOST_REMEMBERED", 3)
         settings.KEY_CACHE_SIZE = 3
         assert show(gateway, gateway.secret).status == 200
         valkey().delete(names.digest_index(digests(gateway.secret)[0][1].hex()))
@@ -182,7 +183,7 @@ class TestManyAddresses:
 class TestStrangers:
     def test_what_was_used_up_comes_back_with_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
         clock = [10**12]
-        monkeypatch.setattr("gateway.strangers.time.monotonic_ns", lambda: clock[0])
+        monkeypatch.setattr("gateway.deciding.strangers.time.monotonic_ns", lambda: clock[0])
         met = Strangers()
         for number in range(strangers.BURST):
             met.check("192.0.2.1")
@@ -210,7 +211,7 @@ class TestStrangers:
     def test_a_site_of_ipv6_counts_as_one(
         self, one: str | None, other: str, same: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("gateway.strangers.BURST", 1)
+        monkeypatch.setattr("gateway.deciding.strangers.BURST", 1)
         met = Strangers()
         met.note("x", one)
         if same:
@@ -220,8 +221,8 @@ class TestStrangers:
             met.check(other)
 
     def test_memory_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("gateway.strangers.MOST_REMEMBERED", 5)
-        monkeypatch.setattr("gateway.strangers.MOST_ADDRESSES", 5)
+        monkeypatch.setattr("gateway.deciding.strangers.MOST_REMEMBERED", 5)
+        monkeypatch.setattr("gateway.deciding.strangers.MOST_ADDRESSES", 5)
         met = Strangers()
         for number in range(20):
             met.note(str(number), f"192.0.2.{number}")
@@ -249,7 +250,9 @@ def test_gateway_credentials_that_nobody_has_keep_no_gateway_out(
     monkeypatch.setattr(gateway.application.gateway.known_gateways, "_strangers", Strangers())
     looked_up: list[str] = []
     find = known_gateways.find_credential
-    monkeypatch.setattr("gateway.known_gateways.find_credential", lambda shown: looked_up.append(shown) or find(shown))
+    monkeypatch.setattr(
+        "gateway.faces.known_gateways.find_credential", lambda shown: looked_up.append(shown) or find(shown)
+    )
     with ThreadPoolExecutor(20) as pool:
         strange = [OtherGateway(gateway, f"km-gw-{number:040}", "") for number in range(100)]
         answers = list(pool.map(lambda one: one.check().status, strange))

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from billing.tariff import UnitPrice
 from catalog.models import Model
+from gateway.asking.forms import read_form
 from gateway.errors import ApiError
-from gateway.forms import read_form
 from tests.cast import make_key, make_model
 from tests.gateway.conftest import RunningGateway, announce
 
@@ -115,7 +115,8 @@ class TestBadForms:
         ("body", "content_type", "param"),
         [
             (b"{}", "application/json", None),
-            (b"--x", FORM, "file"),
+            (b"--x", FORM, None),
+            (b"--x--", FORM, "file"),
             (b"anything", "multipart/form-data", None),
             (b"anything", "multipart/form-data; boundary=" + "b" * 300, None),
             (PART + b"\r\n\r\ntext\r\n--x--", FORM, "file"),
@@ -148,3 +149,64 @@ def test_a_fields_name_that_no_head_can_have_is_refused_and_not_passed_on(gatewa
         sent = {"Content-Type": "multipart/form-data; boundary=x"}
         answer = gateway.post("/v1/images/edits", body, headers=sent)
         assert answer.error == (400, "invalid_request_error", None), head
+
+
+def part(name: str, content: bytes, more: str = "") -> bytes:
+    return f'--x\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode() + content + b"\r\n"
+
+
+IMAGE = part("image", b"pixels", '; filename="a.png"\r\nContent-Type: image/png')
+FORM = {"Content-Type": "multipart/form-data; boundary=x"}
+
+
+class TestTricks:
+    """What is judged is what is sent on: an upstream's parser may read a form otherwise than ours."""
+
+    def test_the_last_of_several_fields_is_judged_and_the_only_one_sent(self, gateway: RunningGateway) -> None:
+        fields = part("model", b"never") + part("model", b"demo-image") + part("n", b"9") + part("n", b"1")
+        answer = gateway.post("/v1/images/edits", fields + IMAGE + b"--x--\r\n", headers=FORM)
+        assert len(answer.json["data"]) == 1
+        assert line(gateway)[1] == 40_000_000
+        fields = part("model", b"demo-image") + part("model", b"never")
+        assert gateway.post("/v1/images/edits", fields + IMAGE + b"--x--\r\n", headers=FORM).error[0] == 404
+
+    @pytest.mark.parametrize(
+        "field", [("N", b"9"), ("models", b"other"), ("n", b"9" * 20), ("n", b"1.0"), ("n", b"-1")]
+    )
+    def test_fields_are_judged_as_members_are(self, gateway: RunningGateway, field: tuple[str, bytes]) -> None:
+        body = part("model", b"demo-image") + part(*field) + IMAGE + b"--x--\r\n"
+        assert gateway.post("/v1/images/edits", body, headers=FORM).error[0] == 400
+        assert gateway.lines(0) == []
+
+    @pytest.mark.parametrize("name", ["../../etc/passwd", "a\\\\b", 'a\\"; name=\\"model', "", "é" * 300, ".."])
+    def test_a_file_s_name_is_a_name(self, gateway: RunningGateway, name: str) -> None:
+        image = part("image", b"pixels", f'; filename="{name}"')
+        body = part("model", b"demo-image") + image + b"--x--\r\n"
+        answer = gateway.post("/v1/images/edits", body, headers=FORM)
+        assert answer.status in (200, 400)
+        for _, told, *_ in read_form(body, FORM["Content-Type"]).files:
+            assert not {"/", "\\", "\n"} & set(told)
+        gateway.lines(1 if answer.status == 200 else 0)
+
+    def test_a_form_in_a_form_is_no_file(self, gateway: RunningGateway) -> None:
+        nested = b'--x\r\nContent-Disposition: form-data; name="image"\r\n'
+        nested += b"Content-Type: multipart/mixed; boundary=y\r\n\r\n--y\r\n"
+        nested += b'Content-Disposition: attachment; filename="a.png"\r\n\r\n1\r\n--y--\r\n'
+        body = part("model", b"demo-image") + nested + b"--x--\r\n"
+        answer = gateway.post("/v1/images/edits", body, headers=FORM)
+        assert (answer.error[0], answer.json["error"]["param"]) == (400, "image")
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            pytest.param(part("model", b"demo-image") + IMAGE, id="never closed"),
+            pytest.param(part("model", b"demo-image") + IMAGE[:-2], id="cut off"),
+            pytest.param(b"--x\r\n" + b"A: b\r\n" * 100_000, id="a head without end"),
+            pytest.param(b"--x\r\n\r\n\r\n" * 100_000 + b"--x--", id="parts without names"),
+        ],
+    )
+    def test_half_a_form_is_none(self, gateway: RunningGateway, body: bytes) -> None:
+        answer = gateway.post("/v1/images/edits", body, headers=FORM)
+        assert answer.error == (400, "invalid_request_error", None)
+        assert answer.json["error"]["message"].startswith("We could not parse")
+        assert gateway.lines(0) == []

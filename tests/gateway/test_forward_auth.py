@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.forward_auth import IDENTITY_HEADERS
+from gateway.faces.forward_auth import IDENTITY_HEADERS
 from tests.cast import DOLLAR
 from tests.gateway.other_gateway import (
     INVALID,

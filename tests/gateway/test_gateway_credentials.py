@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.credentials import create_credential
+from gateway.faces.credentials import create_credential
 from gateway.models import GatewayCredential
 from tests.gateway.conftest import POLL_SECONDS
 from tests.gateway.other_gateway import CHAT_PATH, NO_GATEWAY, NOW, OtherGateway, other
@@ -32,7 +32,7 @@ class TestCredentials:
         assert other.asked.post("/v1/keys/verify", {}, headers=headers).error == NO_GATEWAY
 
     def test_one_that_was_revoked_stops_working(self, other: OtherGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("gateway.known_gateways.FOUND_FOR_SECONDS", 0.0)
+        monkeypatch.setattr("gateway.faces.known_gateways.FOUND_FOR_SECONDS", 0.0)
         assert other.verify().status == 200
         GatewayCredential.objects.update(revoked_at=NOW)
         assert other.verify().error == NO_GATEWAY
@@ -41,7 +41,7 @@ class TestCredentials:
         # By then the gateway knows that credentials changed when this one was made.
         time.sleep(10 * POLL_SECONDS)
         assert other.verify().status == 200
-        monkeypatch.setattr("gateway.known_gateways.find_credential", lambda _: 1 / 0)
+        monkeypatch.setattr("gateway.faces.known_gateways.find_credential", lambda _: 1 / 0)
         assert other.verify().status == 200
 
     def test_nothing_is_said_while_the_database_is_away(
@@ -52,11 +52,11 @@ class TestCredentials:
         def away(_: str) -> None:
             raise OperationalError("away")
 
-        monkeypatch.setattr("gateway.known_gateways.FOUND_FOR_SECONDS", 0.0)
+        monkeypatch.setattr("gateway.faces.known_gateways.FOUND_FOR_SECONDS", 0.0)
         known = OtherGateway(other.asked, create_credential(uuid4().hex, sources=[], now=NOW)[1])
         time.sleep(10 * POLL_SECONDS)
         assert known.verify().status == 200
-        monkeypatch.setattr("gateway.known_gateways.find_credential", away)
+        monkeypatch.setattr("gateway.faces.known_gateways.find_credential", away)
         assert known.verify().status == 200
         assert other.verify().error == (503, "server_error", "service_unavailable")
         assert other.check("/auth/check/v1/models").error == (503, "server_error", "service_unavailable")

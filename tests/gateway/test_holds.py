@@ -18,7 +18,8 @@ from hotstate.fast import HotState
 from tests.cast import make_segment
 from tests.gateway.conftest import RunningGateway, Says
 from tests.gateway.scripted import ANSWER, HEAD, chunk, whole
-from tests.gateway.serving import free_port, serving, wait_until
+from tests.gateway.serving import free_port, serving
+from tests.waiting import wait_until
 
 
 def posted(gateway: RunningGateway) -> None:
@@ -53,13 +54,13 @@ def test_a_hold_that_nobody_renews_lapses_and_is_counted(
     assert holds.sweep_lapsed(datetime.now(UTC)) == 0
     assert holds.sweep_lapsed(datetime.now(UTC) + timedelta(hours=1)) == 1
     assert gateway.held_nanos() == 0
-    assert valkey().hget(names.decision_keys(gateway.organization.public_id)[0], "lapsed") == b"1"
+    assert valkey().hget(names.organization_hash(gateway.organization.public_id), "lapsed") == b"1"
 
 
 def test_a_client_that_takes_nothing_more_is_given_up(
     gateway: RunningGateway, says: Says, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.bounded_http.STALLED_SECONDS", 0.2)
+    monkeypatch.setattr("gateway.http.bounded_http.STALLED_SECONDS", 0.2)
     says(HEAD, *[chunk("word " * 2_000)] * 2_000)
     body = b'{"model": "demo-chat", "messages": [], "stream": true, "max_tokens": 4096}'
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gateway.secret}\r\n"

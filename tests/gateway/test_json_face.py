@@ -7,10 +7,12 @@ from uuid import uuid4
 import pytest
 
 from billing.posting import post_segment
-from gateway.credentials import create_credential
-from tests.cast import DOLLAR, give_credit, make_key, make_segment, request_id
+from gateway.deciding.leases import Leases
+from gateway.faces.credentials import create_credential
+from tests.cast import DOLLAR, give_credit, make_key, make_model, make_segment, request_id
+from tests.gateway.conftest import announce
 from tests.gateway.other_gateway import INVALID, NOW, TEMPLATE, OtherGateway, other, spend_nanos
-from tests.gateway.test_limits import limit_key
+from tests.gateway.test_limits import limit_key, limit_organization
 
 __all__ = ["other"]
 
@@ -42,6 +44,19 @@ class TestJson:
         told = other.verify(model=None).json
         assert (told["valid"], told["model_checked"], told["route"]) == (True, False, None)
         assert told["hold"] == settings.FORWARD_AUTH_HOLD_NANOS == DOLLAR // 100
+
+    @pytest.mark.parametrize("endpoint", ["audio.transcriptions", "audio.speech", "images.generations", "videos"])
+    def test_what_is_not_counted_in_tokens_holds_the_estimate_or_the_units(
+        self, other: OtherGateway, settings: Any, endpoint: str
+    ) -> None:
+        prices = {"images": (DOLLAR // 10, 1), "seconds": (DOLLAR // 10, 1), "characters": (DOLLAR // 10, 1)}
+        make_model(endpoint, prices=prices, families=["images", "transcriptions", "speech", "videos"])
+        announce()
+        limit_key(other.asked, scopes=["audio", "images", "videos"])
+        asks = {"endpoint": endpoint, "model": endpoint, "input_tokens": None, "max_output_tokens": None}
+        assert other.verify(**asks).json["hold"] == settings.FORWARD_AUTH_HOLD_NANOS
+        told = other.verify(**asks, units={"images": 2}).json
+        assert told["hold"] == 2 * DOLLAR // 10
 
     def test_listing_models_holds_nothing(self, other: OtherGateway) -> None:
         told = other.verify(endpoint="models", model=None).json
@@ -123,10 +138,28 @@ class TestJson:
         assert 850 <= limit["left"] <= 900
 
     def test_released_leaves_nothing(self, other: OtherGateway) -> None:
-        told = other.verify().json
+        limit_key(other.asked, tokens_per_minute=1000)
+        limit_organization(other.asked, tokens_per_minute=1000)
+        kept, told = (other.verify(max_output_tokens=most).json for most in (300, 400))
         gone = {"request_id": told["request_id"], "org": told["org"]}
         assert [other.call("/v1/keys/release", gone).json["released"] for _ in range(2)] == [True, False]
-        assert (other.asked.held_nanos(), other.asked.lines(0)) == (0, [])
+        assert other.asked.held_nanos() == kept["hold"]
+        other.settle(kept)
+        assert [line["id"] for line in other.asked.lines(1)] == [kept["request_id"]]
+        of_tokens = [limit for limit in other.asked.request("GET", "/v1/key").json["limits"] if limit["limit"] == 1000]
+        # No more than the 400 of the one that is kept, in both limits, and no less.
+        assert [600 <= limit["left"] < 1000 for limit in of_tokens] == [True, True]
+
+    def test_a_release_gives_back_the_tokens_that_verify_told_though_another_process_answered_it(
+        self, other: OtherGateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        limit_key(other.asked, tokens_per_minute=1000)
+        monkeypatch.setattr(Leases, "grant", lambda *_: None)
+        told = other.verify(max_output_tokens=800).json
+        gone = {"request_id": told["request_id"], "org": told["org"], "tokens": told["tokens"]}
+        assert other.call("/v1/keys/release", gone).json["released"]
+        (limit,) = other.asked.request("GET", "/v1/key").json["limits"]
+        assert limit["left"] > 900
 
     def test_what_failed_costs_nothing(self, other: OtherGateway) -> None:
         assert other.settle(other.verify().json, outcome="upstream_error", status=502).json["charge"] == 0

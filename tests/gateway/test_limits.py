@@ -14,7 +14,7 @@ from hotstate import outbox
 from tests.cast import DOLLAR, make_key, make_segment, raw, usage_line
 from tests.gateway.conftest import RunningGateway, Says
 from tests.gateway.scripted import ANSWER, whole
-from tests.gateway.serving import wait_until
+from tests.waiting import wait_until
 
 
 def limit_key(gateway: RunningGateway, **limits: Any) -> ApiKey:
@@ -150,8 +150,8 @@ def test_an_address_is_believed_only_from_trusted_hops(gateway: RunningGateway, 
 
 def test_a_stream_ends_where_the_balance_does(gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hold of a stream that nobody limited grows in steps; what isn't covered isn't passed on (sub2api 7002)."""
-    monkeypatch.setattr("gateway.asked.STREAM_STEP_TOKENS", 20)
-    monkeypatch.setattr("gateway.streaming.STREAM_STEP_TOKENS", 20)
+    monkeypatch.setattr("gateway.asking.asked.STREAM_STEP_TOKENS", 20)
+    monkeypatch.setattr("gateway.proxying.streaming.STREAM_STEP_TOKENS", 20)
     # Enough for some 60 bytes of output besides the input.
     key = limit_key(gateway, budget_total_nanos=64 * 15_000 + 250 * 3_000)
     answer = gateway.chat("!words=500 !delay=0.002", stream=True)
@@ -165,8 +165,8 @@ def test_a_stream_ends_where_the_balance_does(gateway: RunningGateway, monkeypat
 
 
 def test_a_stream_grows_as_far_as_it_needs(gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.asked.STREAM_STEP_TOKENS", 20)
-    monkeypatch.setattr("gateway.streaming.STREAM_STEP_TOKENS", 20)
+    monkeypatch.setattr("gateway.asking.asked.STREAM_STEP_TOKENS", 20)
+    monkeypatch.setattr("gateway.proxying.streaming.STREAM_STEP_TOKENS", 20)
     answer = gateway.chat("!words=300", stream=True)
     assert answer.body.rstrip().endswith(b"[DONE]")
     (line,) = gateway.lines()

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.key_terms import network
-from gateway.decision import LimitState
-from gateway.matching import NO_MODEL, common, in_networks, model_allowed
-from gateway.rate_headers import go_duration, rate_headers
+from gateway.deciding.decision import LimitState
+from gateway.deciding.matching import NO_MODEL, common, in_networks, model_allowed
+from gateway.deciding.rate_headers import go_duration, rate_headers
 
 
 @pytest.mark.parametrize(

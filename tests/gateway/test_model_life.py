@@ -12,7 +12,7 @@ from hotstate.client import valkey
 from tests.cast import make_key, make_model
 from tests.gateway.conftest import RunningGateway, announce
 from tests.gateway.other_gateway import OtherGateway, other
-from tests.gateway.serving import wait_until
+from tests.waiting import wait_until
 
 __all__ = ["other"]
 

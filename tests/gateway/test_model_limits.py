@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from billing.tariff import UnitPrice
 from catalog.models import Model
-from gateway import model_limits
-from gateway.asked import read
-from gateway.endpoints import BY_NAME, CHAT, COMPLETIONS, Endpoint
+from gateway.asking import model_limits
+from gateway.asking.asked import read
+from gateway.asking.endpoints import BY_NAME, CHAT, COMPLETIONS, Endpoint
 from gateway.errors import ApiError
 from tests.cast import make_key, make_model
 from tests.gateway.conftest import RunningGateway, announce

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from gateway.outgoing import Outgoing
+from gateway.http.outgoing import Outgoing
 from hotstate import names, recovery
 from hotstate.client import valkey
 from tests.cast import DOLLAR
 from tests.gateway.conftest import RunningGateway
-from tests.gateway.serving import wait_until
+from tests.gateway.test_limits import limit_key
+from tests.waiting import wait_until
 
 
 def test_an_emptied_valkey_is_asked_back_from_the_database(gateway: RunningGateway) -> None:
@@ -21,7 +22,7 @@ def test_an_emptied_valkey_is_asked_back_from_the_database(gateway: RunningGatew
     assert recovery.recover_if_lost(timezone.now)
     wait_until(lambda: gateway.chat(max_tokens=4000).status == 200, "decisions to go on")
     assert gateway.organization
-    balance = valkey().hget(names.decision_keys(gateway.organization.public_id)[0], "balance")
+    balance = valkey().hget(names.organization_hash(gateway.organization.public_id), "balance")
     assert int(balance) == DOLLAR
 
 
@@ -30,6 +31,7 @@ def test_a_hold_whose_answer_was_lost_is_released(gateway: RunningGateway, monke
     from hotstate.fast import HotState
 
     real = HotState.decide
+    limit_key(gateway, tokens_per_minute=1000)
     # The key is loaded: the next decision on it is the first.
     assert gateway.request("GET", "/v1/models").status == 200
 
@@ -39,13 +41,15 @@ def test_a_hold_whose_answer_was_lost_is_released(gateway: RunningGateway, monke
 
     with monkeypatch.context() as losing:
         losing.setattr(HotState, "decide", answer_is_lost)
-        assert gateway.chat().status == 503
+        assert gateway.chat(max_tokens=900).status == 503
     assert gateway.held_nanos() > 0
     deadline = time.monotonic() + 5
     while gateway.held_nanos() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert gateway.held_nanos() == 0
     assert gateway.lines(0) == []
+    (limit,) = gateway.request("GET", "/v1/key").json["limits"]
+    assert limit["left"] > 900
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -17,7 +17,7 @@ from schemathesis.checks import (
 )
 
 from catalog.models import Model
-from gateway.description import Operation
+from gateway.asking.description import Operation
 from tests.gateway.conftest import RunningGateway
 from tests.gateway.test_reference_examples import EVERYTHING, OPERATIONS, secret
 from website import openapi

@@ -11,8 +11,8 @@ from accounts.keys import revoke_key, rotate_key
 from accounts.models import ApiKey
 from accounts.organizations import suspend
 from accounts.secrets import generate
+from gateway.deciding.verdicts import Verdict
 from gateway.errors import refusal
-from gateway.verdicts import Verdict
 from tests.cast import DOLLAR, give_credit, make_key, make_organization
 from tests.gateway.other_gateway import OtherGateway, other, spend_nanos
 from tests.gateway.test_limits import change_key

@@ -19,7 +19,7 @@ from billing.tariff import UnitPrice
 from catalog.models import Model
 from config.dialect import Dialect, dialect
 from devstack.management.commands.demo import CATALOGUE
-from gateway.description import Example, Operation, described, operations
+from gateway.asking.description import Example, Operation, described, operations
 from hotstate.records import Budgets, Limits
 from tests.cast import DOLLAR, make_key, make_model
 from tests.gateway.conftest import RunningGateway, announce

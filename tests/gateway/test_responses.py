@@ -1,6 +1,7 @@
 """Responses: whole and streamed, gone on from, had again by whose they are, and charged by their last report."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import openai
@@ -12,6 +13,7 @@ from tests.cast import DOLLAR, give_credit, make_key, make_model, make_organizat
 from tests.gateway import scripted
 from tests.gateway.conftest import RunningGateway, Says, announce
 from tests.gateway.scripted import HEAD, whole
+from tests.gateway.serving import Answer
 
 MODEL = "demo-answers"
 # Nano-dollars a token.
@@ -136,6 +138,11 @@ class TestEnds:
             list(gateway.openai().responses.create(model=MODEL, input=f"hello {broken}", stream=True))
         assert charged(gateway, outcome="upstream_error")[1] == 0
 
+    def test_a_status_that_is_no_word_is_an_upstream_that_is_broken(self, gateway: RunningGateway, says: Says) -> None:
+        says(whole(b'{"id": "resp_1", "status": ["queued"], "output": []}'))
+        assert ask(gateway).status == 502
+        charged(gateway, outcome="upstream_error")
+
     def test_after_the_end_nothing_is_passed_on(self, gateway: RunningGateway, says: Says) -> None:
         end = {"type": "response.completed", "response": {"id": "r", "usage": {"input_tokens": 1, "output_tokens": 1}}}
         says(HEAD, b"data: " + json.dumps(end).encode() + b"\n\n", b'data: {"type": "more"}\n\ndata: [DONE]\n\n')
@@ -250,6 +257,12 @@ class TestWhoseItIs:
         ),
         ({"input": [7]}, "input"),
         ({"input": [{"type": 7}]}, "input"),
+        # Without a type, an id alone is a reference.
+        ({"input": [{"id": "msg_1"}]}, "input"),
+        ({"input": [{"id": "msg_1", "type": None, "role": "user"}]}, "input"),
+        ({"input": [{"id": "msg_1", "content": "hi"}]}, "input"),
+        ({"input": [{"type": "image_generation_call", "id": "ig_1"}]}, "input"),
+        ({"background": 1, "stream": True}, "background"),
         ({"tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}]}, "tools"),
         ({"tools": [{"type": "web_search"}]}, "tools"),
         ({"tools": [{"type": "mcp", "server_url": "http://x"}]}, "tools"),
@@ -269,3 +282,52 @@ def test_what_an_upstream_would_look_up_is_refused(gateway: RunningGateway, fiel
 def test_the_clients_own_tools_reach_the_model(gateway: RunningGateway) -> None:
     tools = [{"type": "function", "name": "f", "parameters": {}}, {"type": "custom", "name": "c"}]
     assert ask(gateway, tools=tools).json["tools"] == tools
+
+
+class TestWhoMadeIt:
+    """What failed is told in the upstream's words, but not who the upstream is."""
+
+    TOLD = "Secret-Llama at 127.0.0.1 failed for org-Ab12Cd34Ef"
+    FAILED: Any = {"id": "resp_1", "status": "failed", "output": [], "error": {"code": "x", "message": TOLD}}
+
+    @pytest.fixture(autouse=True)
+    def _named(self, gateway: RunningGateway) -> Iterator[None]:
+        route = Route.objects.filter(model__public_id=MODEL)
+        route.update(upstream_model="secret-llama")
+        yield
+        route.update(upstream_model=MODEL)
+
+    def told(self, answer: Answer) -> None:
+        assert b"the model at the model's server failed for" in answer.body
+        for secret in (b"Llama", b"127.0.0.1", b"org-"):
+            assert secret not in answer.body
+
+    def test_a_failed_one(self, gateway: RunningGateway, says: Says) -> None:
+        says(whole(json.dumps(self.FAILED).encode()))
+        self.told(ask(gateway))
+        self.told(gateway.request("GET", "/v1/responses/resp_1"))
+        charged(gateway, outcome="upstream_error")
+
+    def test_a_failed_stream_and_the_same_again(self, gateway: RunningGateway, says: Says) -> None:
+        end = {"type": "response.failed", "response": self.FAILED}
+        says(HEAD, b"data: " + json.dumps(end).encode() + b"\n\n")
+        self.told(ask(gateway, stream=True))
+        self.told(gateway.request("GET", "/v1/responses/resp_1?stream=true"))
+        charged(gateway, outcome="upstream_error")
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            {"type": "error", "message": "Secret-Llama"},
+            {"type": "response.x", "error": {"message": "Secret-Llama"}},
+            {"type": "a\n\ndata: Secret-Llama"},
+        ],
+    )
+    def test_an_error_in_a_stream_that_is_had_again(self, gateway: RunningGateway, says: Says, event: Any) -> None:
+        made = ask(gateway).json["id"]
+        says(HEAD, b"data: " + json.dumps(event).encode() + b"\n\n")
+        answer = gateway.request("GET", f"/v1/responses/{made}?stream=true")
+        assert b"Llama" not in answer.body
+        assert b'"code":"bad_gateway"' in answer.body
+        assert b"Llama" not in ask(gateway, stream=True).body
+        gateway.lines(2)

@@ -13,7 +13,7 @@ from django.db import connections
 from accounts.keys import revoke_key
 from accounts.models import ApiKey
 from accounts.organizations import rename, suspend
-from gateway.credentials import create_credential
+from gateway.faces.credentials import create_credential
 from hotstate import outbox
 from hotstate.models import OutboxEntry
 from tests.cast import make_user

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.models import Model, Route, Upstream
-from gateway.offer import OfferedRoute
-from gateway.request_ids import new_request_id
-from gateway.routing import Circuit, order
+from gateway.http.request_ids import new_request_id
+from gateway.offering.offer import OfferedRoute
+from gateway.upstreams.routing import Circuit, order
 from tests.gateway import scripted
 from tests.gateway.conftest import MODEL, RunningGateway, announce
 from tests.gateway.scripted import ANSWER, DONE, HEAD, Step, chunk, whole
@@ -115,6 +115,24 @@ class TestFailover:
         assert gateway.chat().error == (502, "server_error", "bad_gateway")
         assert tried(gateway)[0] == 3
         assert gateway.held_nanos() == 0
+
+    @pytest.mark.parametrize(
+        ("last", "known_as"),
+        [
+            ([whole(b"{}", status="500 No", headers=b"X-Request-Id: second\r\n")], "second"),
+            ([whole(b"{}", status="400 Bad", headers=b"X-Request-Id: second\r\n")], "second"),
+            ([GOOD], ""),
+            ([], ""),
+        ],
+    )
+    def test_the_line_has_the_last_attempts_id_and_no_others(
+        self, gateway: RunningGateway, route: Adds, last: list[Step], known_as: str
+    ) -> None:
+        route("first", whole(b"{}", status="500 No", headers=b"X-Request-Id: first\r\n"), priority=1)
+        second = route("second", *last, priority=2)
+        gateway.chat()
+        (line,) = gateway.lines()
+        assert (line["route"], line.get("upstream_request_id", "")) == (str(second.pk), known_as)
 
     def test_a_silent_upstream_has_a_patience_of_its_own(self, gateway: RunningGateway, route: Adds) -> None:
         never = threading.Event()

@@ -14,8 +14,9 @@ from billing.posting import post_segment
 from billing.proofs.proving import prove
 from hotstate import outbox
 from tests.cast import DOLLAR, give_credit, make_segment
-from tests.gateway.serving import RunningGateway, wait_until
+from tests.gateway.serving import RunningGateway
 from tests.gateway.test_limits import limit_organization
+from tests.waiting import wait_until
 
 AT_ONCE = 500
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from billing.posting import post_segment
 from catalog.models import Model, Route, Upstream
-from gateway.bindings import Bindings
+from gateway.stored.bindings import Bindings
 from hotstate import recovery
 from hotstate.client import valkey
 from hotstate.errors import Unreachable
@@ -21,7 +21,9 @@ from tests.cast import DOLLAR, give_credit, make_key, make_model, make_organizat
 from tests.gateway import scripted
 from tests.gateway.conftest import RunningGateway, announce
 from tests.gateway.scripted import whole
-from tests.gateway.serving import Answer, wait_until
+from tests.gateway.serving import Answer
+from tests.gateway.test_limits import limit_key
+from tests.waiting import wait_until
 
 NOT_STORED = (404, "invalid_request_error", "not_found")
 SAID: Any = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hello world"}]
@@ -110,6 +112,29 @@ def test_reading_costs_nothing_holds_nothing_and_writes_no_line(gateway: Running
     assert gateway.held_nanos() == line["charge_nanos"]
     assert gateway.written() == 1
     assert line["stored"] == name
+
+
+def test_reading_takes_of_the_request_limits_and_of_nothing_else(
+    gateway: RunningGateway, asked: Callable[[], Any]
+) -> None:
+    name = store(gateway)
+    limits = {"requests_per_minute": 2, "tokens_per_minute": 1}
+    limit_key(gateway, **limits, budget_total_nanos=0)
+    answers = [get(gateway, name) for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 429]
+    assert [answer.headers["x-ratelimit-remaining-requests"] for answer in answers] == ["1", "0", "0"]
+    assert answers[-1].error == (429, "requests", "rate_limit_exceeded")
+    assert len(asked()) == 3
+    gateway.lines(1)
+
+
+def test_who_guesses_ids_is_limited_before_anybody_looks_them_up(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_key(gateway, requests_per_minute=1)
+    assert get(gateway, "chatcmpl-a").error == NOT_STORED
+    monkeypatch.setattr(Bindings, "find", lambda *_: 1 / 0)
+    assert get(gateway, "chatcmpl-b").error == (429, "requests", "rate_limit_exceeded")
 
 
 def test_what_was_not_to_be_stored_is_bound_to_nobody(gateway: RunningGateway) -> None:

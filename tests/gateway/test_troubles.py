@@ -10,7 +10,7 @@ from openai import APIError
 
 from tests.gateway.conftest import RunningGateway, Says, announce
 from tests.gateway.scripted import ANSWER, whole
-from tests.gateway.serving import wait_until
+from tests.waiting import wait_until
 
 OUTPUT = 15_000
 IMPATIENT = ClientTimeout(total=None, sock_read=0.3)
@@ -44,7 +44,7 @@ def test_an_upstream_that_fails_before_the_first_byte_costs_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """new-api 5287: an upstream's error text was billed as output."""
-    monkeypatch.setattr(gateway.application.gateway.upstreams.session, "_timeout", IMPATIENT)
+    monkeypatch.setattr(gateway.application.gateway.upstreams, "patience", IMPATIENT)
     assert gateway.chat(directive, stream=stream).error == error
     assert only_line(gateway) == (outcome, error[0], 0)
 
@@ -122,7 +122,7 @@ def test_a_full_disk_admits_no_request_and_loses_no_line(
             raise OSError(28, "No space left on device")
         return real(descriptor, content)
 
-    monkeypatch.setattr("gateway.usage_log.os.write", full)
+    monkeypatch.setattr("gateway.logs.usage_log.os.write", full)
     assert gateway.chat().status == 200
     assert gateway.chat().error == (503, "server_error", "service_unavailable")
     monkeypatch.undo()

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from gateway.request_ids import moment_of, new_request_id
-from gateway.spool import take_abandoned, take_slot
-from gateway.usage_log import UsageLog, closed_segments
+from gateway.http.request_ids import moment_of, new_request_id
+from gateway.logs.spool import take_abandoned, take_slot
+from gateway.logs.usage_log import UsageLog, closed_segments
 
 
 def make_log(folder: Path, **options: Any) -> UsageLog:
@@ -110,7 +110,7 @@ def test_a_disk_that_is_full_when_a_segment_ends_mixes_up_nothing(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as no_space:
-        no_space.setattr("gateway.usage_log.os.open", full)
+        no_space.setattr("gateway.logs.usage_log.os.open", full)
         log.close_segment()
     append(log)
     close(log)

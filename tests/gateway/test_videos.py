@@ -1,7 +1,10 @@
 """Videos: held by the seconds that are asked for, charged once by what was made, and had again by whose they are."""
 
+import gzip
+import socket
 from collections.abc import Iterator
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
@@ -10,7 +13,9 @@ from billing.tariff import UnitPrice
 from catalog.models import Model
 from gateway.models import UnfinishedWork
 from tests.cast import DOLLAR, give_credit, make_key, make_model, make_organization
-from tests.gateway.conftest import RunningGateway, announce
+from tests.gateway.conftest import RunningGateway, Says, announce
+from tests.gateway.scripted import whole
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 MODEL = "demo-film"
@@ -20,9 +25,9 @@ PLAIN, LARGE = 20_000_000, 50_000_000
 
 @pytest.fixture
 def gateway(gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningGateway]:
-    monkeypatch.setattr("gateway.caretaker.POLL_SECONDS", 0.05)
-    monkeypatch.setattr("gateway.unfinished.FIRST_PAUSE", timedelta(milliseconds=100))
-    monkeypatch.setattr("gateway.unfinished.LONGEST_PAUSE", timedelta(milliseconds=100))
+    monkeypatch.setattr("gateway.stored.caretaker.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.stored.unfinished.FIRST_PAUSE", timedelta(milliseconds=100))
+    monkeypatch.setattr("gateway.stored.unfinished.LONGEST_PAUSE", timedelta(milliseconds=100))
     if not Model.objects.filter(public_id=MODEL).exists():
         prices = [UnitPrice("seconds", PLAIN), UnitPrice("seconds", LARGE, variant="1792x1024")]
         make_model(MODEL, prices=prices, families=["videos"])
@@ -78,6 +83,35 @@ def test_who_deletes_one_that_is_being_made_pays_it(gateway: RunningGateway) -> 
     assert line(gateway)["charge_nanos"] == 4 * PLAIN
 
 
+def test_who_goes_before_the_upstream_has_answered_pays_what_it_makes(gateway: RunningGateway, says: Says) -> None:
+    """It goes on with it all the same: by leaving in time, anybody could have videos made that nobody pays."""
+    go = Event()
+    says(go, whole(b'{"id": "video_left", "object": "video", "status": "queued", "seconds": "4"}'))
+    body = b'{"model": "demo-film", "prompt": "an otter"}'
+    head = f"POST /v1/videos HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gateway.secret}\r\n"
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=20) as connection:
+        connection.sendall(head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        wait_until(lambda: gateway.open_holds(), "the request to be admitted")
+    go.set()
+    wait_until(UnfinishedWork.objects.filter(upstream_id="video_left").exists, "the video to be looked after")
+    assert gateway.held_nanos() == 4 * PLAIN
+    says(whole(b'{"id": "video_left", "object": "video", "status": "completed", "seconds": "4"}'))
+    assert line(gateway)["charge_nanos"] == 4 * PLAIN
+
+
+def test_a_file_s_length_is_told_where_it_is_the_file_s(gateway: RunningGateway, says: Says) -> None:
+    name = make(gateway).json["id"]
+    line(gateway)
+    film = b"film" * 1_000
+    for content, headers in ((film, b""), (gzip.compress(film), b"Content-Encoding: gzip\r\n")):
+        says(whole(content, headers=headers, content_type="video/mp4"))
+        answer = gateway.request("GET", f"/v1/videos/{name}/content")
+        assert (answer.body, answer.headers["content-type"]) == (film, "video/mp4")
+        assert ("content-length" in answer.headers) == (not headers)
+    says(whole(film, content_type="video/\xff\xfe"))
+    assert gateway.request("GET", f"/v1/videos/{name}/content").headers["content-type"] == "application/octet-stream"
+
+
 @pytest.mark.parametrize(("method", "after"), [("GET", ""), ("DELETE", ""), ("GET", "/content")])
 def test_another_organization_s_is_not_there(gateway: RunningGateway, method: str, after: str) -> None:
     name = make(gateway).json["id"]
@@ -100,12 +134,27 @@ def test_another_organization_s_is_not_there(gateway: RunningGateway, method: st
         ({"seconds": "four"}, "seconds"),
         ({"input_reference": {"file_id": "file-1"}}, "input_reference"),
         ({"size": 7}, "size"),
+        ({"size": "1792x1024 "}, "size"),
+        ({"size": "1792x1024\u200b"}, "size"),
     ],
 )
 def test_what_cannot_be_counted_is_refused(gateway: RunningGateway, fields: Any, param: str) -> None:
     answer = make(gateway, **fields)
     assert (answer.status, answer.json["error"]["param"]) == (400, param)
     assert gateway.lines(0) == []
+
+
+def test_a_size_that_the_model_hasn_t_got_is_refused(gateway: RunningGateway) -> None:
+    Model.objects.filter(public_id=MODEL).update(image_sizes=["1280x720", "1792x1024"])
+    announce()
+    try:
+        refused = make(gateway, size="1792X1024")
+        assert (refused.status, refused.json["error"]["param"]) == (400, "size")
+        assert make(gateway, size="1792x1024").status == 200
+        assert line(gateway)["charge_nanos"] == 4 * LARGE
+    finally:
+        Model.objects.filter(public_id=MODEL).update(image_sizes=[])
+        announce()
 
 
 def test_what_is_not_served_is_not_there(gateway: RunningGateway) -> None:

@@ -66,11 +66,18 @@ class Model:
         now = zip(("day", "week", "month"), windows, Windows.at(self.now), strict=True)
         return spent | {name: 0 for name, published, window in now if published < window}
 
-    def decide(self, request_id: str, key: str, amount: int, tokens: int) -> str:
+    def count(self, key: str) -> str:
+        """A request that costs nothing and holds nothing: neither money nor what runs is looked at."""
+        return self._standing(key) or self._rates(key, 0)
+
+    def _standing(self, key: str) -> str:
         if key in self.revoked:
             return "revoked"
-        if self.suspended:
-            return "suspended"
+        return "suspended" if self.suspended else ""
+
+    def decide(self, request_id: str, key: str, amount: int, tokens: int) -> str:
+        if refused := self._standing(key):
+            return refused
         if hold := self.holds.get(request_id):
             return "allowed" if hold.open and hold.key == key and hold.amount >= amount else "used"
         spent = self.published_spending(key)
@@ -81,6 +88,18 @@ class Model:
                 return "budget_exhausted"
         if amount > 0 and amount > self.balance + self.overdraft - self.held():
             return "insufficient_balance"
+        paid_back_at, verdict = dict(self.paid_back_at), self._rates(key, tokens)
+        if verdict != "allowed":
+            return verdict
+        for who, running in ((key, self.running(key)), (ORG, self.running())):
+            most = self.limits[who].concurrent_requests
+            if most is not None and running >= most:
+                self.paid_back_at = paid_back_at
+                return "concurrency_limited"
+        self.holds[request_id] = Hold(key, amount, tokens, open=True, admitted_ms=self.now_ms)
+        return "allowed"
+
+    def _rates(self, key: str, tokens: int) -> str:
         after: dict[tuple[str, str], float] = {}
         for who in (key, ORG):
             for name, window in WINDOW_MS.items():
@@ -94,23 +113,27 @@ class Model:
                     after[who, name] = before + cost * (window / most)
                     if cost > 0 and after[who, name] - self.now_ms - window > 0.01:
                         return "rate_limited"
-        for who, running in ((key, self.running(key)), (ORG, self.running())):
-            most = self.limits[who].concurrent_requests
-            if most is not None and running >= most:
-                return "concurrency_limited"
         self.paid_back_at |= {what: float(f"{moment:.3f}") for what, moment in after.items()}
-        self.holds[request_id] = Hold(key, amount, tokens, open=True, admitted_ms=self.now_ms)
         return "allowed"
 
     def settle(self, request_id: str, charge: int, tokens: int) -> None:
         hold = self.holds.get(request_id)
         if hold and hold.open:
             self.holds[request_id] = replace(hold, amount=charge, open=False)
-            for who in (hold.key, ORG):
-                most, what = self.limits[who].tokens_per_minute, (who, "tokens_per_minute")
-                if most is not None and what in self.paid_back_at:
-                    each = 60_000 / most
-                    # Of the estimate, time has paid back a part already.
-                    left = max(0.0, hold.tokens - (self.now_ms - hold.admitted_ms) / each)
-                    corrected = self.paid_back_at[what] + max(tokens - hold.tokens, -left) * each
-                    self.paid_back_at[what] = float(f"{corrected:.3f}")
+            self._correct(hold, tokens)
+
+    def release(self, request_id: str) -> None:
+        hold = self.holds.get(request_id)
+        if hold and hold.open:
+            del self.holds[request_id]
+            self._correct(hold, 0)
+
+    def _correct(self, hold: Hold, tokens: int) -> None:
+        for who in (hold.key, ORG):
+            most, what = self.limits[who].tokens_per_minute, (who, "tokens_per_minute")
+            if most is not None and what in self.paid_back_at:
+                each = 60_000 / most
+                # Of the estimate, time has paid back a part already.
+                left = max(0.0, hold.tokens - (self.now_ms - hold.admitted_ms) / each)
+                corrected = self.paid_back_at[what] + max(tokens - hold.tokens, -left) * each
+                self.paid_back_at[what] = float(f"{corrected:.3f}")

@@ -117,7 +117,7 @@ def test_growth_is_exact_too() -> None:
     assert grown == [0, 1, 0, 1, 0]
     assert valkey().hget(KEYS[2], "a") == f"open:{MOST}:{KEY}".encode()
     assert held() == MOST
-    valkey().eval(scripts.RELEASE, 5, *KEYS, "a")
+    valkey().eval(scripts.RELEASE, 5, *KEYS, "a", 0, 0)
     assert held() == 0
 
 

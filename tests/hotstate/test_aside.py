@@ -47,7 +47,7 @@ def decide(nanos: int) -> str:
 
 
 def held() -> int:
-    return int(valkey().hget(names.decision_keys(ORG)[0], "held") or 0)
+    return int(valkey().hget(names.organization_hash(ORG), "held") or 0)
 
 
 def aside(nanos: int, identity: UUID | None = None) -> bool:
@@ -81,7 +81,7 @@ def test_the_posting_takes_its_place(loaded: None) -> None:
     publish.put(valkey(), posted)
     assert held() == 0
     assert decide(41) == "insufficient_balance"
-    assert valkey().zcard(names.decision_keys(ORG)[3]) == 0
+    assert valkey().zcard(names.leases_of(ORG)) == 0
 
 
 def test_it_can_be_given_back_and_a_lease_does_it_where_nobody_does(loaded: None) -> None:

@@ -111,6 +111,16 @@ class DecisionMachine(RuleBasedStateMachine):
         assert self.run(scripts.DECIDE, key, *asked, "dry", "1", ERA, self.version, "")[0].decode() == expected
         assert [valkey().dump(name) for name in names.decision_keys(ORG, key)] == state
 
+    @rule(key=st.sampled_from(KEYS))
+    def counted_request(self, key: str) -> None:
+        """It takes a request of the limits, and no more."""
+        self.count += 1
+        asked = [self.model.now_ms, f"r{self.count}", self.version, "", 0, LEASE_MS, key, 0]
+        answer = self.run(
+            scripts.DECIDE, key, *asked, *Windows.at(self.model.now), "count", "", ERA, self.version, "holder"
+        )
+        assert answer[0].decode() == self.model.count(key)
+
     @rule(key=st.sampled_from(KEYS), amount=amounts, behind=st.sampled_from([(1, 0), (0, 1), (1, 1)]))
     def request_by_old_records(self, key: str, amount: int, behind: tuple[int, int]) -> None:
         """Judged by an older record of the key or of the organization: both come back, and nothing was taken."""
@@ -138,10 +148,12 @@ class DecisionMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 5))
     def release(self, which: int) -> None:
         request_id = self.pick(which)
-        self.run(scripts.RELEASE, KEYS[0], request_id)
         hold = self.model.holds.get(request_id)
-        if hold and hold.open:
-            del self.model.holds[request_id]
+        key, estimated, admitted_ms = (hold.key, hold.tokens, hold.admitted_ms) if hold else (KEYS[0], 0, 0)
+        self.model.release(request_id)
+        for gone in (int(bool(hold and hold.open)), 0):
+            elapsed_ms = self.model.now_ms - admitted_ms
+            assert self.run(scripts.RELEASE, key, request_id, estimated, elapsed_ms) == gone
 
     @rule()
     def post(self) -> None:
@@ -216,6 +228,15 @@ class DecisionMachine(RuleBasedStateMachine):
         for key in KEYS:
             assert int(valkey().hget(counters, f"{key}:held") or 0) == self.model.held(key)
             assert int(valkey().hget(counters, f"{key}:open") or 0) == self.model.running(key)
+
+    @invariant()
+    def what_limits_have_left_is_the_models(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        *_, counters = names.decision_keys(ORG)
+        for (who, name), moment in self.model.paid_back_at.items():
+            told = valkey().hget(counters, name if who == ORG else f"{who}:{name}")
+            assert float(told) == pytest.approx(moment, rel=0, abs=0.01)
 
     def pick(self, which: int) -> str:
         ids = list(self.model.holds)

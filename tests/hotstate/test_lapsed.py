@@ -46,6 +46,14 @@ def test_it_is_kept_as_a_row_once(key: ApiKey) -> None:
     )
 
 
+def test_its_row_names_the_key_without_who_held_for_it(key: ApiKey) -> None:
+    event, org = hold(key), key.organization.public_id
+    # As decisions write it.
+    valkey().hset(names.holds_of(org), event, f"open:500:{key.public_id}:-")
+    holds.sweep_lapsed(LATER)
+    assert LapsedHold.objects.get().key == key.public_id
+
+
 def test_one_whose_row_can_not_be_written_stays_held(key: ApiKey, monkeypatch: pytest.MonkeyPatch) -> None:
     hold(key)
 
@@ -64,7 +72,7 @@ def test_one_that_is_renewed_at_that_moment_is_none(key: ApiKey, monkeypatch: py
     create = LapsedHold.objects.bulk_create
 
     def renewed(*arguments: Any, **options: Any) -> Any:
-        leases = names.decision_keys(key.organization.public_id)[3]
+        leases = names.leases_of(key.organization.public_id)
         valkey().zadd(leases, {event: int(LATER.timestamp() * 1000) + 60_000})
         return create(*arguments, **options)
 

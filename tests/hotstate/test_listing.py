@@ -96,7 +96,7 @@ class TestHolds:
 
         async def work(hotstate: HotState) -> None:
             await ask(hotstate, "org_a", hold=5)
-            await asyncio.to_thread(empty_valkey.flushall)
+            await asyncio.to_thread(empty_valkey.flushdb)
             await asyncio.to_thread(begin_era, empty_valkey)
             await hotstate.join()
             await ask(hotstate, "org_a", hold=5)

@@ -39,7 +39,7 @@ class TestOutbox:
 
     def test_a_change_is_delivered_after_commit(self, organization: Organization) -> None:
         key, _ = make_key(organization)
-        assert valkey().hget(names.decision_keys(organization.public_id, key.public_id)[1], "version") == b"1"
+        assert valkey().hget(names.key_hash(organization.public_id, key.public_id), "version") == b"1"
         assert not OutboxEntry.objects.exists()
 
     def test_what_a_rollback_took_back_is_never_told(self, organization: Organization) -> None:
@@ -56,7 +56,7 @@ class TestOutbox:
             key, _ = make_key(organization)
         assert OutboxEntry.objects.count() == 1
         assert outbox.deliver() == 1
-        assert valkey().exists(names.decision_keys(organization.public_id, key.public_id)[1])
+        assert valkey().exists(names.key_hash(organization.public_id, key.public_id))
 
     def test_revoking_says_so_where_valkey_is_out_of_reach_and_is_healed(
         self, organization: Organization, unreachable: Any
@@ -68,7 +68,7 @@ class TestOutbox:
             key.refresh_from_db()
             assert key.revoked_at == NOW
         outbox.deliver()
-        assert valkey().hget(names.decision_keys(organization.public_id, key.public_id)[1], "revoked") == b"1"
+        assert valkey().hget(names.key_hash(organization.public_id, key.public_id), "revoked") == b"1"
 
     def test_an_emptied_valkey_is_filled_again(self, organization: Organization) -> None:
         give_credit(organization, DOLLAR)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import hiredis
 import pytest
+import uvloop
 
 from hotstate.errors import Unreachable
 from hotstate.fast import HotState
@@ -32,6 +33,20 @@ def test_a_thousand_at_once_get_their_own_replies(empty_valkey: Any) -> None:
         return replies
 
     assert run(work()) == [str(number).encode() for number in range(1000)]
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_more_than_the_socket_takes_arrives_whole_and_in_order(new_loop: Any, empty_valkey: Any) -> None:
+    words = [f"{number}".encode() * 30_000 for number in range(300)]
+
+    async def work() -> list[Any]:
+        client = Pipelining(URL)
+        replies = await asyncio.gather(*(client.call("ECHO", word) for word in words))
+        await client.close()
+        return replies
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(work()) == words
 
 
 def test_an_error_of_the_server_is_a_reply(empty_valkey: Any) -> None:
@@ -101,7 +116,7 @@ def test_a_server_that_forgot_the_scripts_is_told_them_again(empty_valkey: Any) 
     async def work() -> Any:
         hotstate = HotState(URL)
         empty_valkey.script_flush()
-        settled = await hotstate.release("org_x", "request")
+        settled = await hotstate.release("org_x", "key_x", "request", estimated=0, elapsed_ms=0)
         await hotstate.close()
         return settled
 

@@ -120,7 +120,7 @@ class TestHolds:
 
     def test_a_released_hold_is_gone(self) -> None:
         decide("a", 60)
-        valkey().eval(scripts.RELEASE, 5, *KEYS, "a")
+        valkey().eval(scripts.RELEASE, 5, *KEYS, "a", 0, 0)
         assert held() == 0
 
     def test_an_older_balance_is_not_taken_but_its_holds_go(self) -> None:
@@ -167,7 +167,7 @@ class TestHolds:
             case "settle" | "post settled":
                 valkey().eval(scripts.SETTLE, 5, *KEYS, "a", 0, 0, 0, 0)
             case "release":
-                valkey().eval(scripts.RELEASE, 5, *KEYS, "a")
+                valkey().eval(scripts.RELEASE, 5, *KEYS, "a", 0, 0)
             case "lapse":
                 holds.list_holding()
                 holds.sweep_lapsed(datetime.fromtimestamp(NOW_MS / 1000 + 90, UTC))

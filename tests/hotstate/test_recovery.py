@@ -15,7 +15,7 @@ from accounts.keys import revoke_key
 from accounts.models import ApiKey, Organization
 from billing import archived
 from billing.models import Balance, Segment
-from gateway.keyring import load_and_publish
+from gateway.deciding.keyring import load_and_publish
 from gateway.models import GatewayProcess
 from hotstate import eras, holds, loading, names, publish, recovery, scripts
 from hotstate.client import valkey
@@ -48,11 +48,11 @@ def decide(key: ApiKey, request_id: str = "r", nanos: int = 1, *, in_era: str = 
 
 
 def held(organization: Organization) -> int:
-    return int(valkey().hget(names.decision_keys(organization.public_id)[0], "held") or 0)
+    return int(valkey().hget(names.organization_hash(organization.public_id), "held") or 0)
 
 
 def balance(organization: Organization) -> int:
-    return int(valkey().hget(names.decision_keys(organization.public_id)[0], "balance") or 0)
+    return int(valkey().hget(names.organization_hash(organization.public_id), "balance") or 0)
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ class TestWhatIsBelieved:
     def test_what_a_key_spent_is_not_believed_from_a_late_change(self, key: ApiKey) -> None:
         org = key.organization.public_id
         spent = Spent(key=key.public_id, windows=Windows.at(timezone.now()), day=0, week=0, month=0, total=0)
-        _, name, *_ = names.decision_keys(org, key.public_id)
+        name = names.key_hash(org, key.public_id)
         record = replace(key.record(), version=2, budgets=Budgets(total=100))
         publish.put(valkey(), record)
         publish.put(valkey(), BalanceRecord(org=org, version=99, nanos=DOLLAR, spent=(spent,)))
@@ -128,7 +128,7 @@ class TestWhatIsBelieved:
             loading.load(valkey(), [organization.record(), key.record()], before)
         assert decide(key, in_era=before) == "missing"
         recovery.recover_if_lost(timezone.now)
-        valkey().hdel(names.decision_keys(organization.public_id)[0], "era")
+        valkey().hdel(names.organization_hash(organization.public_id), "era")
         begun = era().id
         real = eras.require
 
@@ -144,7 +144,7 @@ class TestWhatIsBelieved:
 
     def test_many_who_load_at_once_all_get_on(self, organization: Organization) -> None:
         keys = [make_key(organization)[0] for _ in range(8)]
-        valkey().hdel(names.decision_keys(organization.public_id)[0], "era")
+        valkey().hdel(names.organization_hash(organization.public_id), "era")
         threads = [threading.Thread(target=_in_thread, args=[lambda key=key: load(key)]) for key in keys]
         for thread in threads:
             thread.start()
@@ -207,9 +207,9 @@ class TestCharges:
         for _ in range(2):
             holds.register(valkey(), told, now_ms() + LEASE_MS)
         assert held(key.organization) == 30 + 4 + 5 + 100
-        counters = names.decision_keys(org)[4]
+        counters = names.counters_of(org)
         assert valkey().hget(counters, "open") == b"2"
-        assert valkey().zcard(names.decision_keys(org)[3]) == 2
+        assert valkey().zcard(names.leases_of(org)) == 2
 
 
 class TestWhoIsWaitedFor:

@@ -9,7 +9,7 @@ from django.test import Client
 
 from accounts.models import AuditEntry, Organization, User
 from catalog.models import FAMILIES, Alias, Model, Route, Upstream
-from gateway.endpoints import FORWARDED
+from gateway.asking.endpoints import FORWARDED
 from hotstate.models import OutboxEntry
 from tests.cast import make_model
 from tests.website.browsing import passed_second_factor, person, use

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.decision import STRANGERS
-from gateway.verdicts import Verdict
+from gateway.deciding.decision import STRANGERS
+from gateway.deciding.verdicts import Verdict
 from hotstate.decision_log import DecisionRecord
 from website.explaining import NOT_REACHED, PASSED, REFUSED, TITLES, explain
 
@@ -109,3 +109,10 @@ def test_what_was_spent_in_another_window_does_not_count() -> None:
     saw = dict(explain(record("budget_exhausted", api_key=key, counters={"key.held": "7"})).checks[8].saw)
     assert saw["today"] == "$0.00 spent and $0.000000007 held of $0.0000001"
     assert saw["in all"] == "$0.0000003 spent and $0.000000007 held of $0.0000009"
+
+
+def test_what_was_looked_up_is_told_where_it_passed_too() -> None:
+    organization = {"suspended": "0", "version": "3"}
+    told = explain(record("insufficient_balance", api_key={"revoked": "1", "version": "7"}, organization=organization))
+    assert told.checks[2].saw == [("revoked", "yes"), ("the key's record", "version 7")]
+    assert told.checks[4].saw == [("suspended", "no"), ("the organization's record", "version 3")]

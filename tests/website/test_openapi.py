@@ -7,7 +7,7 @@ from django.test import Client, override_settings
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from config.dialect import SHIPPED, dialect
-from gateway.description import operations
+from gateway.asking.description import operations
 from website.openapi import shape
 
 pytestmark = pytest.mark.django_db

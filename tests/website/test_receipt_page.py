@@ -13,7 +13,7 @@ from accounts.models import ApiKey, Organization, User
 from billing.correcting import correct
 from billing.correction_rules import one_event, void
 from catalog.models import Model
-from gateway.request_ids import new_request_id
+from gateway.http.request_ids import new_request_id
 from hotstate import decision_log, holds
 from tests.cast import make_model
 from tests.website.browsing import use

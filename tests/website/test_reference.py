@@ -9,8 +9,8 @@ from django.test import Client, override_settings
 from accounts.models import Organization, User
 from billing.tariff import UnitPrice
 from config.dialect import SHIPPED, dialect
-from gateway import rate_headers
-from gateway.endpoints import BY_NAME
+from gateway.asking.endpoints import BY_NAME
+from gateway.deciding import rate_headers
 from tests.cast import make_model
 from website.reference import RESETS, base_urls, told_errors
 

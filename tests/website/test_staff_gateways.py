@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import AuditEntry, Organization, User
-from gateway.credentials import create_credential, find_credential, revoke_credential
+from gateway.faces.credentials import create_credential, find_credential, revoke_credential
 from gateway.models import GatewayCredential
 from hotstate import names
 from hotstate.client import valkey

@@ -133,7 +133,7 @@ class TestLimits:
         assert organization.overdraft_nanos == 12_500_000_000
         entry = AuditEntry.objects.get(action="organization.limits")
         assert (entry.actor, entry.reason) == (staff, "Enterprise contract")
-        published = empty_valkey.hgetall(names.decision_keys(organization.public_id)[0])
+        published = empty_valkey.hgetall(names.organization_hash(organization.public_id))
         assert (published[b"requests_per_minute"], published[b"overdraft"]) == (b"60", b"12500000000")
         page = staff_browser.get(address).content.decode()
         assert 'value="60"' in page

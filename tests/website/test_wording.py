@@ -3,7 +3,7 @@
 from billing import rating, receipts
 from billing.models import Outcome
 from gateway import errors
-from gateway.verdicts import Verdict
+from gateway.deciding.verdicts import Verdict
 from website import wording
 
 

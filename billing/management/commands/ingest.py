@@ -11,12 +11,14 @@ from django.utils import timezone
 from billing.adapters import FORMATS, KEYMETER
 from billing.batches import Sender, chunks, longest, receive_chunk
 from billing.intake import LONGEST_SOURCE, IntakeError
+from billing.lines import LineError, parse
 from billing.models import Segment
 from billing.unpacking import PORTION, UnpackingError, inflated, records
 from config.progress import Progress
 
 GZIP = b"\x1f\x8b"
 LOOK_SECONDS = 1
+DEFAULT_SOURCE = "file"
 # Nothing was posted for so long: nobody works.
 PATIENCE_SECONDS = 60
 
@@ -27,14 +29,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
         parser.add_argument("--format", choices=list(FORMATS), default=KEYMETER, help="of the files' records")
-        parser.add_argument("--source", required=True, help="as which source the usage is written")
+        parser.add_argument("--source", help="the usage's source; else as each file's first line says")
         parser.add_argument("--no-wait", action="store_true", help="don't wait until workers have posted it")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        source = options["source"]
-        if not 0 < len(source) <= LONGEST_SOURCE:
+        self._source: str | None = options["source"]
+        if self._source is not None and not 0 < len(self._source) <= LONGEST_SOURCE:
             raise CommandError(f"A source's name has up to {LONGEST_SOURCE} characters.")
-        self._sender = Sender(source=source, origin=Segment.Origin.FILE)
         self._format = FORMATS[options["format"]]
         segments: list[int] = []
         for path in options["files"]:
@@ -48,12 +49,14 @@ class Command(BaseCommand):
         """Archive a file, in segments. What was archived before an error stays: run again, it is known."""
         segments: list[int] = []
         present = 0
+        sender: Sender | None = None
         try:
             progress = Progress(path.name, path.stat().st_size)
             with path.open("rb") as file:
                 found = records(_content(file, progress), longest(self._format))
                 for chunk in chunks(found):
-                    segment, new = receive_chunk(chunk, self._sender, self._format, now=timezone.now())
+                    sender = sender or Sender(self._source or _source_of(chunk[0]), Segment.Origin.FILE)
+                    segment, new = receive_chunk(chunk, sender, self._format, now=timezone.now())
                     segments.append(segment.pk)
                     present += not new
             progress.finish()
@@ -91,6 +94,14 @@ class Command(BaseCommand):
         self.stdout.write(", ".join(f"{count} {name}" for name, count in counts.items()) + ".")
         if counts["quarantined"]:
             self.stdout.write("Look at what is quarantined on Staff, Usage, Quarantine.")
+
+
+def _source_of(first: bytes) -> str:
+    """As which a file's usage is written, if nobody says: as its first line does, where it is one of Keymeter's."""
+    try:
+        return parse(first).source
+    except LineError:
+        return DEFAULT_SOURCE
 
 
 def _content(file: IO[bytes], progress: Progress) -> Iterator[bytes]:

@@ -35,6 +35,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"{'ok ' if result.ok else 'RED'}  {result.name:<14} {result.checked:>12,} checked")
                 if result.offender:
                     self.stdout.write(f"     {result.offender}")
+            count = lapsed()
+            self.stdout.write(f"Holds that lapsed: {'nobody could be asked' if count is None else f'{count:,}'}")
         if not ok:
             sys.exit(1)
 

@@ -19,11 +19,11 @@ from glide import GlideClient, GlideClientConfiguration, NodeAddress, Script, Se
 
 from devstack.bench.population import Population, empty_database, populate
 from devstack.bench.report import Report, in_turn, percentile
-from gateway.decision import Decider, Question
-from gateway.journal import Journal
-from gateway.keyring import Identity, Keyring
-from gateway.request_ids import new_request_id
-from gateway.verdicts import Verdict
+from gateway.deciding.decision import Decider, Question
+from gateway.deciding.journal import Journal
+from gateway.deciding.keyring import Identity, Keyring
+from gateway.deciding.verdicts import Verdict
+from gateway.http.request_ids import new_request_id
 from hotstate import eras, names, recovery, scripts
 from hotstate.client import valkey
 from hotstate.fast import HotState
@@ -100,7 +100,8 @@ async def _keymeter(population: Population, count: int, latencies: list[float]) 
         question = Question(request_id=request_id, scope=scope, model="bench-0", hold_nanos=HOLD)
         decision = await decider.decide(identity, question)
         if decision.verdict is Verdict.ALLOWED:
-            await hotstate.settle(identity.record, request_id, CHARGE, estimated=0, taken=0, elapsed_ms=0)
+            record = identity.record
+            await hotstate.settle(record.org, record.key, request_id, CHARGE, estimated=0, taken=0, elapsed_ms=0)
         latencies.append((time.perf_counter() - start) * 1000)
 
     try:

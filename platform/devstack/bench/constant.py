@@ -1,6 +1,6 @@
 """The limit for any decision over HTTP: the gateway's server parses the same request and answers the same each time."""
 
-from gateway.incoming import Incoming, Receive, Scope, Send
+from gateway.http.incoming import Incoming, Receive, Scope, Send
 
 # As large as the gateway's own.
 HEADERS = [

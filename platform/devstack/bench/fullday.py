@@ -1,7 +1,7 @@
 """A day that has millions of events already, with all that belongs to them, written in bulk."""
 
 from collections import defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -13,6 +13,7 @@ from billing.rollups import Group, Sums
 from billing.tally import HOUR_MS
 
 PORTION = 500_000
+WRITTEN = ("billing_hourlyusage", "billing_dailyusage", "billing_secretuse", "billing_ledgerentry")
 SOURCE = "gw-full-day"
 # The prices of `population`: $3 and $15 per 1M tokens, in nano-dollars a token.
 EVENTS = """
@@ -46,16 +47,15 @@ FROM billing_usageevent WHERE segment_id = %s GROUP BY 1, 2, 3, 4
 """
 
 
-def fill_day(count: int, now: datetime) -> None:
-    """Post `count` events of the hours of this day until now, as one segment without a file."""
-    start = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    span = max(1, int((now - start) / timedelta(milliseconds=1)))
+def fill_day(count: int, until: datetime, now: datetime) -> None:
+    """Post `count` events of a day (UTC) until then, as one segment without a file."""
+    day, start = until.date(), until.replace(hour=0, minute=0, second=0, microsecond=0)
     segment = Segment.objects.create(
         identity="full-day", source=SOURCE, origin=Segment.Origin.FILE, path="-", size_bytes=0, received_at=now
     )
     parameters: dict[str, Any] = {
         "start": int(start.timestamp() * 1000),
-        "span": span,
+        "span": max(1, (until - start) // timedelta(milliseconds=1)),
         "total": count,
         "source": SOURCE,
     }
@@ -63,13 +63,15 @@ def fill_day(count: int, now: datetime) -> None:
         last = min(first + PORTION, count) - 1
         with connection.cursor() as cursor:
             cursor.execute(EVENTS, {**parameters, "first": first, "last": last, "segment": segment.pk})
+    _post(segment, count, day, now)
     with connection.cursor() as cursor:
-        cursor.execute(f"VACUUM ANALYZE {partition_name(start.date())}")
-    _post(segment, count, now)
+        # What so many rows at once leave to be done is not the cost of the events that come after them.
+        cursor.execute(f"VACUUM ANALYZE {', '.join((partition_name(day), *WRITTEN))}")
+        cursor.execute("CHECKPOINT")
 
 
 @transaction.atomic
-def _post(segment: Segment, count: int, now: datetime) -> None:
+def _post(segment: Segment, count: int, day: date, now: datetime) -> None:
     hourly: dict[tuple[datetime, Group], Sums] = {}
     uses: secret_use.Counts = {}
     charges: dict[int, int] = defaultdict(int)
@@ -87,16 +89,17 @@ def _post(segment: Segment, count: int, now: datetime) -> None:
     secret_use.add(uses)
     movements = [
         ledger.Movement(
-            operation_key=f"usage:{segment.pk}:{organization}:{now.date()}",
+            operation_key=f"usage:{segment.pk}:{organization}:{day}",
             kind=TransactionKind.USAGE,
             organization_id=organization,
             nanos=-nanos,
             counter=Account.REVENUE,
-            event_day=now.date(),
+            event_day=day,
         )
         for organization, nanos in sorted(charges.items())
     ]
     ledger.post(movements, now=now)
     segment.lines = segment.new = count
+    segment.new_by_day = {str(day): count}
     segment.posted_at, segment.number = now, turns.number()
     segment.save()

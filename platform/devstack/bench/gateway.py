@@ -71,7 +71,11 @@ def run(*, quick: bool) -> Report:
             ways["litellm"] = Way(litellm)
         with posting(population):
             report = _measure(ways, seconds=seconds, runs=runs)
-        return replace(report, notes={**report.notes, "holds_left": open_holds(population)})
+        return replace(report, notes={**report.notes, "holds_left": open_holds(population), **_peers(ways)})
+
+
+def _peers(ways: dict[str, Way]) -> dict[str, str]:
+    return {} if "litellm" in ways else {"litellm": "not installed: python3 manage.py test --extended does it"}
 
 
 def _measure(ways: dict[str, Way], *, seconds: int, runs: int) -> Report:
@@ -149,7 +153,7 @@ def _latency(way: Way, *, rate: float, seconds: int) -> dict[str, float]:
     found = load.fire(way.server.port, requests, connections=CONNECTIONS, rate=rate)
     if set(found.statuses) != {200}:
         raise RuntimeError(f"not all were answered: {found.statuses}")
-    return {"p50": round(percentile(found.latencies, 0.5), 3), "p99": round(percentile(found.latencies, 0.99), 3)}
+    return {"p50": found.percentile(0.5), "p99": found.percentile(0.99)}
 
 
 def _first_token(way: Way, *, rate: float, seconds: int) -> dict[str, float]:

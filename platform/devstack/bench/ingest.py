@@ -10,9 +10,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -22,6 +22,8 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from billing.batches import chunks
+from billing.closing import close_day
 from billing.intake import receive_segment
 from billing.models import Segment
 from billing.partitions import ensure_partitions
@@ -34,48 +36,51 @@ from devstack.bench.population import Population, empty_database, populate
 from devstack.bench.report import Report, in_turn
 
 WORKERS = 2
-SEGMENT_LINES = 20_000
+POPULATION = {"organizations": 1_000, "keys": 10_000, "models": 5}
+SMALL_SEGMENT_LINES = 2_000
+COPIED_LINES = 20_000
 SOURCE = "gw-bench"
 TIMEOUT_SECONDS = 900
 FULL_DAY = 10_000_000
+DAY = timedelta(days=1)
+NO_TIME = timedelta()
 
 
 def run(*, quick: bool, extended: bool = False) -> Report:
-    """Measure; the database and Valkey are the bench's own. Extended, also on a day that has FULL_DAY events."""
-    lines, runs = (80_000, 3) if quick else (400_000, 3)
+    """Measure; the database and Valkey are the bench's own. Extended, also onto a yesterday of FULL_DAY events."""
+    lines, runs = (80_000, 3) if quick else (800_000, 3)
     empty_database()
     ensure_partitions(timezone.now().date())
-    population = populate(organizations=1_000, keys=10_000, models=5)
-    notes: dict[str, object] = {"lines": lines, "segment_lines": SEGMENT_LINES, "workers": WORKERS}
+    population = populate(**POPULATION)
+    notes: dict[str, object] = {"lines": lines, "workers": WORKERS, **POPULATION}
     with _worker() as worker:
-        spread, concentrated = Ingest(population, worker, lines, 0.0), Ingest(population, worker, lines, 0.8)
-        # One hour's sums are there already, as they are but for the first second of an hour.
-        spread.measure()
-        spread.forget()
-        series = in_turn(
-            runs,
-            {
-                "ingest": spread.measure,
-                "concentrated": concentrated.measure,
-                "copy": lambda: _copy(population, lines=lines),
-            },
-        )
+        ways = {
+            "spread_out": Ingest(population, worker, lines),
+            "concentrated": Ingest(population, worker, lines, share=0.8),
+            "small_segments": Ingest(population, worker, lines // 10, cut=_small),
+        }
         if extended:
-            full = Ingest(population, worker, lines, 0.0)
-            fill_day(FULL_DAY, timezone.now())
-            full.measure()
-            full.forget()
-            measured = in_turn(runs, {"full": full.measure})["full"]
-            notes["full_day_rate"] = round(measured.median, 1)
-            notes["full_day_ratio"] = round(measured.median / series["ingest"].median, 3)
-            notes["full_day_cpu_us"] = full.costs()
+            fill_day(FULL_DAY, timezone.now() - DAY, timezone.now())
+            ways["full_day"] = Ingest(population, worker, lines, age=DAY)
+        for way in ways.values():
+            # One hour's sums are there already, as they are but for the first second of an hour.
+            way.measure()
+            way.forget()
+        contenders = {name: way.measure for name, way in ways.items()}
+        series = in_turn(runs, {**contenders, "copy": lambda: _copy(population, lines=lines)})
         notes["worker_mb"] = cpu.memory_mb(worker)
-    notes["concentrated_rate"] = round(series.pop("concentrated").median, 1)
+    for name, way in ways.items():
+        notes[f"{name}_rate"] = round(series[name].median, 1)
+        notes[f"{name}_cpu_us"] = way.costs()
+    notes["segments"] = f"as a file is cut; small ones have {SMALL_SEGMENT_LINES} lines, as a gateway's second has"
     notes["concentrated"] = "80% of the events in one organization"
-    notes["cpu_us"] = spread.costs()
-    notes["concentrated_cpu_us"] = concentrated.costs()
+    if extended:
+        notes["full_day_ratio"] = round(series["full_day"].median / series["spread_out"].median, 3)
+        start = time.perf_counter()
+        close_day((timezone.now() - DAY).date(), timezone.now())
+        notes["full_day_closed_in_seconds"] = round(time.perf_counter() - start, 1)
     notes["red_proofs"] = [result.name for result in prove(timezone.now()) if not result.ok]
-    return Report("ingest", series.pop("ingest"), series, notes=notes)
+    return Report("ingest", series["spread_out"], {"copy": series["copy"]}, notes=notes)
 
 
 @contextmanager
@@ -96,10 +101,10 @@ def _worker() -> Iterator[int]:
             worker.wait(30)
 
 
-def _lines(population: Population, count: int, share: float) -> list[bytes]:
-    """Usage lines of this moment. `share` of them are of the first organization."""
+def _lines(population: Population, count: int, *, share: float = 0, age: timedelta = NO_TIME) -> list[bytes]:
+    """Usage lines of one moment, so long ago. `share` of them are of the first organization."""
     chance = random.Random(7)
-    now_ms = int(time.time() * 1000)
+    now_ms = int((time.time() - age.total_seconds()) * 1000)
     time_text = datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     lines = []
     for seq in range(1, count + 1):
@@ -125,11 +130,26 @@ def _lines(population: Population, count: int, share: float) -> list[bytes]:
     return lines
 
 
+def _small(raw: list[bytes]) -> Iterator[list[bytes]]:
+    for first in range(0, len(raw), SMALL_SEGMENT_LINES):
+        yield raw[first : first + SMALL_SEGMENT_LINES]
+
+
 class Ingest:
     """One way of spreading events, measured several times."""
 
-    def __init__(self, population: Population, worker: int, lines: int, share: float) -> None:
-        self._population, self._worker, self._lines, self._share = population, worker, lines, share
+    def __init__(
+        self,
+        population: Population,
+        worker: int,
+        lines: int,
+        *,
+        share: float = 0,
+        age: timedelta = NO_TIME,
+        cut: Callable[[list[bytes]], Iterable[list[bytes]]] = chunks,
+    ) -> None:
+        self._population, self._worker, self._lines = population, worker, lines
+        self._share, self._age, self._cut = share, age, cut
         self._postmaster = cpu.postmaster()
         self.forget()
 
@@ -138,9 +158,8 @@ class Ingest:
 
     def measure(self) -> float:
         """Events per second from the first hint until the last balance is posted."""
-        raw = _lines(self._population, self._lines, self._share)
-        segments = [raw[first : first + SEGMENT_LINES] for first in range(0, len(raw), SEGMENT_LINES)]
-        contents = [b"\n".join(segment) + b"\n" for segment in segments]
+        raw = _lines(self._population, self._lines, share=self._share, age=self._age)
+        contents = [b"\n".join(segment) + b"\n" for segment in self._cut(raw)]
         before = cpu.of_tree(self._worker), cpu.of_tree(self._postmaster)
         start = time.perf_counter()
         for content in contents:
@@ -164,7 +183,7 @@ class Ingest:
 
 def _copy(population: Population, *, lines: int) -> float:
     """Rows per second of two connections that copy rated events into a table like that of the events."""
-    events = _rated(_lines(population, lines, 0.0))
+    events = _rated(_lines(population, lines))
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS bench_copy")
         cursor.execute("CREATE TABLE bench_copy (LIKE billing_usageevent INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
@@ -188,7 +207,7 @@ def _rated(raw: list[bytes]) -> list[RatedEvent]:
 
 def _copy_rows(rows: Sequence[str]) -> None:
     with psycopg.connect(settings.DATABASE_URL) as own, own.cursor() as cursor:
-        for first in range(0, len(rows), SEGMENT_LINES):
+        for first in range(0, len(rows), COPIED_LINES):
             with cursor.copy(f"COPY bench_copy ({', '.join(COLUMNS)}) FROM STDIN") as copy:
-                copy.write("".join(rows[first : first + SEGMENT_LINES]))
+                copy.write("".join(rows[first : first + COPIED_LINES]))
             own.commit()

@@ -19,7 +19,8 @@ import hiredis
 import uvloop
 
 from devstack import debian
-from devstack.bench.servers import OTHER_CORE
+from devstack.bench.report import percentile
+from devstack.bench.servers import OTHER_CORE, on_core
 from devstack.problems import StackError
 
 
@@ -31,13 +32,18 @@ class Outcome:
     firsts: list[float] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
 
+    def percentile(self, share: float) -> float:
+        """The latency that this share of the requests had at most."""
+        return round(percentile(self.latencies, share), 3)
+
 
 WRK = """
 local place, requests = 0, {{}}
 for line in io.lines("{requests}") do requests[#requests + 1] = line:gsub("\\t", "\\r\\n") end
 request = function() place = place % #requests + 1 return requests[place] end
-done = function(summary) io.write(string.format("REQUESTS %d %d %d\\n", summary.requests, summary.duration,
-    summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout)) end
+done = function(summary) io.write(string.format("REQUESTS %d %d %d %d\\n", summary.requests, summary.duration,
+    summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout,
+    summary.errors.status)) end
 """
 
 
@@ -59,9 +65,9 @@ class Saturating:
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
 
-    def rate(self, port: int, *, seconds: int, connections: int) -> float:
-        """Answers per second. Raises RuntimeError where any is missing."""
-        command = [self._wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(self._script)]
+    def rate(self, port: int, *, seconds: int, connections: int, refusals: float = 0) -> float:
+        """Answers per second. Raises RuntimeError where any is missing, or more than that share are errors."""
+        command = [self._wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(self._script)]
         told = subprocess.run(
             [*command, f"http://127.0.0.1:{port}"],
             capture_output=True,
@@ -69,7 +75,9 @@ class Saturating:
             check=True,
             preexec_fn=lambda: os.sched_setaffinity(0, {OTHER_CORE}),
         ).stdout
-        answers, microseconds, failed = (int(word) for word in told.split("REQUESTS ")[1].split()[:3])
+        answers, microseconds, failed, errors = (int(word) for word in told.split("REQUESTS ")[1].split()[:4])
+        if errors > refusals * answers:
+            raise RuntimeError(f"{errors} of {answers} answers were errors")
         if failed:
             raise RuntimeError(f"{failed} requests had no answer")
         return answers * 1_000_000 / microseconds
@@ -117,7 +125,8 @@ def fire(
     rate: float,
 ) -> Outcome:
     """Send each request once, so many a second."""
-    return uvloop.run(_fire(port, requests, connections, rate))
+    with on_core(OTHER_CORE):
+        return uvloop.run(_fire(port, requests, connections, rate))
 
 
 async def _fire(port: int, requests: Sequence[bytes], connections: int, rate: float) -> Outcome:

@@ -1,6 +1,5 @@
 """What others do with the same requests: nginx, which only passes them on, and LiteLLM where it is installed."""
 
-import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -8,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
-from devstack import proxies
+from devstack import proxies, sideenv
 from devstack.bench import servers
 from devstack.ports import Ports
 from devstack.process import ending_with_parent
@@ -53,15 +52,16 @@ def nginx(model_port: int) -> Iterator[servers.Server]:
 
 @contextmanager
 def litellm(model_port: int) -> Iterator[servers.Server | None]:
-    """LiteLLM's proxy without a database; None where it isn't installed."""
-    if importlib.util.find_spec("litellm") is None:
+    """LiteLLM's proxy without a database; None where its environment isn't there: the extended tests make it."""
+    python = sideenv.installed("litellm")
+    if python is None:
         yield None
         return
     port = Ports().any()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "config.yaml")
         config.write_text(LITELLM.format(model=model_port))
-        command = [str(Path(sys.executable).with_name("litellm")), "--config", str(config), "--host", "127.0.0.1"]
+        command = [str(python.with_name("litellm")), "--config", str(config), "--host", "127.0.0.1"]
         with _running([*command, "--port", str(port)], port, "/health/liveliness") as server:
             yield server
 

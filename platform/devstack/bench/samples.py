@@ -34,7 +34,7 @@ from billing.statements import asking as statements
 from billing.statements.drawing import draw
 from catalog.models import Model
 from devstack.bench.population import give_credit
-from gateway.credentials import create_credential
+from gateway.faces.credentials import create_credential
 from hotstate.models import LapsedHold
 
 DOLLAR = 10**9

@@ -16,7 +16,7 @@ from devstack.process import ending_with_parent
 from hotstate.client import valkey
 
 SERVER_CORE, OTHER_CORE = 0, 1
-UVICORN = ["uvicorn", "--loop", "uvloop", "--http", "gateway.bounded_http:BoundedProtocol"]
+UVICORN = ["uvicorn", "--loop", "uvloop", "--http", "gateway.http.bounded_http:BoundedProtocol"]
 UVICORN += ["--no-access-log", "--no-proxy-headers", "--timeout-keep-alive", "75"]
 GRANIAN = ["granian", "--interface", "wsgi", "--workers", "1", "--log-level", "error"]
 READY_SECONDS = 30
@@ -59,6 +59,17 @@ def pin(pid: int, core: int) -> None:
     if core in os.sched_getaffinity(0) or len(os.sched_getaffinity(0)) == 1:
         for task in Path(f"/proc/{pid}/task").iterdir():
             os.sched_setaffinity(int(task.name), {core})
+
+
+@contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """This thread stays on one core, where there are two."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, before & {core} or before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def pin_valkey() -> None:

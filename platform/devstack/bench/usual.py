@@ -22,7 +22,7 @@ from accounts import secrets  # noqa: E402
 from accounts.models import ApiKey, ApiKeySecret  # noqa: E402
 from billing.models import Balance  # noqa: E402
 from catalog.models import Model  # noqa: E402
-from gateway.request_ids import new_request_id  # noqa: E402
+from gateway.http.request_ids import new_request_id  # noqa: E402
 
 HOLD = 10_000_000
 TABLE = "CREATE TABLE IF NOT EXISTS bench_hold (id uuid PRIMARY KEY, organization_id bigint, nanos bigint)"

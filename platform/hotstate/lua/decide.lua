@@ -5,7 +5,8 @@
 --       5 nano-dollars to hold         6 lease, milliseconds
 --       7 API key's id                 8 tokens that the request may take, as estimated
 --       9 10 11 ids of the current day, ISO week and month
---       12 'take'; 'free': costs nothing, so neither money nor limits hold it back; 'dry': judge all, take nothing
+--       12 'take'; 'count': costs nothing and holds nothing, and counts as a request; 'free': not even that; 'dry': judge
+--       all, take nothing
 --       13 '1': tell what was seen, though the answer be 'allowed'
 --       14 era: what isn't known to be of this one counts as missing
 --       15 version of the organization's record that the caller judged         16 who holds
@@ -66,8 +67,9 @@ if hold then
     local others = holder ~= '' and holder ~= mine
     if state ~= 'open' or of_key ~= key_id or others or tonumber(have) < amount then return {'used'} end
 end
+local counted_only = ARGV[12] == 'count'
 local free = ARGV[12] == 'free' or hold
-if not free then
+if not free and not counted_only then
     local budgeted = budgets(key, 6)
     if budgeted then
         -- A budget can't be judged before the spending was published once.
@@ -124,7 +126,7 @@ local function told(verdict, detail, milliseconds)
 end
 if bound ~= '' then return told('rate_limited', bound, wait == math.huge and -1 or math.ceil(wait)) end
 for _, item in ipairs(most_open) do
-    if not free and tonumber(counters[item[2]] or '0') >= item[3] then
+    if not free and not counted_only and tonumber(counters[item[2]] or '0') >= item[3] then
         return told('concurrency_limited', item[1] .. '.concurrent_requests', 1000)
     end
 end
@@ -137,6 +139,7 @@ for _, limit in ipairs(limits) do
     counted[#counted + 1] = string.format('%.3f', limit.after)
 end
 if #counted > 0 then redis.call('HSET', KEYS[5], unpack(counted)) end
+if counted_only then return answer end
 redis.call('HSET', KEYS[3], id, 'open:' .. ARGV[5] .. ':' .. key_id .. mine)
 held(key_id, '', ARGV[5])
 opened(id, key_id, now + tonumber(ARGV[6]))

@@ -31,6 +31,22 @@ local function gone(id, hold)
     return amount
 end
 
+-- Tokens estimated at admission, so many milliseconds ago, become those taken.
+local function correct_tokens(key, estimated, taken, elapsed)
+    for _, of in ipairs({{'', KEYS[1]}, {key .. ':', KEYS[2]}}) do
+        local prefix, from = of[1], of[2]
+        local most = redis.call('HGET', from, 'tokens_per_minute')
+        local paid_back = redis.call('HGET', KEYS[5], prefix .. 'tokens_per_minute')
+        if most and most ~= '' and paid_back then
+            local each = 60000 / tonumber(most)
+            -- What time has paid back already isn't given back again.
+            local least = math.min(0, elapsed / each - estimated)
+            local corrected = tonumber(paid_back) + math.max(taken - estimated, least) * each
+            redis.call('HSET', KEYS[5], prefix .. 'tokens_per_minute', string.format('%.3f', corrected))
+        end
+    end
+end
+
 local function spendable(balance, overdraft, sum_held)
     -- Each is within $9M, so that it is exact; their sum has to be, too.
     return math.min(tonumber(balance) + tonumber(overdraft), 9e15) - tonumber(sum_held or '0')

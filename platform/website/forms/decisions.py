@@ -6,7 +6,7 @@ from django import forms
 
 from accounts.models import ApiKey
 from catalog.models import Model
-from gateway.endpoints import BY_NAME
+from gateway.asking.endpoints import BY_NAME
 
 LARGEST = 10_000_000
 

@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 from accounts.key_terms import LAST_YEAR, MOST_LISTED, KeyTerms, NotAModelPattern, NotANetwork, model_pattern, network
 from accounts.models import ApiKey
 from catalog.models import Alias, Model
-from gateway.endpoints import ALL_SCOPES, SCOPES
+from gateway.asking.endpoints import ALL_SCOPES, SCOPES
 from hotstate.publish import LARGEST_NANOS
 from hotstate.records import Budgets, Limits
 from website import money

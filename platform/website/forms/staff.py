@@ -4,7 +4,7 @@ from uuid import uuid4
 from django import forms
 from django.conf import settings
 
-from gateway.endpoints import BY_NAME
+from gateway.asking.endpoints import BY_NAME
 from website.forms.fields import DollarField
 from website.forms.limits import LimitFields
 

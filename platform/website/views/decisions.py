@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import Membership
 from billing.models import UsageEvent
-from gateway import dry_run
+from gateway.faces import dry_run
 from hotstate import decision_log
 from hotstate.errors import Unreachable
 from website.access import for_members

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts import keys
 from accounts.models import ApiKey, Membership
 from billing import secret_use, usage
-from gateway.endpoints import ALL_SCOPES
+from gateway.asking.endpoints import ALL_SCOPES
 from hotstate.errors import Unreachable
 from website import rotation, standing
 from website.access import for_members, for_writers

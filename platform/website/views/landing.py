@@ -4,7 +4,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from website import catalogue, signup, wording
+from website import catalogue, signup
 from website.access import signed_in
 
 # Of the models; the others are on a page of their own.
@@ -21,8 +21,8 @@ def landing(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def charging(request: HttpRequest) -> HttpResponse:
-    """What is charged and what isn't; and what each error means."""
-    return render(request, "public/charging.html", {"errors": wording.ERRORS})
+    """What is charged and what isn't."""
+    return render(request, "public/charging.html")
 
 
 @require_safe

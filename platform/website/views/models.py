@@ -32,6 +32,7 @@ def model_list(request: HttpRequest) -> HttpResponse:
         "models": models,
         "table": found.tables.get(asked),
         "all": len(found.models),
+        "aliases": [] if query or family else found.aliases,
         "query": query,
         "family": family,
         "sort": sort,
@@ -45,7 +46,8 @@ def model_list(request: HttpRequest) -> HttpResponse:
 def model_detail(request: HttpRequest, model: str) -> HttpResponse:
     """One model: prices by meter, tiers, limits, a snippet, what it cost before."""
     now = timezone.now()
-    listed = catalogue.catalogue(now).by_id.get(model)
+    found = catalogue.catalogue(now)
+    listed = found.by_id.get(model)
     if listed is None:
         return _gone(request, model)
     context = {
@@ -53,6 +55,7 @@ def model_detail(request: HttpRequest, model: str) -> HttpResponse:
         "model": listed.model.public_id,
         "families": catalogue.families_of(listed.model),
         "history": catalogue.history(listed.model, now),
+        "aliases": found.aliases_of(model),
     }
     return render(request, "public/model.html", context)
 

@@ -6,7 +6,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts import keys
 from accounts.models import Membership
 from billing.models import UsageEvent
-from gateway.endpoints import SCOPES
+from gateway.asking.endpoints import SCOPES
 from website.access import for_members, for_writers
 from website.forms.keys import FirstKeyForm
 from website.views.shown_once import already_shown, show_once

@@ -9,7 +9,7 @@ import pytest
 from accounts.models import ApiKey, Organization, User
 from billing import posting
 from billing.correcting import correct
-from billing.correction_rules import one_event, other_usage
+from billing.correction_rules import one_event, otherwise
 from billing.costs import set_cost
 from billing.drafts.editing import open_draft, put
 from billing.drafts.publishing import discard, publish
@@ -153,7 +153,7 @@ class TestTheForecast:
         use([key])
         event = UsageEvent.objects.filter(usage__input_tokens=1_999).latest("id")
         before = results(forecast(draft, staff)).in_all
-        correct(one_event(event.pk), other_usage({}), what="void", reason="Twice", actor=None, clock=at())
+        correct(one_event(event.pk), otherwise(usage={}), what="void", reason="Twice", actor=None, clock=at())
         after = results(forecast(draft, staff)).in_all
         assert after.charged_nanos == before.charged_nanos - event.charge_nanos
         assert after.before_nanos == after.charged_nanos

@@ -25,10 +25,10 @@ from billing.payments.calling import RefusedError, UnknownError
 from billing.proofs.proving import prove
 from tests.billing.payments.refunded import spend
 from tests.cast import DOLLAR, make_organization, make_user
-from tests.devstack.stack import wait_for
 from tests.devstack.stripeserver.shop import Shop, visit
 from tests.devstack.stripeserver.shop import card as typed
 from tests.paying import pay
+from tests.waiting import wait_until
 
 CARDS = {
     "pays": "4242424242424242",
@@ -181,7 +181,7 @@ class Payments(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "organization"):
             self.shop.control("faults", method="DELETE")
-            wait_for(lambda: bool(self.shop.control("quiet")["quiet"]), 60, "all webhooks to be sent")
+            wait_until(lambda: bool(self.shop.control("quiet")["quiet"]), "all webhooks to be sent", within=60)
             # A history takes seconds, and what is looked at again later waits for hours.
             PaymentMark.objects.all().delete()
             for hours in (0, 2, 12, 48, 120):

@@ -14,9 +14,9 @@ from billing.notices import mailing
 from billing.payments import calling, customers, healing, settling, topping_up
 from billing.proofs.proving import prove
 from tests.cast import DOLLAR
-from tests.devstack.stack import wait_for
 from tests.devstack.stripeserver.shop import Shop, visit
 from tests.paying import begin, completed, pay, post
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SESSIONS = "POST /v1/checkout/sessions"
@@ -126,7 +126,7 @@ class TestPaid:
     def test_what_nobody_pays_expires(self, organization: Organization, told: Shop) -> None:
         top_up = begin(organization)
         told.control("clock", {"ahead": 3700})
-        wait_for(lambda: TopUp.objects.get().state == State.EXPIRED, 10, "its end")
+        wait_until(lambda: TopUp.objects.get().state == State.EXPIRED, "its end", within=10)
         assert "expired" in visit(top_up.pay_url).text.lower()
         credited(organization, 0)
 

@@ -48,7 +48,7 @@ class TestSubscribing:
         assert subscription.period_ends_at == datetime(2027, 2, 28, 9, 30, tzinfo=UTC)
         organization.refresh_from_db()
         assert (organization.plan, organization.limits_in_force) == ("pro", Limits(requests_per_minute=600))
-        published = empty_valkey.hgetall(names.decision_keys(organization.public_id)[0])
+        published = empty_valkey.hgetall(names.organization_hash(organization.public_id))
         assert (published[b"requests_per_minute"], published[b"overdraft"]) == (b"600", b"5000000000")
         assert (published[b"balance"], published[b"held"]) == (b"90000000000", b"0")
         assert kinds(organization) == ["subscribed"]
@@ -97,7 +97,7 @@ class TestSubscribing:
         with pytest.raises(NotEnoughError, match="Running requests"):
             choose(organization, version, actor=owner, now=START)
         assert balance_of(organization) == 100 * DOLLAR
-        fields = empty_valkey.hmget(names.decision_keys(org)[0], "held")
+        fields = empty_valkey.hmget(names.organization_hash(org), "held")
         assert fields == [str(91 * DOLLAR).encode()]
 
     def test_with_valkey_away_nothing_is_guessed(

@@ -138,7 +138,7 @@ def test_a_plan_is_paid_while_usage_is_posted(organization: Organization, owner:
 
     at_once(work)
     assert balance_of(organization) == (100 - 20 - 25) * DOLLAR
-    name = names.decision_keys(organization.public_id)[0]
+    name = names.organization_hash(organization.public_id)
     assert empty_valkey.hmget(name, "balance", "held") == [str(55 * DOLLAR).encode(), b"0"]
 
 
@@ -279,7 +279,7 @@ def test_killed_between_setting_aside_and_posting_it_is_done_again(
     from hotstate import holds
 
     choose(organization, make_plan(), actor=owner, now=START)
-    holds_of = names.decision_keys(organization.public_id)[2]
+    holds_of = names.holds_of(organization.public_id)
 
     def killed(*_: object, **__: object) -> None:
         raise KilledError

@@ -11,7 +11,7 @@ from accounts.models import ApiKey
 from billing import expiry
 from billing.closing import close_day
 from billing.correcting import correct
-from billing.correction_rules import one_event, other_usage
+from billing.correction_rules import one_event, otherwise
 from billing.models import Statement, Subscription, UsageEvent
 from billing.partitions import ensure_partitions
 from billing.plans.choosing import choose
@@ -88,7 +88,7 @@ def _books() -> ApiKey:
     post(key, 6, 7, at=NEXT_NOON)
     corrected = UsageEvent.objects.order_by("seq").first()
     assert corrected
-    fewer = other_usage({"input_tokens": 500})
+    fewer = otherwise(usage={"input_tokens": 500})
     correct(one_event(corrected.pk), fewer, what="x", reason="y", actor=None, clock=lambda: NEXT_NOON)
     connection.check_constraints()
     forget_outbox()

@@ -1,8 +1,10 @@
 """Proofs are asked on one state of the books, of a day or of everything, and told to people and to programs."""
 
 import json
+import re
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,8 @@ from billing.proofs.proving import prove
 from billing.proofs.shape import Extent, Finding, Proof
 from tests.billing.proofs.conftest import DAY, NEXT_NOON, post, red
 from tests.cast import make_segment, raw, usage_line
+
+OPERATING = Path(__file__).resolve().parents[3] / "docs" / "operating.md"
 
 
 def command(*arguments: str) -> tuple[Any, int]:
@@ -39,6 +43,24 @@ class TestTheCommand:
         assert "lapsed_holds" in told
         assert [proof["name"] for proof in told["proofs"]] == [proof.name for proof in proofs.PROOFS]
         assert {tuple(proof) for proof in told["proofs"]} == {("name", "ok", "checked", "offender")}
+
+    def test_as_text_it_has_a_line_for_each_and_counts_lapsed_holds(
+        self, key: ApiKey, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("billing.management.commands.prove.lapsed", lambda: 1_234)
+        told = StringIO()
+        with travel(NEXT_NOON, tick=False):
+            call_command("prove", stdout=told)
+        *lines, lapsed = told.getvalue().splitlines()
+        assert [line.split()[:2] for line in lines] == [["ok", proof.name] for proof in proofs.PROOFS]
+        assert lapsed == "Holds that lapsed: 1,234"
+
+    def test_operators_are_told_where_to_look_when_one_is_red(self) -> None:
+        table = OPERATING.read_text().partition("**When a proof is red**")[2].partition("\n## ")[0]
+        named = {
+            name for first in re.findall(r"^\| (.+?) \|", table, re.MULTILINE) for name in re.findall("`(.+?)`", first)
+        }
+        assert {proof.name for proof in proofs.PROOFS} <= named
 
     def test_what_is_wrong_is_named_and_the_exit_code_says_so(self, key: ApiKey, tamper: Any) -> None:
         tamper("UPDATE billing_balance SET credit_nanos = 0 WHERE organization_id = %s", key.organization_id)

@@ -12,7 +12,7 @@ from accounts.models import ApiKey, Organization
 from accounts.models.audit import AuditEntry
 from billing import adjustments, expiry
 from billing.correcting import correct
-from billing.correction_rules import one_event, other_usage, void
+from billing.correction_rules import one_event, otherwise, void
 from billing.models import Balance, Statement, StatementLine, UsageEvent
 from billing.statements import drawing
 from tests.billing.statements.conftest import (
@@ -136,7 +136,7 @@ class TestChain:
     def test_a_correction_of_a_stated_month_lands_in_the_next(self, key: ApiKey, january: Statement) -> None:
         event = UsageEvent.objects.order_by("id").first()
         assert event
-        less = other_usage({"input_tokens": 500, "output_tokens": 100})
+        less = otherwise(usage={"input_tokens": 500, "output_tokens": 100})
         correct(one_event(event.pk), less, what="x", reason="Half", actor=None, clock=lambda: AFTER_JANUARY)
         close_days(date(2026, 2, 1), date(2026, 2, 4))
         february = draw(key.organization, FEBRUARY, AFTER_FEBRUARY)

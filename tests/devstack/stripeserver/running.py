@@ -10,8 +10,9 @@ from pathlib import Path
 from devstack.places import CHECKOUT
 from devstack.ports import HOST, Ports
 from devstack.process import spawn
-from tests.devstack.stack import answers, wait_for
+from tests.devstack.stack import answers
 from tests.devstack.stripeserver.shop import KEY, Shop
+from tests.waiting import wait_until
 
 SECRET = "whsec_for_these_tests"
 """What webhooks to `webhook` are signed with."""
@@ -29,7 +30,9 @@ def running(
     process = spawn(command, log=folder / "log", environment=environment, cwd=CHECKOUT)
     try:
         address = f"http://{HOST}:{port}"
-        wait_for(lambda: answers(address + "/readyz"), 20, lambda: f"the local Stripe: {(folder / 'log').read_text()}")
+        wait_until(
+            lambda: answers(address + "/readyz"), lambda: f"the local Stripe: {(folder / 'log').read_text()}", within=20
+        )
         yield Shop(address), process
     finally:
         process.terminate()

@@ -14,7 +14,7 @@ from typing import Any
 
 import stripe
 
-from tests.devstack.stack import wait_for
+from tests.waiting import wait_until
 
 KEY = "sk_test_for_these_tests"
 RETURN = "http://shop.example/return"
@@ -46,11 +46,11 @@ class Inbox:
         return [one.event["type"] for one in self.received]
 
     def wait(self, count: int) -> list[Received]:
-        wait_for(lambda: len(self.received) >= count, 10, lambda: f"{count} webhooks, there are {self.types}")
+        wait_until(lambda: len(self.received) >= count, lambda: f"{count} webhooks, there are {self.types}", within=10)
         return self.received
 
     def wait_for_type(self, kind: str) -> dict[str, Any]:
-        wait_for(lambda: kind in self.types, 10, lambda: f"{kind}, there are {self.types}")
+        wait_until(lambda: kind in self.types, lambda: f"{kind}, there are {self.types}", within=10)
         return next(one.event for one in self.received if one.event["type"] == kind)
 
 
@@ -96,7 +96,9 @@ class Shop:
 
     def quiet(self) -> None:
         """Until nothing waits to be sent or done."""
-        wait_for(lambda: bool(self.control("quiet")["quiet"]), 10, lambda: f"quiet: {self.control('deliveries')}")
+        wait_until(
+            lambda: bool(self.control("quiet")["quiet"]), lambda: f"quiet: {self.control('deliveries')}", within=10
+        )
 
 
 class Page(HTMLParser):

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.devstack.stack import wait_for
 from tests.devstack.stripeserver.shop import RETURN, Shop
+from tests.waiting import wait_until
 
 PAYMENT: dict[str, Any] = {
     "amount": 2500,
@@ -67,7 +67,7 @@ def test_the_same_key_at_the_same_time_is_a_conflict(shop: Shop) -> None:
     first: list[stripe.PaymentIntent] = []
     thread = threading.Thread(target=lambda: first.append(pay(shop, "topup-1")))
     thread.start()
-    wait_for(lambda: shop.control("faults")["faults"] == [], 5, "the first request")
+    wait_until(lambda: shop.control("faults")["faults"] == [], "the first request", within=5)
     conflicts = 0
     while thread.is_alive():
         try:

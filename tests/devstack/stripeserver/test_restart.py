@@ -11,10 +11,10 @@ import pytest
 import stripe
 
 from devstack.stripeserver.store import MOST_OF_A_KIND, Store
-from tests.devstack.stack import wait_for
 from tests.devstack.stripeserver.running import SECRET, running
 from tests.devstack.stripeserver.shop import Inbox, Shop, inbox
 from tests.devstack.stripeserver.test_idempotency import pay
+from tests.waiting import wait_until
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def test_everything_outlives_a_restart(tmp_path: Path) -> None:
             assert pay(shop, "topup-1", customer=ann.id).id == first.id
             [endpoint] = shop.stripe.v1.webhook_endpoints.list().data
             assert endpoint.url == hook.url
-            wait_for(lambda: len(hook.received) > came, 5, "the webhook that wasn't accepted")
+            wait_until(lambda: len(hook.received) > came, "the webhook that wasn't accepted", within=5)
             last = hook.received[-1]
             assert stripe.Webhook.construct_event(last.body, last.signature, SECRET).type == "checkout.session.expired"
 
@@ -50,7 +50,7 @@ def test_a_kill_loses_at_most_the_last_moment(tmp_path: Path) -> None:
         with kept(tmp_path, hook) as (shop, process):
             ann = shop.customer()
             file = tmp_path / "stripe.json"
-            wait_for(lambda: file.exists() and ann.id in file.read_text(), 5, "the file")
+            wait_until(lambda: file.exists() and ann.id in file.read_text(), "the file", within=5)
             process.send_signal(signal.SIGKILL)
             process.wait(5)
         with kept(tmp_path, hook) as (shop, _):

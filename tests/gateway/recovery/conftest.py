@@ -40,9 +40,9 @@ def fleet(
     """Two gateways, and a worker that looks after Valkey."""
     settings.GATEWAY_SPOOL_DIR = tmp_path / "spool"
     settings.INTAKE_URL = "http://127.0.0.1:9"
-    monkeypatch.setattr("gateway.offer.POLL_SECONDS", 0.02)
-    monkeypatch.setattr("gateway.era_watch.POLL_SECONDS", 0.05)
-    monkeypatch.setattr("gateway.era_watch.EraWatch._hint", no_hint)
+    monkeypatch.setattr("gateway.offering.offer.POLL_SECONDS", 0.02)
+    monkeypatch.setattr("gateway.deciding.era_watch.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.deciding.era_watch.EraWatch._hint", no_hint)
     with ExitStack() as stack:
         worker = stack.enter_context(Worker())
         assert worker

@@ -3,8 +3,6 @@
 import json
 import os
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +22,7 @@ from hotstate.errors import Unreachable
 from tests.cast import DOLLAR, give_credit, make_key, make_model, make_organization, make_segment
 from tests.gateway.conftest import CREDENTIAL
 from tests.gateway.serving import RunningGateway
+from tests.waiting import wait_until
 
 UNAVAILABLE = (503, "server_error", "service_unavailable")
 # The hold of a request with max_tokens=1000 is a little more than that.
@@ -40,7 +39,7 @@ class OwnValkey:
 
     def start(self) -> None:
         self.process = self.server.start(self.folder / "valkey.log", {**os.environ, MARK: os.environ["KEYMETER_VAR"]})
-        wait_for(lambda: self.server.is_ready(self.process))
+        wait_until(lambda: self.server.is_ready(self.process), "Valkey to be ready")
 
     def kill(self) -> None:
         self.process.kill()
@@ -74,7 +73,7 @@ class Fleet:
 
     def rest(self) -> None:
         """Wait until nothing runs."""
-        wait_for(lambda: not self.first.open_holds())
+        wait_until(lambda: not self.first.open_holds(), "no hold to be left")
 
     def post(self) -> None:
         """What the web server and the workers do with the logs."""
@@ -88,7 +87,7 @@ class Fleet:
     def serve_again(self) -> None:
         """Wait until every gateway decides."""
         for gateway in self.gateways:
-            wait_for(lambda gateway=gateway: gateway.request("GET", "/v1/models").status != 503)
+            wait_until(lambda gateway=gateway: gateway.request("GET", "/v1/models").status != 503, "decisions to go on")
 
 
 def populate(gateways: list[RunningGateway], model_server: str) -> None:
@@ -130,13 +129,6 @@ class Worker:
             except Unreachable:
                 continue
         connections.close_all()
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def lose(how: str, own: OwnValkey) -> None:

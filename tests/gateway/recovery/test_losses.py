@@ -12,8 +12,9 @@ from billing.models import Balance
 from hotstate import eras
 from hotstate.client import valkey
 from tests.cast import DOLLAR, give_credit, make_key, make_organization
-from tests.gateway.recovery.losing import Fleet, lose, wait_for
+from tests.gateway.recovery.losing import Fleet, lose
 from tests.gateway.serving import RunningGateway
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,7 +28,7 @@ def test_what_runs_during_a_loss_stays_held(fleet: Fleet, how: str) -> None:
     fleet.gateways[:] = [replace(gateway, organization=thrifty, secret=secret) for gateway in fleet.gateways]
     chats = [fleet.gateways[number % 2].chat for number in range(3)]
     running = [fleet.threads.submit(chat, "!hang=1.9", max_tokens=1000) for chat in chats]
-    wait_for(lambda: fleet.first.open_holds() == 3)
+    wait_until(lambda: fleet.first.open_holds() == 3, "three holds")
     before = fleet.first.held_nanos()
     lose(how, fleet.valkey)
     seen: set[int] = set()
@@ -64,10 +65,10 @@ def test_losses_in_the_middle_of_load_overdraw_nothing_and_lose_no_charge(fleet:
     loads = [fleet.threads.submit(load, number) for number in range(20)]
     for how in ("emptied", "restarted empty", "emptied"):
         count = statuses.count(200)
-        wait_for(lambda count=count: statuses.count(200) > count + 10)
+        wait_until(lambda count=count: statuses.count(200) > count + 10, "answers")
         lose(how, fleet.valkey)
     count = statuses.count(200)
-    wait_for(lambda: statuses.count(200) > count + 10)
+    wait_until(lambda: statuses.count(200) > count + 10, "answers afterwards")
     stopping.set()
     for future in loads:
         future.result()
@@ -127,16 +128,16 @@ def test_an_older_state_that_came_back_forgets_no_charge(fleet: Fleet) -> None:
     assert fleet.first.chat(max_tokens=4000).status == 200
     fleet.rest()
     running = fleet.threads.submit(fleet.first.chat, "!hang=1.5", max_tokens=1000)
-    wait_for(lambda: fleet.first.open_holds() == 1)
+    wait_until(lambda: fleet.first.open_holds() == 1, "a hold")
     valkey().save()
     # After the snapshot: a request that ends, one that begins, and the first one's posting.
     assert fleet.gateways[1].chat(max_tokens=4000).status == 200
-    wait_for(lambda: fleet.first.open_holds() == 1)
+    wait_until(lambda: fleet.first.open_holds() == 1, "a hold")
     later = fleet.threads.submit(fleet.gateways[1].chat, "!hang=1.5", max_tokens=2000)
-    wait_for(lambda: fleet.first.open_holds() == 2)
+    wait_until(lambda: fleet.first.open_holds() == 2, "the second hold")
     held = fleet.first.held_nanos()
     lose("older", fleet.valkey)
-    wait_for(lambda: (era := eras.read(valkey())) and era.serving)
+    wait_until(lambda: (era := eras.read(valkey())) and era.serving, "the era to serve")
     if fleet.first.open_holds() == 2:
         assert fleet.first.held_nanos() == held
     assert [running.result().status, later.result().status] == [200, 200]

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_what_another_gateway_was_allowed_stays_held(fleet: Fleet) -> None:
-    from gateway.credentials import create_credential
+    from gateway.faces.credentials import create_credential
 
     _, credential = create_credential("their gateway", sources=["theirs"], now=timezone.now())
     asked = {"key": fleet.first.secret, "endpoint": "chat.completions", "model": "demo-chat", "max_output_tokens": 1000}

@@ -8,7 +8,8 @@ from django.utils import timezone
 from accounts.keys import revoke_key
 from hotstate import outbox
 from hotstate.errors import Unreachable
-from tests.gateway.recovery.losing import UNAVAILABLE, Fleet, wait_for
+from tests.gateway.recovery.losing import UNAVAILABLE, Fleet
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -18,7 +19,7 @@ def test_a_restart_that_lost_nothing_is_over_once_it_is_looked_at(fleet: Fleet) 
     assert fleet.first.chat(max_tokens=4000).status == 200
     fleet.rest()
     running = fleet.threads.submit(fleet.first.chat, "!hang=1.9", max_tokens=1000)
-    wait_for(lambda: fleet.first.open_holds() == 1)
+    wait_until(lambda: fleet.first.open_holds() == 1, "a hold")
     held = fleet.first.held_nanos()
     fleet.valkey.kill()
     assert fleet.first.chat().error == UNAVAILABLE
@@ -40,7 +41,7 @@ def test_a_key_revoked_while_valkey_stood_still_never_passes_again(fleet: Fleet)
         assert key
         with pytest.raises(Unreachable):
             revoke_key(key, actor=None, now=timezone.now())
-        wait_for(lambda: outbox.waiting())
+        wait_until(lambda: outbox.waiting(), "the outbox to have something")
     finally:
         fleet.valkey.signal(signal.SIGCONT)
     assert [answer.error for answer in answers] == [UNAVAILABLE] * 2
@@ -52,4 +53,4 @@ def test_a_key_revoked_while_valkey_stood_still_never_passes_again(fleet: Fleet)
     seen |= {gateway.chat().status for gateway in fleet.gateways}
     assert seen <= {401, 503}
     # Nothing was held for what was refused.
-    wait_for(lambda: fleet.first.held_nanos() == fleet.charged())
+    wait_until(lambda: fleet.first.held_nanos() == fleet.charged(), "what is held to be what is charged")

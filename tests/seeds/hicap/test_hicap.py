@@ -1,4 +1,4 @@
-"""What Hicap's API reference promises; what is stored upstream, responses and realtime come later."""
+"""What Hicap's API reference promises; realtime comes later."""
 
 import io
 import json

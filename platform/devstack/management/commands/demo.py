@@ -20,7 +20,7 @@ from billing.plans.offering import Offer, create_plan
 from billing.prices import publish_prices
 from catalog.changes import announce
 from catalog.models import Model, Route, Upstream
-from gateway.credentials import adopt_credential
+from gateway.faces.credentials import adopt_credential
 from hotstate.records import Limits
 
 DOLLAR = 10**9

@@ -53,10 +53,6 @@ def submit(account: Account, session: Json | None, typed: Mapping[str, Any]) -> 
     return web.Response(status=303, headers={"Location": f"/p/session/{session['id']}"})
 
 
-def _is_card_of(method: Json, customer: Json) -> bool:
-    return bool(method["customer"] == customer["id"] and method["type"] == "card")
-
-
 def _add(account: Account, customer: Json, typed: Mapping[str, Any]) -> None:
     method = cardform.typed_method(account, typed)
     attach(account, method, customer)

@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.import_rows import BadFile, BadRow, read_rows
 from accounts.importing import Outcome, import_keys
 from accounts.models import Organization
-from gateway.endpoints import SCOPES
+from gateway.asking.endpoints import SCOPES
 
 KINDS = {".csv": False, ".jsonl": True, ".ndjson": True}
 

@@ -8,8 +8,8 @@ import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.models import ApiKey
-from gateway import dry_run
-from gateway.endpoints import BY_NAME
+from gateway.asking.endpoints import BY_NAME
+from gateway.faces import dry_run
 from hotstate import decision_log
 from hotstate.decision_log import DecisionRecord
 from hotstate.errors import Unreachable

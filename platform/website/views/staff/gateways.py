@@ -4,7 +4,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from gateway import credentials
+from gateway.faces import credentials
 from gateway.models import GatewayCredential
 from hotstate.errors import Unreachable
 from website.access import signed_in
