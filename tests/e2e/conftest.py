@@ -12,7 +12,7 @@ from devstack.totp import code
 from tests.devstack.stack import Stack, remove_data, running_stack
 
 # A machine that does other work too takes its time.
-PATIENCE_MS = 15_000
+PATIENCE_MS = 30_000
 CHROMIUM_OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from catalog.models import Model, Visibility
+from catalog.models import Model, Route, Visibility
 from hotstate import names
 from hotstate.client import valkey
-from tests.cast import make_key, make_model
+from tests.cast import PRICES, make_key, make_model, set_prices
 from tests.gateway.conftest import RunningGateway, announce
 from tests.gateway.other_gateway import OtherGateway, other
 from tests.waiting import wait_until
@@ -42,13 +42,28 @@ def listed(gateway: RunningGateway) -> set[str]:
 def test_a_model_is_sold_until_the_moment_of_its_shut_down_and_nobody_has_to_tell_the_gateways(
     gateway: RunningGateway, model: Model
 ) -> None:
-    change(model, shut_down_at=datetime.now(UTC) + timedelta(seconds=2))
+    change(model, shut_down_at=datetime.now(UTC) + timedelta(seconds=5))
     told = valkey().get(names.CATALOG_VERSION)
     assert gateway.chat(model="lab/next").status == 200
     assert "lab/next" in listed(gateway)
     wait_until(lambda: gateway.chat(model="lab/next").status == 404, "the shut-down")
     assert valkey().get(names.CATALOG_VERSION) == told
     assert "lab/next" not in listed(gateway)
+
+
+def test_a_model_is_sold_from_the_moment_of_its_first_price(gateway: RunningGateway, model: Model) -> None:
+    (route,) = model.routes.all()
+    later = Model.objects.get(pk=model.pk)
+    later.pk, later.public_id = None, "lab/later"
+    later.save()
+    Route.objects.create(model=later, upstream=route.upstream, upstream_model=route.upstream_model)
+    announce()
+    assert "lab/later" not in listed(gateway)
+    set_prices(later, PRICES, effective_from=datetime.now(UTC) + timedelta(seconds=2))
+    announce()
+    wait_until(lambda: "lab/later" in listed(gateway), "the first price")
+    assert gateway.chat(model="lab/later").status == 200
+    change(later, enabled=False)
 
 
 def test_a_model_that_is_shut_down_looks_like_one_that_never_was(

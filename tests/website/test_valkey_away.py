@@ -31,17 +31,18 @@ def silent_url(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 def away(silent_url: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ForgivingClient, "away_until", 0.0)
+    monkeypatch.setattr("config.cache.PAUSE_SECONDS", 3600)
     settings.CACHES = {"default": {"BACKEND": "config.cache.ForgivingCache", "LOCATION": silent_url}}
 
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("away")
 class TestPages:
-    def test_signing_in_works_and_is_quick(self, client: Client, owner: User) -> None:
-        begun = time.monotonic()
-        answer = client.post("/account/login/", {"login": owner.email, "password": PASSWORD})
+    def test_signing_in_works_and_waits_once(self, client: Client, owner: User) -> None:
+        with structlog.testing.capture_logs() as logs:
+            answer = client.post("/account/login/", {"login": owner.email, "password": PASSWORD})
         assert answer["Location"] == "/start/"
-        assert time.monotonic() - begun < 3
+        assert sum(line["event"].startswith("cache unreachable") for line in logs) == 1
 
     def test_a_second_factor_works(self, client: Client, staff: User) -> None:
         secret = generate_totp_secret()
@@ -78,11 +79,9 @@ class TestTheCache:
 
     def test_a_failure_is_logged_once_and_not_waited_for_again(self) -> None:
         with structlog.testing.capture_logs() as logs:
-            begun = time.monotonic()
             for _ in range(20):
                 cache.get("a")
         assert [line["log_level"] for line in logs] == ["warning"]
-        assert time.monotonic() - begun < 2
 
 
 def test_it_is_asked_again_after_a_while(

@@ -1,15 +1,15 @@
-"""GET /v1/models: what is sold of what a key may use, at what its organization pays, as OpenAI's clients know it."""
+"""GET /v1/models: what is sold now of what a key may use, at its organization's prices, as OpenAI's clients know it."""
 
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
 from django.conf import settings
 
 from billing.pricing import described
+from billing.tariff import Tariff
 from billing.terms import terms_of
 from gateway import errors
 from gateway.asking.endpoints import MODELS_PATH
@@ -18,7 +18,6 @@ from gateway.deciding.matching import any_allowed
 from gateway.deciding.verdicts import Verdict
 from gateway.errors import refusal
 from gateway.offering.offer import Offer, OfferedAlias, OfferedModel
-from hotstate.records import OrganizationRecord
 
 INFO_PATH = "/model/info"
 
@@ -42,22 +41,28 @@ def wanted(path: str, query: str) -> str:
 
 def listing(wanted: str, identity: Identity, offer: Offer, at: datetime) -> bytes:
     """The list of that moment, or one model. Raises ApiError where the key has no such model."""
-    record, organization = identity.record, identity.organization
-    sold_to_all = terms_of(organization, at).models
-    available = {name: model for name in offer.models if (model := offer.available(name, at)) and model.routes}
+    record = identity.record
+    terms = terms_of(identity.organization, at)
+    available = {
+        name: (model, prices)
+        for name in offer.models
+        if (model := offer.available(name, at))
+        and model.routes
+        and (prices := offer.prices.nearest(model.pk, at, terms))
+    }
 
     def usable(*names: str) -> bool:
-        return any_allowed(names, record.models) and any_allowed(names, sold_to_all)
+        return any_allowed(names, record.models) and any_allowed(names, terms.models)
 
     def listed(*, hidden: bool) -> bool:
         return bool(wanted or record.models or not hidden)
 
     mine: dict[str, Callable[[], dict[str, object]]] = {}
-    for name, model in available.items():
+    for name, (model, prices) in available.items():
         if usable(name) and listed(hidden=model.hidden):
-            mine[name] = partial(_described, model, offer, at, organization)
+            mine[name] = partial(_described, model, *prices)
     for name, alias in offer.aliases.items():
-        models = [available[one] for one in alias.models if one in available and usable(name, one)]
+        models = [available[one][0] for one in alias.models if one in available and usable(name, one)]
         if models and offer.alias(name) and listed(hidden=alias.hidden):
             mine[name] = partial(_alias, alias, models)
     if not wanted:
@@ -86,7 +91,8 @@ def _alias(alias: OfferedAlias, models: list[OfferedModel]) -> dict[str, object]
     }
 
 
-def _described(model: OfferedModel, offer: Offer, at: datetime, organization: OrganizationRecord) -> dict[str, object]:
+def _described(model: OfferedModel, tariff: Tariff, discount: int | None) -> dict[str, object]:
+    """What the organization pays is told for the day and the night alike."""
     return {
         "id": model.public_id,
         "object": "model",
@@ -98,7 +104,7 @@ def _described(model: OfferedModel, offer: Offer, at: datetime, organization: Or
         "context_length": model.context_window,
         "max_output_tokens": model.max_output_tokens,
         **_of_pictures(model),
-        "pricing": _pricing(model, offer, at, organization),
+        "pricing": described(tariff, discount),
     }
 
 
@@ -106,14 +112,6 @@ def _of_pictures(model: OfferedModel) -> dict[str, object]:
     """What its pictures may be, where that is limited."""
     limits = {"aspect_ratios": list(model.aspect_ratios), "image_sizes": list(model.image_sizes)}
     return {name: allowed for name, allowed in limits.items() if allowed}
-
-
-def _pricing(
-    model: OfferedModel, offer: Offer, at: datetime, organization: OrganizationRecord
-) -> dict[str, Any] | None:
-    """What the organization pays, whatever the time of day; None where it has no price."""
-    found = offer.prices.nearest(model.pk, at, terms_of(organization, at))
-    return described(*found) if found else None
 
 
 def _moment(at: datetime | None) -> str | None:
