@@ -41,7 +41,7 @@ class Meanwhile:
         self._work = work
         self._thread = threading.Thread(target=self._go)
         self._thread.start()
-        wait_until(_somebody_waits, "somebody to wait for a lock", within=10)
+        wait_until(_somebody_waits, "somebody to wait for a lock")
 
     def _go(self) -> None:
         try:

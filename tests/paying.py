@@ -44,7 +44,7 @@ def stripe_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-m", "devstack.stripeserver", "--port", str(port)]
     command += ["--moment", "0.02", "--retries", "0.02,0.02,0.02"]
     process = spawn(command, log=log, environment=os.environ | {"STRIPE_SECRET_KEY": KEY}, cwd=CHECKOUT)
-    wait_until(lambda: answers(f"http://{HOST}:{port}/readyz"), "the local Stripe", within=20)
+    wait_until(lambda: answers(f"http://{HOST}:{port}/readyz"), "the local Stripe")
     yield f"http://{HOST}:{port}"
     process.terminate()
     assert process.wait(10) == 0

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def wait_until(
-    is_so: Callable[[], Any], what: str | Callable[[], str], *, within: float = 20, every: float = 0.01
+    is_so: Callable[[], Any], what: str | Callable[[], str], *, within: float = 60, every: float = 0.01
 ) -> None:
     """Ask every so many seconds until it is so. Raises AssertionError that says what was waited for, as it is then."""
     deadline = time.monotonic() + within

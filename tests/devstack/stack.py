@@ -20,7 +20,7 @@ from devstack.places import CHECKOUT
 from devstack.process import MARK, marked, spawn
 from tests.waiting import wait_until
 
-START_SECONDS = 90
+START_SECONDS = 180
 STOP_SECONDS = 60
 
 

@@ -94,7 +94,6 @@ def test_the_folder_platform_hides_nothing() -> None:
 
 
 @pytest.mark.extended
-@pytest.mark.timeout(300)
 def test_a_fresh_clone_sets_itself_up(tmp_path: Path) -> None:
     clone = tmp_path / "a folder with spaces"
     subprocess.run(["git", "clone", "-q", str(CHECKOUT), str(clone)], check=True)

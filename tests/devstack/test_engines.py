@@ -31,7 +31,7 @@ class Machine:
         for one in self.running:
             one.start()
         for one in self.running:
-            wait_until(one.is_ready, one.service.name, within=20)
+            wait_until(one.is_ready, one.service.name)
         ports.release()
         self.engines.create_database()
 
@@ -39,7 +39,7 @@ class Machine:
         for one in self.running:
             one.ask_to_stop()
         for one in self.running:
-            wait_until(one.is_gone, f"{one.service.name} to stop", within=20)
+            wait_until(one.is_gone, f"{one.service.name} to stop")
 
     @property
     def postgres(self) -> Running:
@@ -94,7 +94,7 @@ def test_data_survives_kill_9_on_the_same_addresses(machine: Machine) -> None:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
     with machine.valkey() as client:
         client.set("kept", 42)
-        wait_until(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0, "the append-only file", within=5)
+        wait_until(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0, "the append-only file")
     for one in machine.running:
         one.kill()
     machine.start()

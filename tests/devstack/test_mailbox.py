@@ -45,7 +45,7 @@ def mailbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mailbox]:
     command += ["--smtp-port", str(smtp_port)]
     process = spawn(command, log=folder / "log", environment=os.environ, cwd=CHECKOUT)
     mailbox = Mailbox(folder, port, smtp_port)
-    wait_until(lambda: answers(mailbox.url + "/readyz"), "the mailbox", within=20)
+    wait_until(lambda: answers(mailbox.url + "/readyz"), "the mailbox")
     yield mailbox
     process.terminate()
     assert process.wait(10) == 0

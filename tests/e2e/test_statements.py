@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import psycopg
-import pytest
 from playwright.sync_api import Page, expect
 from pypdf import PdfReader
 
@@ -35,7 +34,6 @@ def night_is_done(stack: Stack) -> bool:
     return "..." not in told
 
 
-@pytest.mark.timeout(300)
 def test_an_owner_has_a_statement_drawn_and_takes_it_along(page: Page, stack: Stack, mail: Mail) -> None:
     sign_up(page, mail, "accountant@example.com")
     create_first_key(page)

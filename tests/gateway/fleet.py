@@ -77,7 +77,7 @@ def session() -> aiohttp.ClientSession:
 
 
 async def until(is_so: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not is_so():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         await asyncio.sleep(0.02)

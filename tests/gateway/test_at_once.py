@@ -59,7 +59,7 @@ def poor(nanos: int) -> tuple[Any, str]:
 async def sold(addresses: list[str], secret: str, model: str) -> None:
     """Return once every gateway has the model."""
     question = Call("GET", f"/v1/models/{model}", {"Authorization": f"Bearer {secret}"})
-    async with session() as web, asyncio.timeout(10):
+    async with session() as web, asyncio.timeout(60):
         for address in addresses:
             while (await question.send(web, address))[0] != 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)

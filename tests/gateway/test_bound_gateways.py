@@ -1,7 +1,6 @@
 """A gateway's credential that is bound to organizations knows no others; one that is revoked is refused everywhere."""
 
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,18 +15,12 @@ from hotstate.client import valkey
 from tests.cast import DOLLAR, give_credit, make_key, make_organization
 from tests.gateway.conftest import POLL_SECONDS, RunningGateway
 from tests.gateway.other_gateway import CHAT_PATH, NO_GATEWAY, NOW, OtherGateway
+from tests.waiting import wait_until
 
 
 def bound_to(gateway: RunningGateway, *organizations: str) -> OtherGateway:
     _, secret = create_credential(f"bound {uuid_utils.uuid7()}", sources=[], organizations=organizations, now=NOW)
     return OtherGateway(gateway, secret)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 class TestBound:
@@ -93,7 +86,7 @@ class TestRevoked:
         assert other.verify().status == 200
         credential = GatewayCredential.objects.latest("pk")
         revoke_credential(credential, actor=None, reason="", now=datetime.now(UTC))
-        until(lambda: other.verify().status == 401)
+        wait_until(lambda: other.verify().status == 401, "the revocation")
         assert other.verify().error == NO_GATEWAY
         assert other.check().error == (503, "server_error", "invalid_gateway_credential")
         assert other.settle({"request_id": "", "key": "", "org": ""}).error == NO_GATEWAY
@@ -113,7 +106,7 @@ class TestRevoked:
         monkeypatch.setattr("gateway.faces.known_gateways.find_credential", away)
         assert other.verify().status == 200
         valkey().set(names.GATEWAYS_VERSION, "changed")
-        until(lambda: other.verify().status == 503)
+        wait_until(lambda: other.verify().status == 503, "doubt")
 
     def test_when_it_was_last_seen_is_noted(self, gateway: RunningGateway) -> None:
         other = bound_to(gateway)

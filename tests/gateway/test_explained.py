@@ -1,7 +1,6 @@
 """Why was it refused? What the decision saw then is kept, and a dry run tells without taking anything."""
 
 import json
-import time
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -16,6 +15,7 @@ from hotstate.client import valkey
 from hotstate.decision_log import DecisionRecord
 from tests.cast import DOLLAR, give_credit, make_key, make_model, make_organization, make_user
 from tests.gateway.conftest import Answer, RunningGateway
+from tests.waiting import wait_until
 from website.explaining import explain
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,12 +23,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def recorded(answer: Answer, org: str | None = None) -> DecisionRecord:
     request_id = UUID(answer.headers["x-request-id"])
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        if record := decision_log.find(request_id, org):
-            return record
-        time.sleep(0.05)
-    raise AssertionError("the decision is not recorded")
+    wait_until(lambda: decision_log.find(request_id, org), "the decision's record")
+    record = decision_log.find(request_id, org)
+    assert record
+    return record
 
 
 def state_of(key: ApiKey) -> list[Any]:

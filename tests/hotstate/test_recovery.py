@@ -1,7 +1,6 @@
 """Valkey lost its state: only what PostgreSQL says since is believed, and no charge is forgotten or doubled."""
 
 import threading
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +22,7 @@ from hotstate.errors import LostError
 from hotstate.holds import Hold
 from hotstate.records import BalanceRecord, Budgets, Spent, Windows
 from tests.cast import DOLLAR, give_credit, make_key, make_model, make_organization, make_segment, raw, usage_line
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LEASE_MS = 60_000
@@ -240,7 +240,7 @@ class TestWhoIsWaitedFor:
         recovering = threading.Thread(target=_in_thread, args=[lambda: recovery.recover_if_lost(timezone.now)])
         recovering.start()
         for name in ("gw-a", "gw-b"):
-            _wait(lambda: eras.read(valkey()) is not None)
+            wait_until(lambda: eras.read(valkey()) is not None, "the era")
             assert not era().serving
             eras.answer(valkey(), era().id, name)
         recovering.join(20)
@@ -282,10 +282,3 @@ def _in_thread(work: Callable[[], Any]) -> None:
         work()
     finally:
         connections.close_all()
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

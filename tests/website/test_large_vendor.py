@@ -9,7 +9,6 @@ from devstack.bench import pages
 pytestmark = pytest.mark.django_db
 
 
-@pytest.mark.timeout(300)
 def test_no_page_asks_more_than_thirty_times() -> None:
     # Pages without a sample are named by `manage.py bench pages`.
     person, addresses, _ = pages.prepare(days=1)

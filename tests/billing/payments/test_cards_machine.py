@@ -256,7 +256,6 @@ def explore(shop: Shop, examples: int, steps: int) -> None:
     )
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.django_db(transaction=True)
 def test_any_history_of_cards(shop: Shop, empty_valkey: Any) -> None:
     explore(shop, examples=6, steps=20)

@@ -181,7 +181,7 @@ class Payments(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "organization"):
             self.shop.control("faults", method="DELETE")
-            wait_until(lambda: bool(self.shop.control("quiet")["quiet"]), "all webhooks to be sent", within=60)
+            wait_until(lambda: bool(self.shop.control("quiet")["quiet"]), "all webhooks to be sent")
             # A history takes seconds, and what is looked at again later waits for hours.
             PaymentMark.objects.all().delete()
             for hours in (0, 2, 12, 48, 120):

@@ -30,9 +30,7 @@ def running(
     process = spawn(command, log=folder / "log", environment=environment, cwd=CHECKOUT)
     try:
         address = f"http://{HOST}:{port}"
-        wait_until(
-            lambda: answers(address + "/readyz"), lambda: f"the local Stripe: {(folder / 'log').read_text()}", within=20
-        )
+        wait_until(lambda: answers(address + "/readyz"), lambda: f"the local Stripe: {(folder / 'log').read_text()}")
         yield Shop(address), process
     finally:
         process.terminate()

@@ -46,11 +46,11 @@ class Inbox:
         return [one.event["type"] for one in self.received]
 
     def wait(self, count: int) -> list[Received]:
-        wait_until(lambda: len(self.received) >= count, lambda: f"{count} webhooks, there are {self.types}", within=10)
+        wait_until(lambda: len(self.received) >= count, lambda: f"{count} webhooks, there are {self.types}")
         return self.received
 
     def wait_for_type(self, kind: str) -> dict[str, Any]:
-        wait_until(lambda: kind in self.types, lambda: f"{kind}, there are {self.types}", within=10)
+        wait_until(lambda: kind in self.types, lambda: f"{kind}, there are {self.types}")
         return next(one.event for one in self.received if one.event["type"] == kind)
 
 
@@ -96,9 +96,7 @@ class Shop:
 
     def quiet(self) -> None:
         """Until nothing waits to be sent or done."""
-        wait_until(
-            lambda: bool(self.control("quiet")["quiet"]), lambda: f"quiet: {self.control('deliveries')}", within=10
-        )
+        wait_until(lambda: bool(self.control("quiet")["quiet"]), lambda: f"quiet: {self.control('deliveries')}")
 
 
 class Page(HTMLParser):
