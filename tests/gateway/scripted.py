@@ -34,6 +34,12 @@ def chunk(content: str = "", *, finish: str | None = None, usage: tuple[int, int
     return b"data: " + json.dumps(event).encode() + b"\n\n"
 
 
+def padded(size: int) -> bytes:
+    """A chunk without output, with so many bytes of padding, as OpenAI's streams have it."""
+    event = json.loads(chunk().removeprefix(b"data: ")) | {"obfuscation": "x" * size}
+    return b"data: " + json.dumps(event).encode() + b"\n\n"
+
+
 DONE = b"data: [DONE]\n\n"
 ANSWER = json.dumps(
     {"choices": [{"message": {"content": "hi"}}], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
