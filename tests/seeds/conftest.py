@@ -1,7 +1,7 @@
 """A vendor's gateway: its dialect, its models, and what its upstream was sent."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ __all__ = ["gateway", "gateway_port", "javascript_sdk", "model_server", "says", 
 
 Prices = dict[str, dict[str, int]]
 NO_LIMITS = Limits()
+RATE_HEADERS = {f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset") for of in ("requests", "tokens")}
 EVERYTHING = ["chat", "embeddings", "images", "audio", "moderations", "rerank", "models"]
 DEMO = {"chat": "demo-chat", "embeddings": "demo-embed", "images": "demo-image"}
 
@@ -99,6 +100,16 @@ class Vendor:
         (line,) = self.gateway.lines()
         assert self.gateway.held_nanos() == line["charge_nanos"]
         return line["usage"], line["charge_nanos"]
+
+    def uncharged(self, lines: int = 0) -> None:
+        """Nothing was charged, and nothing is held: there are so many lines, of what was admitted and failed."""
+        assert [line["charge_nanos"] for line in self.gateway.lines(lines)] == [0] * lines
+        assert self.gateway.held_nanos() == 0
+
+
+def rate_headers(headers: Iterable[str]) -> set[str]:
+    """The names of those that there are."""
+    return {name for name in map(str.lower, headers) if name.startswith("x-ratelimit-")}
 
 
 @pytest.fixture

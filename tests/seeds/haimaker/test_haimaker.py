@@ -6,7 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from openai import APIError, AuthenticationError, BadRequestError, NotFoundError, RateLimitError
+from openai import (
+    APIError,
+    APIStatusError,
+    AuthenticationError,
+    BadRequestError,
+    InternalServerError,
+    NotFoundError,
+    RateLimitError,
+)
 
 from catalog.models import Route
 from hotstate.records import Limits
@@ -58,8 +66,10 @@ def test_the_first_request(haimaker: Vendor, says: Says) -> None:
 
 
 def test_the_upstream_is_asked_for_its_own_name(haimaker: Vendor) -> None:
-    haimaker.client().chat.completions.create(model=MODEL, messages=HELLO)
+    answer = haimaker.client().chat.completions.create(model=MODEL, messages=HELLO)
     assert haimaker.sent()["model"] == "demo-chat"
+    assert answer.choices[0].message.content == "You said: Hello, how are you?"
+    assert haimaker.charged() == ({"requests": 1, "input_tokens": 4, "output_tokens": 6}, 4 * 2_500 + 6 * 10_000)
 
 
 def test_streaming(haimaker: Vendor) -> None:
@@ -73,6 +83,7 @@ def test_streaming(haimaker: Vendor) -> None:
 def test_the_list_names_the_provider(haimaker: Vendor) -> None:
     assert MODEL in {model.id for model in haimaker.client().models.list()}
     assert haimaker.client().models.retrieve(MODEL).id == MODEL
+    haimaker.uncharged()
 
 
 class TestAvailableEndpoints:
@@ -123,23 +134,48 @@ class TestAvailableEndpoints:
 
 
 class TestExceptionMapping:
-    def error(self, haimaker: Vendor, **fields: Any) -> APIError:
+    def error(self, haimaker: Vendor, kind: type[APIStatusError], **fields: Any) -> tuple[str | None, str | None, str]:
+        """Type, code and message; each error has its request id."""
         with pytest.raises(APIError) as caught:
             haimaker.client().chat.completions.create(**{"model": MODEL, "messages": HELLO, **fields})
-        return caught.value
+        error = caught.value
+        assert isinstance(error, kind)
+        assert isinstance(error.body, dict)
+        assert set(error.body) == {"message", "type", "param", "code"}
+        assert error.response.headers["x-request-id"]
+        return error.type, error.code, error.body["message"]
 
     def test_a_wrong_key(self, haimaker: Vendor) -> None:
         haimaker.secret = "YOUR_API_KEY"
-        assert isinstance(self.error(haimaker), AuthenticationError)
-        assert haimaker.gateway.written() == 0
+        type_, code, message = self.error(haimaker, AuthenticationError)
+        assert (type_, code) == ("invalid_request_error", "invalid_api_key")
+        assert message.startswith("Incorrect API key provided")
+        assert "YOUR_API_KEY" not in message
+        haimaker.uncharged()
 
     def test_too_many(self, haimaker: Vendor) -> None:
         haimaker.has_key(limits=Limits(requests_per_minute=1))
         haimaker.client().chat.completions.create(model=MODEL, messages=HELLO)
-        assert isinstance(self.error(haimaker), RateLimitError)
+        type_, code, message = self.error(haimaker, RateLimitError)
+        assert (type_, code) == ("requests", "rate_limit_exceeded")
+        assert "key.requests_per_minute" in message
+        assert haimaker.charged() == ({"requests": 1, "input_tokens": 4, "output_tokens": 6}, 4 * 2_500 + 6 * 10_000)
 
     def test_a_bad_request(self, haimaker: Vendor) -> None:
-        assert isinstance(self.error(haimaker, max_tokens=-1), BadRequestError)
+        type_, code, message = self.error(haimaker, BadRequestError, max_tokens=-1)
+        assert (type_, code) == ("invalid_request_error", None)
+        assert "max_tokens" in message
+        haimaker.uncharged()
 
     def test_a_model_that_there_isnt(self, haimaker: Vendor) -> None:
-        assert isinstance(self.error(haimaker, model="openai/none"), NotFoundError)
+        type_, code, message = self.error(haimaker, NotFoundError, model="openai/none")
+        assert (type_, code) == ("invalid_request_error", "model_not_found")
+        assert "openai/none" in message
+        haimaker.uncharged()
+
+    def test_a_model_that_fails(self, haimaker: Vendor) -> None:
+        failing: Any = [{"role": "user", "content": "!status=500"}]
+        type_, code, message = self.error(haimaker, InternalServerError, messages=failing)
+        assert (type_, code) == ("server_error", "bad_gateway")
+        assert message
+        haimaker.uncharged(lines=1)

@@ -13,7 +13,7 @@ from catalog.models import Model
 from hotstate.records import Limits
 from tests.cast import make_model
 from tests.gateway.conftest import announce
-from tests.seeds.conftest import Vendor
+from tests.seeds.conftest import RATE_HEADERS, Vendor, rate_headers
 
 MODEL = "gpt-5"
 KINDS = ("requests", "tokens")
@@ -28,6 +28,8 @@ def hicap(vendor: Callable[[str], Vendor]) -> Vendor:
         make_model("demo-image", prices=[UnitPrice("images", 40_000_000)], families=["images"])
     Model.objects.filter(public_id="demo-image").update(enabled=True)
     announce()
+    # Rate headers tell of limits: a plan without any has none.
+    found.has_key(limits=Limits(requests_per_minute=60, tokens_per_minute=1_000))
     return found
 
 
@@ -72,11 +74,18 @@ class TestStored:
     def test_its_messages_are_listed(self, hicap: Vendor) -> None:
         client = hicap.client()
         made = client.chat.completions.create(model=MODEL, messages=HELLO, store=True)
-        assert [message.content for message in client.chat.completions.messages.list(made.id)] == ["Hello, world"]
+        listed = client.chat.completions.messages.with_raw_response.list(made.id)
+        assert [message.content for message in listed.parse()] == ["Hello, world"]
+        assert rate_headers(listed.headers) == RATE_HEADERS
+        # Its making alone is charged: to list costs nothing.
+        assert hicap.charged() == ({"requests": 1, "input_tokens": 2, "output_tokens": 4}, 2 * 1_000 + 4 * 10_000)
+        assert listed.headers["x-request-id"] != hicap.gateway.lines()[0]["id"]
 
     def test_what_is_not_there_is_a_not_found_error(self, hicap: Vendor) -> None:
         answer = hicap.gateway.request("GET", "/v1/chat/completions/none", secret=hicap.secret)
         assert answer.error == (404, "not_found_error", "not_found")
+        assert rate_headers(answer.headers) == RATE_HEADERS
+        hicap.uncharged()
 
 
 class TestResponses:
@@ -122,7 +131,9 @@ class TestDeveloperPreview:
         assert answer.error == (404, "not_found_error", "unknown_url")
         hicap.opens("responses")
         answer = hicap.gateway.request(method, path, b"{}", secret=hicap.secret)
-        assert answer.error[2] != "unknown_url"
+        # There now, and closed to a key that has no scope for it.
+        assert answer.error == (403, "permission_error", "missing_scope")
+        hicap.uncharged()
 
 
 class TestImages:
@@ -145,40 +156,77 @@ class TestImages:
 
 
 def test_the_six_rate_headers(hicap: Vendor) -> None:
-    hicap.has_key(limits=Limits(requests_per_minute=60, tokens_per_minute=1_000))
     answer = hicap.gateway.request("GET", "/v1/models", secret=hicap.secret)
-    assert {name for name in answer.headers if name.startswith("x-ratelimit-")} == {
-        f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset") for kind in ("requests", "tokens")
-    }
+    assert rate_headers(answer.headers) == RATE_HEADERS
     answer = hicap.gateway.post("/v1/chat/completions", {"model": MODEL, "messages": HELLO}, secret=hicap.secret)
     limit, left = ([answer.headers[f"x-ratelimit-{what}-{kind}"] for kind in KINDS] for what in ("limit", "remaining"))
     assert (limit, left[0]) == (["60", "1000"], "59")
     assert 0 < int(left[1]) < 1_000
     assert re.fullmatch(r"[0-9.]+m?s", answer.headers["x-ratelimit-reset-requests"])
     assert re.fullmatch(r"[0-9.]+m?s", answer.headers["x-ratelimit-reset-tokens"])
+    assert answer.json["choices"][0]["message"]["content"] == "You said: Hello, world"
+    assert hicap.charged() == ({"requests": 1, "input_tokens": 2, "output_tokens": 4}, 2 * 1_000 + 4 * 10_000)
 
 
 @pytest.mark.parametrize(
-    ("content", "status", "type_"),
+    ("content", "error"),
     [
-        ("!status=400", 400, "invalid_request_error"),
-        ("!status=503", 503, "overloaded_error"),
-        ("!status=500", 502, "api_error"),
+        ("!status=400", (400, "invalid_request_error", None)),
+        ("!status=503", (503, "overloaded_error", "model_unavailable")),
+        ("!status=500", (502, "api_error", "bad_gateway")),
     ],
 )
-def test_errors_of_the_model(hicap: Vendor, content: str, status: int, type_: str) -> None:
+def test_errors_of_the_model(hicap: Vendor, content: str, error: tuple[int, str, str]) -> None:
     body = {"model": MODEL, "messages": [{"role": "user", "content": content}]}
-    assert hicap.gateway.post("/v1/chat/completions", body, secret=hicap.secret).error[:2] == (status, type_)
+    answer = hicap.gateway.post("/v1/chat/completions", body, secret=hicap.secret)
+    assert answer.error == error
+    assert rate_headers(answer.headers) == RATE_HEADERS
+    assert answer.headers["x-ratelimit-remaining-requests"] == "59"
+    # What was admitted has a line, which costs nothing.
+    hicap.uncharged(lines=1)
 
 
-def test_errors_of_the_request(hicap: Vendor) -> None:
-    post = hicap.gateway.post
-    body = {"model": MODEL, "messages": HELLO}
-    assert post("/v1/chat/completions", body, secret="wrong").error == (401, "authentication_error", "invalid_api_key")
-    assert post("/v1/chat/completions", b"{", secret=hicap.secret).error[:2] == (400, "invalid_request_error")
-    assert post("/v1/none", body, secret=hicap.secret).error[:2] == (404, "not_found_error")
-    narrow = hicap.has_key(scopes=["models"])
-    assert post("/v1/chat/completions", body, secret=narrow).error[:2] == (403, "permission_error")
-    slow = hicap.has_key(limits=Limits(requests_per_minute=1))
-    statuses = [post("/v1/chat/completions", body, secret=slow) for _ in range(2)]
-    assert statuses[1].error[:2] == (429, "rate_limit_error")
+class TestErrorsOfTheRequest:
+    PATH, BODY = "/v1/chat/completions", {"model": MODEL, "messages": HELLO}
+
+    def test_a_wrong_key(self, hicap: Vendor) -> None:
+        answer = hicap.gateway.post(self.PATH, self.BODY, secret="wrong")
+        assert answer.error == (401, "authentication_error", "invalid_api_key")
+        assert answer.json["error"]["message"].startswith("Incorrect API key provided")
+        hicap.uncharged()
+
+    def test_a_body_that_is_none(self, hicap: Vendor) -> None:
+        answer = hicap.gateway.post(self.PATH, b"{", secret=hicap.secret)
+        assert answer.error == (400, "invalid_request_error", None)
+        assert rate_headers(answer.headers) == RATE_HEADERS
+        hicap.uncharged()
+
+    def test_what_is_missing_is_named(self, hicap: Vendor) -> None:
+        answer = hicap.gateway.post(self.PATH, {"messages": HELLO}, secret=hicap.secret)
+        assert answer.error == (400, "invalid_request_error", None)
+        assert "model" in answer.json["error"]["message"]
+        assert rate_headers(answer.headers) == RATE_HEADERS
+        hicap.uncharged()
+
+    def test_a_path_that_there_isnt(self, hicap: Vendor) -> None:
+        answer = hicap.gateway.post("/v1/none", self.BODY, secret=hicap.secret)
+        assert answer.error == (404, "not_found_error", "unknown_url")
+        hicap.uncharged()
+
+    def test_a_key_that_lacks_permissions(self, hicap: Vendor) -> None:
+        narrow = hicap.has_key(scopes=["models"])
+        answer = hicap.gateway.post(self.PATH, self.BODY, secret=narrow)
+        assert answer.error == (403, "permission_error", "missing_scope")
+        assert answer.json["error"]["message"] == "This API key lacks the scope for this: chat."
+        hicap.uncharged()
+
+    def test_too_many(self, hicap: Vendor) -> None:
+        slow = hicap.has_key(limits=Limits(requests_per_minute=1, tokens_per_minute=1_000))
+        first, refused = (hicap.gateway.post(self.PATH, self.BODY, secret=slow) for _ in range(2))
+        assert first.json["choices"][0]["message"]["content"] == "You said: Hello, world"
+        assert refused.error == (429, "rate_limit_error", "rate_limit_exceeded")
+        assert "key.requests_per_minute" in refused.json["error"]["message"]
+        assert rate_headers(refused.headers) == RATE_HEADERS
+        assert refused.headers["x-ratelimit-remaining-requests"] == "0"
+        assert int(refused.headers["retry-after"]) > 0
+        assert hicap.charged() == ({"requests": 1, "input_tokens": 2, "output_tokens": 4}, 2 * 1_000 + 4 * 10_000)

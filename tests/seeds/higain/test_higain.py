@@ -47,10 +47,15 @@ def test_embeddings(higain: Vendor) -> None:
 
 
 def test_models(higain: Vendor) -> None:
-    assert {LLAMA, EMBED} <= {model.id for model in higain.client().models.list()}
+    listed = {model.id: model for model in higain.client().models.list()}
+    assert {LLAMA, EMBED} <= set(listed)
+    assert {(model.object, model.owned_by) for model in listed.values()} == {("model", "keymeter")}
+    higain.uncharged()
 
 
 def test_every_request_has_to_show_a_bearer_key(higain: Vendor) -> None:
     for headers in ({}, {"api-key": higain.secret}):
         answer = higain.gateway.request("GET", "/v1/models", secret="", headers=headers)
         assert answer.error == (401, "invalid_request_error", "invalid_api_key")
+        assert "API key" in answer.json["error"]["message"]
+        higain.uncharged()

@@ -9,6 +9,7 @@ import pytest
 from openai import APIError, AuthenticationError
 
 from hotstate.records import Limits
+from tests.gateway.conftest import Answer
 from tests.seeds.conftest import Vendor
 
 LLAMA = "llama3:8b-instruct-q8_0"
@@ -216,6 +217,7 @@ class TestModels:
         listed = {model.id: model for model in hiveops.client(base).models.list()}
         assert set(MODELS) <= set(listed)
         assert (listed[LLAMA].object, listed[LLAMA].owned_by) == ("model", "keymeter")
+        hiveops.uncharged()
 
     def test_model_info(self, hiveops: Vendor, base: str) -> None:
         for name, window in WINDOWS.items():
@@ -223,6 +225,8 @@ class TestModels:
             assert (found["id"], found["context_length"]) == (name, window)
             price = MODELS[name]["input_tokens"]
             assert float(found["pricing"]["prompt"]) * 1e15 == pytest.approx(price)
+            assert float(found["pricing"]["completion"]) * 1e15 == pytest.approx(MODELS[name]["output_tokens"])
+        hiveops.uncharged()
 
 
 class TestRateLimits:
@@ -245,6 +249,44 @@ class TestRateLimits:
         refused = iter(lambda: hiveops.gateway.post("/chat/completions", body, secret=hiveops.secret), None)
         first = next(answer for answer, _ in zip(refused, range(60), strict=False) if answer.status != 200)
         assert first.error == (429, "requests", "rate_limit_exceeded")
+        assert "key.requests_per_minute" in first.json["error"]["message"]
+        assert first.headers["x-ratelimit-remaining-requests"] == "0"
+        is_told_of_both(first)
+        # A token out of each that was answered, and nothing for those that weren't.
+        nanos = [line["charge_nanos"] for line in hiveops.gateway.lines(hiveops.gateway.written())]
+        assert len(nanos) >= 60
+        assert set(nanos) == {15 * 10 + 1 * 20}
+        assert hiveops.gateway.held_nanos() == sum(nanos)
+
+    def test_more_than_150000_tokens_are_429(self, hiveops: Vendor) -> None:
+        said = [{"role": "user", "content": "Tell me all of it. !usage=6000,2000"}]
+        body = {"model": LLAMA, "messages": said, "max_tokens": 2_000}
+        answers: list[Answer] = []
+        # Of 8,000 tokens each, 19 come to more than that; some come back while they are answered.
+        while len(answers) < 50 and (not answers or answers[-1].status == 200):
+            answers.append(hiveops.gateway.post("/chat/completions", body, secret=hiveops.secret))
+            hiveops.gateway.lines(sum(answer.status == 200 for answer in answers))
+        *answered, refused = answers
+        assert len(answered) >= 18
+        assert refused.error == (429, "requests", "rate_limit_exceeded")
+        assert "key.tokens_per_minute" in refused.json["error"]["message"]
+        assert int(refused.headers["x-ratelimit-remaining-tokens"]) < 2_100
+        assert int(refused.headers["x-ratelimit-remaining-requests"]) > 0
+        is_told_of_both(refused)
+        lines = hiveops.gateway.lines(len(answered))
+        used = {"requests": 1, "input_tokens": 6_000, "output_tokens": 2_000}
+        assert [line["usage"] for line in lines] == [used] * len(answered)
+        assert {line["charge_nanos"] for line in lines} == {6_000 * 10 + 2_000 * 20}
+        assert hiveops.gateway.held_nanos() == len(answered) * (6_000 * 10 + 2_000 * 20)
+
+
+def is_told_of_both(refused: Answer) -> None:
+    """What a refusal says of the limits: both, when they are back, and how long to wait."""
+    limits = refused.headers["x-ratelimit-limit-requests"], refused.headers["x-ratelimit-limit-tokens"]
+    assert limits == ("60", "150000")
+    for kind in ("requests", "tokens"):
+        assert datetime.fromisoformat(refused.headers[f"x-ratelimit-reset-{kind}"]).utcoffset() == timedelta(0)
+    assert 0 < int(refused.headers["retry-after"]) <= 60
 
 
 class TestErrors:
@@ -255,3 +297,5 @@ class TestErrors:
         assert isinstance(caught.value.body, dict)
         assert caught.value.body["message"]
         assert (caught.value.type, caught.value.code) == ("invalid_request_error", "invalid_api_key")
+        assert "sk-YOUR-API-KEY" not in caught.value.body["message"]
+        hiveops.uncharged()
