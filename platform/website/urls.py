@@ -42,6 +42,7 @@ from website.views.staff import (
 from website.views.staff import decisions as staff_decisions
 from website.views.staff import models as staff_models
 from website.views.staff import promotions as staff_promotions
+from website.views.staff import requests as staff_requests
 from website.views.staff import statements as of_customers
 from website.views.staff import usage as usage_in
 
@@ -136,6 +137,7 @@ of_staff = [
     path("organizations/<str:org>/suspend/", organizations.suspend, name="staff_suspend"),
     path("organizations/<str:org>/reinstate/", organizations.reinstate, name="staff_reinstate"),
     path("organizations/<str:org>/in-force/", organizations.in_force, name="staff_in_force"),
+    path("organizations/<str:org>/requests/<uuid:request_id>/", staff_requests.request_receipt, name="staff_request"),
     path("organizations/<str:org>/statements/<int:number>/", of_customers.statement, name="staff_statement"),
     path(
         "organizations/<str:org>/statements/<int:number>/statement.csv",

@@ -5,7 +5,7 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from accounts.models import Membership
+from accounts.models import Membership, Organization
 from billing import receipts
 from billing.models import UsageEvent
 from catalog.models import Model
@@ -65,7 +65,7 @@ def request_receipt(request: HttpRequest, member: Membership, request_id: UUID) 
         return _not_posted(request, member, request_id)
     if request.headers.get("HX-Request"):
         return HttpResponse(headers={"HX-Refresh": "true"})
-    context = {"member": member, "receipt": Shown(found), "told": _decision(member, request_id)}
+    context = {"member": member, "receipt": Shown(found), "told": decision_of(member.organization, request_id)}
     return render(request, "console/receipt.html", context)
 
 
@@ -85,10 +85,10 @@ def _not_posted(request: HttpRequest, member: Membership, request_id: UUID) -> H
     return render(request, "console/receipt_awaited.html", context)
 
 
-def _decision(member: Membership, request_id: UUID) -> Explanation | None:
+def decision_of(organization: Organization, request_id: UUID) -> Explanation | None:
     """What the decision saw, where that is recorded and can be read."""
     try:
-        record = decision_log.find(request_id, member.organization.public_id)
+        record = decision_log.find(request_id, organization.public_id)
     except Unreachable:
         return None
     return explain(record) if record else None
