@@ -25,18 +25,18 @@ OPTIONS += ["--no-access-log", "--no-proxy-headers", "--log-level", "error"]
 
 
 @contextmanager
-def running_fleet(count: int, spool: Path) -> Iterator[list[str]]:
-    """Give the addresses of so many gateway processes."""
+def running_fleet(count: int, spool: Path, **environment: str) -> Iterator[list[str]]:
+    """Give the addresses of so many gateway processes, which are stopped as a deployment would at the end."""
     ports = [free_port() for _ in range(count)]
     with ExitStack() as stack:
         for port in ports:
-            stack.callback(_stop, started(port, spool))
+            stack.callback(_stop, started(port, spool, **environment))
         for port in ports:
             wait_until_ready(port)
         yield [f"http://127.0.0.1:{port}" for port in ports]
 
 
-def started(port: int, spool: Path) -> subprocess.Popen[bytes]:
+def started(port: int, spool: Path, **changed: str) -> subprocess.Popen[bytes]:
     """A gateway process that listens there in a moment."""
     database = urlsplit(settings.DATABASE_URL)._replace(path="/" + settings.DATABASES["default"]["NAME"])
     environment = {
@@ -45,6 +45,7 @@ def started(port: int, spool: Path) -> subprocess.Popen[bytes]:
         "DATABASE_POOL_SIZE": "3",
         "GATEWAY_SPOOL_DIR": str(spool),
         "INTAKE_URL": "http://127.0.0.1:9",
+        **changed,
     }
     command = [sys.executable, "-c", PATIENT, "gateway.asgi:application", "--port", str(port), *OPTIONS]
     return subprocess.Popen(command, env=environment)
