@@ -31,12 +31,22 @@ class Outcome:
     statuses: dict[int, int] = field(default_factory=dict)
     firsts: list[float] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
+    # Streams that began well and said inside that they failed.
+    broken: int = 0
+
+    def require_answers(self) -> None:
+        """Raises RuntimeError where any was refused or failed: it took less, or more, than an answer does."""
+        refusals = {status: count for status, count in self.statuses.items() if status != 200}
+        if refusals or self.broken or not self.statuses:
+            raise RuntimeError(f"not all were answered: refusals={refusals}, broken streams={self.broken}")
 
     def percentile(self, share: float) -> float:
         """The latency that this share of the requests had at most."""
         return round(percentile(self.latencies, share), 3)
 
 
+# How an event begins that ends a stream with an error.
+ERROR = b'data: {"error"'
 WRK = """
 local place, requests = 0, {{}}
 for line in io.lines("{requests}") do requests[#requests + 1] = line:gsub("\\t", "\\r\\n") end
@@ -199,6 +209,7 @@ class _Connection(asyncio.Protocol):
             self._begun = True
             self._run.outcome.firsts.append((time.perf_counter() - self._due) * 1000)
         if self._is_whole(end):
+            self._run.outcome.broken += ERROR in self._received
             status, self._received, self._begun = int(self._received[9:12]), b"", False
             self._run.ended(self, status, self._due)
 
