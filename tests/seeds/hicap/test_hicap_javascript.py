@@ -32,13 +32,17 @@ def test_a_stream(hicap: Vendor, javascript: RunJavaScript) -> None:
 
 def test_a_rate_that_is_exceeded(hicap: Vendor, javascript: RunJavaScript) -> None:
     hicap.has_key(limits=Limits(requests_per_minute=1))
-    caught = "await ask(); try { await ask(); } catch (e) { tell([e.constructor.name, e.status, e.type, e.code]); }"
-    assert javascript(hicap, WHOLE + caught) == ["RateLimitError", 429, "rate_limit_error", "rate_limit_exceeded"]
+    told = 'e.constructor.name, e.status, e.type, e.code, e.headers.get("x-ratelimit-remaining-requests")'
+    caught = f"await ask(); try {{ await ask(); }} catch (e) {{ tell([{told}]); }}"
+    error = ["RateLimitError", 429, "rate_limit_error", "rate_limit_exceeded", "0"]
+    assert javascript(hicap, WHOLE + caught) == error
     assert hicap.charged() == CHARGED
 
 
 def test_a_key_that_lacks_permissions(hicap: Vendor, javascript: RunJavaScript) -> None:
     hicap.has_key(scopes=["models"])
-    caught = "try { await ask(); } catch (e) { tell([e.constructor.name, e.status, e.type]); }"
-    assert javascript(hicap, WHOLE + caught) == ["PermissionDeniedError", 403, "permission_error"]
-    assert hicap.gateway.written() == 0
+    caught = "try { await ask(); } catch (e) { tell([e.constructor.name, e.status, e.type, e.code, e.message]); }"
+    name, *error, message = javascript(hicap, WHOLE + caught)
+    assert (name, error) == ("PermissionDeniedError", [403, "permission_error", "missing_scope"])
+    assert message == "403 This API key lacks the scope for this: chat."
+    hicap.uncharged()

@@ -36,6 +36,8 @@ def test_a_stream(hiveops: Vendor, javascript: RunJavaScript) -> None:
 
 def test_no_balance(hiveops: Vendor, javascript: RunJavaScript) -> None:
     _, hiveops.secret = make_key(make_organization())
-    caught = "try { await ask(); } catch (e) { tell([e.constructor.name, e.status, e.code]); }"
-    assert javascript(hiveops, ASK + caught, base="") == ["PermissionDeniedError", 403, "credit_balance_exhausted"]
-    assert hiveops.gateway.written() == 0
+    caught = "try { await ask(); } catch (e) { tell([e.constructor.name, e.status, e.type, e.code, e.message]); }"
+    name, *error, message = javascript(hiveops, ASK + caught, base="")
+    assert (name, error) == ("PermissionDeniedError", [403, "insufficient_quota", "credit_balance_exhausted"])
+    assert message.startswith("403 Your balance doesn't cover what this request may cost.")
+    hiveops.uncharged()
