@@ -259,25 +259,25 @@ class TestRateLimits:
         assert hiveops.gateway.held_nanos() == sum(nanos)
 
     def test_more_than_150000_tokens_are_429(self, hiveops: Vendor) -> None:
-        said = [{"role": "user", "content": "Tell me all of it. !usage=6000,2000"}]
-        body = {"model": LLAMA, "messages": said, "max_tokens": 2_000}
+        said = [{"role": "user", "content": "Tell me all of it. !usage=14000,2000"}]
+        body = {"model": "llama-3-70b-instruct", "messages": said, "max_tokens": 2_000}
         answers: list[Answer] = []
-        # Of 8,000 tokens each, 19 come to more than that; some come back while they are answered.
+        # Of 16,000 tokens each, 10 come to more than that; 2,500 come back each second.
         while len(answers) < 50 and (not answers or answers[-1].status == 200):
             answers.append(hiveops.gateway.post("/chat/completions", body, secret=hiveops.secret))
             hiveops.gateway.lines(sum(answer.status == 200 for answer in answers))
         *answered, refused = answers
-        assert len(answered) >= 18
+        assert len(answered) >= 10
         assert refused.error == (429, "requests", "rate_limit_exceeded")
         assert "key.tokens_per_minute" in refused.json["error"]["message"]
         assert int(refused.headers["x-ratelimit-remaining-tokens"]) < 2_100
         assert int(refused.headers["x-ratelimit-remaining-requests"]) > 0
         is_told_of_both(refused)
         lines = hiveops.gateway.lines(len(answered))
-        used = {"requests": 1, "input_tokens": 6_000, "output_tokens": 2_000}
+        used = {"requests": 1, "input_tokens": 14_000, "output_tokens": 2_000}
         assert [line["usage"] for line in lines] == [used] * len(answered)
-        assert {line["charge_nanos"] for line in lines} == {6_000 * 10 + 2_000 * 20}
-        assert hiveops.gateway.held_nanos() == len(answered) * (6_000 * 10 + 2_000 * 20)
+        assert {line["charge_nanos"] for line in lines} == {14_000 * 100 + 2_000 * 200}
+        assert hiveops.gateway.held_nanos() == len(answered) * (14_000 * 100 + 2_000 * 200)
 
 
 def is_told_of_both(refused: Answer) -> None:
