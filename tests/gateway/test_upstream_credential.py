@@ -13,7 +13,9 @@ from tests.gateway.test_request_ids import Asked, hears
 
 __all__ = ["hears"]
 
-TOLD = f"X-Authorization: Bearer {CREDENTIAL}\r\nWWW-Authenticate: Bearer {CREDENTIAL}\r\n".encode()
+TOLD = (
+    f"X-Authorization: Bearer {CREDENTIAL}\r\nWWW-Authenticate: Bearer {CREDENTIAL}\r\nX-Request-Id: {CREDENTIAL}\r\n"
+).encode()
 WORDS = f"Incorrect API key provided: {CREDENTIAL}"
 ERROR = json.dumps({"error": {"message": WORDS, "type": "x", "param": WORDS, "code": CREDENTIAL}}).encode()
 EVENT = b"data: " + ERROR + b"\n\n"

@@ -130,8 +130,10 @@ def decoded(raw: msgspec.Raw | bytes) -> Any:
 
 
 def request_id_of(response: aiohttp.ClientResponse) -> str:
-    """By what name the upstream knows this request. A header may hold any byte."""
-    return response.headers.get("x-request-id", "")[:200].encode("ascii", "replace").decode()
+    """By what name the upstream knows this request; none where that says its credential. A header may hold any byte."""
+    told = response.headers.get("x-request-id", "")
+    credential = response.request_info.headers.get("Authorization", "").removeprefix("Bearer ")
+    return "" if credential and credential in told else told[:200].encode("ascii", "replace").decode()
 
 
 def type_of(response: aiohttp.ClientResponse) -> str:
