@@ -127,13 +127,13 @@ class HotState:
         answer: Any = await self._run_in_era(_DECIDE, keys, *arguments, after_era=(organization.version, holder))
         return cast(list[Any], answer)
 
-    async def grow(self, record: KeyRecord, request_id: str, more_nanos: int, *, now: datetime) -> bool | None:
-        """Set more aside for a running request. False where balance or budget don't allow it, or the hold is gone.
+    async def grow(self, record: KeyRecord, request_id: str, nanos: int, *, now: datetime) -> bool | None:
+        """Set so much aside in all for a running request. None where the key has to be loaded first.
 
-        None where the key has to be loaded first.
+        False where balance or budget don't allow it, or the hold is gone.
         """
         keys = names.decision_keys(record.org, record.key)
-        grown = await self._run_in_era(_GROW, keys, request_id, clamp(more_nanos), *Windows.at(now))
+        grown = await self._run_in_era(_GROW, keys, request_id, clamp_hold(nanos), *Windows.at(now))
         return None if grown == -1 else bool(grown)
 
     async def settle(

@@ -18,25 +18,26 @@ from django.conf import settings
 
 from tests.gateway.serving import free_port, wait_until_ready
 
-# uvicorn's command, where Valkey may take its time: the machine may be busy.
-PATIENT = "from hotstate import pipelining; pipelining.TIMEOUT_SECONDS = 10.0; import uvicorn; uvicorn.main()"
+UVICORN = "import uvicorn; uvicorn.main()"
+# Where Valkey may take its time: the machine may be busy.
+PATIENT = "from hotstate import pipelining; pipelining.TIMEOUT_SECONDS = 10.0; " + UVICORN
 OPTIONS = ["--loop", "uvloop", "--http", "gateway.http.bounded_http:BoundedProtocol"]
 OPTIONS += ["--no-access-log", "--no-proxy-headers", "--log-level", "error"]
 
 
 @contextmanager
-def running_fleet(count: int, spool: Path, **environment: str) -> Iterator[list[str]]:
+def running_fleet(count: int, spool: Path, *, patient: bool = True, **environment: str) -> Iterator[list[str]]:
     """Give the addresses of so many gateway processes, which are stopped as a deployment would at the end."""
     ports = [free_port() for _ in range(count)]
     with ExitStack() as stack:
         for port in ports:
-            stack.callback(_stop, started(port, spool, **environment))
+            stack.callback(_stop, started(port, spool, patient=patient, **environment))
         for port in ports:
             wait_until_ready(port)
         yield [f"http://127.0.0.1:{port}" for port in ports]
 
 
-def started(port: int, spool: Path, **changed: str) -> subprocess.Popen[bytes]:
+def started(port: int, spool: Path, *, patient: bool = True, **changed: str) -> subprocess.Popen[bytes]:
     """A gateway process that listens there in a moment."""
     database = urlsplit(settings.DATABASE_URL)._replace(path="/" + settings.DATABASES["default"]["NAME"])
     environment = {
@@ -47,7 +48,15 @@ def started(port: int, spool: Path, **changed: str) -> subprocess.Popen[bytes]:
         "INTAKE_URL": "http://127.0.0.1:9",
         **changed,
     }
-    command = [sys.executable, "-c", PATIENT, "gateway.asgi:application", "--port", str(port), *OPTIONS]
+    command = [
+        sys.executable,
+        "-c",
+        PATIENT if patient else UVICORN,
+        "gateway.asgi:application",
+        "--port",
+        str(port),
+        *OPTIONS,
+    ]
     return subprocess.Popen(command, env=environment)
 
 

@@ -133,16 +133,16 @@ class Stream:
         while (progress.output_bytes > running.covered_tokens or has_pictures) and running.covered_tokens < self._limit:
             wanted = self._limit if has_pictures else max(STREAM_STEP_TOKENS, progress.output_bytes - before[0])
             step = min(self._limit - running.covered_tokens, wanted)
-            more = running.worst_case(running.covered_tokens + step) - running.held.nanos
+            needed = running.worst_case(running.covered_tokens + step)
             # What is held may cover it already, where another model was dearer.
-            if more > 0 and not await self._grown(more):
+            if needed > running.held.nanos and not await self._grown(needed):
                 # What the client doesn't get, it doesn't pay.
                 progress.output_bytes, progress.pictures = before
                 raise UpstreamError(errors.HOLD_EXHAUSTED, "hold_exhausted")
             running.covered_tokens += step
 
     async def _grown(self, nanos: int) -> bool:
-        """Ask for more; a Valkey that is away for a moment, or recovers, is waited for."""
+        """Ask that so much be held in all; a Valkey that is away for a moment, or recovers, is waited for."""
         running = self._running
         loop = asyncio.get_running_loop()
         deadline = loop.time() + settings.RECOVERY_SECONDS + GROWTH_PATIENCE_SECONDS
@@ -151,7 +151,7 @@ class Stream:
                 now = datetime.now(UTC)
                 grown = await running.hotstate.grow(running.identity.record, str(running.request_id), nanos, now=now)
                 if grown:
-                    running.held.nanos += nanos
+                    running.held.nanos = nanos
                 if grown is not None:
                     return grown
                 if await running.keyring.reload(running.identity):
