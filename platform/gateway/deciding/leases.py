@@ -73,9 +73,12 @@ class Leases:
 
     def grant(self, request_id: str, org: str, key: str, nanos: int, tokens: int, now: datetime) -> None:
         """Remember the hold of a request that another gateway works on."""
+        if request_id in self.granted:
+            return
         if len(self.granted) >= MOST_GRANTED:
-            del self.granted[next(iter(self.granted))]
-        self.granted.setdefault(request_id, Held(org, key, nanos, self.end_ms(now), tokens))
+            self._forget(next(iter(self.granted)))
+        self.granted[request_id] = Held(org, key, nanos, self.end_ms(now), tokens)
+        metrics.holds_granted.inc()
 
     def granted_tokens(self, org: str, request_id: str) -> int | None:
         """As estimated for that request; None where it isn't known here."""
@@ -86,7 +89,7 @@ class Leases:
         """That request has ended."""
         held = self.granted.get(request_id)
         if held and held.org == org:
-            del self.granted[request_id]
+            self._forget(request_id)
 
     def open_holds(self) -> list[holds.Hold]:
         """All open holds that this process knows of."""
@@ -97,7 +100,11 @@ class Leases:
     def _forget_lapsed(self, now: datetime) -> None:
         now_ms = int(now.timestamp() * 1000)
         while self.granted and self.granted[first := next(iter(self.granted))].until_ms <= now_ms:
-            del self.granted[first]
+            self._forget(first)
+
+    def _forget(self, request_id: str) -> None:
+        del self.granted[request_id]
+        metrics.holds_granted.dec()
 
     async def renew(self) -> None:
         """Renew for ever, three times per lease."""
