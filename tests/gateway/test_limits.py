@@ -109,6 +109,15 @@ def test_refusals_take_nothing(gateway: RunningGateway) -> None:
     assert gateway.request("GET", "/v1/models").headers["x-ratelimit-remaining-requests"] == "2"
 
 
+def test_a_refusal_tells_what_the_other_limits_have_left_without_it(gateway: RunningGateway) -> None:
+    limit_key(gateway, requests_per_day=5, tokens_per_minute=100)
+    limit_organization(gateway, requests_per_minute=4)
+    refused = gateway.chat(max_tokens=1000)
+    assert "key.tokens_per_minute" in refused.json["error"]["message"]
+    assert refused.headers["x-ratelimit-remaining-requests"] == "4"
+    assert refused.headers["x-ratelimit-remaining-tokens"] == "100"
+
+
 @pytest.mark.parametrize("window", ["day", "week", "month", "total"])
 def test_a_budget_counts_what_is_held_and_what_was_posted(gateway: RunningGateway, window: str) -> None:
     # A request's worst case with max_tokens=100 is a bit over 100 × $15 / 1M = $0.0015.

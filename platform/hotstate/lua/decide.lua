@@ -103,20 +103,19 @@ for _, limit in ipairs(limits) do
     local before = math.max(tonumber(counters[limit.place] or '0'), now)
     -- So far ahead was a clock that was wrong. Tokens may be: what was taken beyond an estimate.
     if not limit.corrected and before > now + limit.window + SKEW then before = now end
-    limit.after = before + limit.cost * limit.each
+    limit.before, limit.after = before, before + limit.cost * limit.each
     -- Doubles don't add up to the whole window exactly: a hundredth of a millisecond of grace.
     local over = limit.after - now - limit.window
     if limit.cost > 0 and over > 0.01 then
         -- More than a limit allows at once will never fit.
         if limit.cost > limit.most then over = math.huge end
         if over > wait then bound, wait = limit.name, over end
-        limit.after = before
     end
 end
 local function told(verdict, detail, milliseconds)
     local states = {}
     for _, limit in ipairs(limits) do
-        local back = limit.after - now
+        local back = (verdict == 'allowed' and limit.after or limit.before) - now
         local left = math.floor((limit.window - back + 0.01) / limit.each)
         left = math.max(0, math.min(limit.most, left))
         for _, value in ipairs({limit.name, limit.most, left, math.ceil(back)}) do states[#states + 1] = value end
