@@ -70,7 +70,6 @@ class UnfinishedWork(models.Model):
     # For our own count, and the units that were asked for.
     input_bytes = models.BigIntegerField()
     most_output = models.BigIntegerField()
-    estimated_tokens = models.BigIntegerField()
     units = models.JSONField(default=dict)
     started_at = models.DateTimeField()
     look_at = models.DateTimeField()

@@ -137,29 +137,28 @@ class HotState:
         return None if grown == -1 else bool(grown)
 
     async def settle(
-        self, org: str, key: str, request_id: str, charge_nanos: int, *, estimated: int, taken: int, elapsed_ms: int
+        self, org: str, key: str, request_id: str, charge_nanos: int, *, taken: int, elapsed_ms: int
     ) -> bool:
         """Turn an open hold into the exact charge, and the tokens estimated into those taken. False: there is none.
 
         `elapsed_ms` is how long ago the request was admitted.
         """
         keys = names.decision_keys(org, key)
-        asked = (request_id, clamp(charge_nanos), estimated, taken, max(0, elapsed_ms))
+        asked = (request_id, clamp(charge_nanos), taken, max(0, elapsed_ms))
         return bool(await self._run(_SETTLE, keys, *asked))
 
     async def holder(self, org: str, request_id: str) -> tuple[str, str]:
         """The API key of a request's hold, and who holds; empty where nothing is held, or nobody knows any more."""
         hold = await self._call("HGET", names.holds_of(org), request_id)
-        _, _, key, holder, *_ = [*hold.decode().split(":", 3), ""] if isinstance(hold, bytes) else [""] * 4
+        _, _, key, holder, *_ = [*hold.decode().split(":"), ""] if isinstance(hold, bytes) else [""] * 4
         return key, holder
 
-    async def release(self, org: str, key: str, request_id: str, *, estimated: int, elapsed_ms: int) -> bool:
+    async def release(self, org: str, key: str, request_id: str, *, elapsed_ms: int) -> bool:
         """Take away the hold of a request that will have no event, and give the tokens back that were estimated.
 
         `elapsed_ms` is how long ago the request was admitted. False: there is no open hold.
         """
-        asked = (request_id, estimated, max(0, elapsed_ms))
-        return bool(await self._run(_RELEASE, names.decision_keys(org, key), *asked))
+        return bool(await self._run(_RELEASE, names.decision_keys(org, key), request_id, max(0, elapsed_ms)))
 
     async def renew(self, org: str, request_ids: list[str], until_ms: int) -> None:
         """Put off the lapse of open holds."""

@@ -1,17 +1,18 @@
 """The JSON face: verify, settle, release."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from billing.posting import post_segment
-from gateway.deciding.leases import Leases
 from gateway.faces.credentials import create_credential
 from tests.cast import DOLLAR, give_credit, make_key, make_model, make_segment, request_id
-from tests.gateway.conftest import announce
+from tests.gateway.conftest import RunningGateway, announce, free_port
 from tests.gateway.other_gateway import INVALID, NOW, TEMPLATE, OtherGateway, other, spend_nanos
+from tests.gateway.serving import serving
 from tests.gateway.test_limits import limit_key, limit_organization
 
 __all__ = ["other"]
@@ -129,11 +130,12 @@ class TestJson:
             post_segment(segment.pk, now=datetime.now(UTC))
             assert other.asked.held_nanos() == 0
 
-    def test_tokens_are_corrected_by_what_was_estimated(self, other: OtherGateway) -> None:
+    @pytest.mark.parametrize("says", [{}, {"tokens": 900}], ids=["untold", "told"])
+    def test_tokens_are_corrected_by_what_was_estimated(self, other: OtherGateway, says: dict[str, int]) -> None:
         limit_key(other.asked, tokens_per_minute=1000)
         told = other.verify(max_output_tokens=800).json
         assert told["limits"][0]["left"] < 150
-        other.settle(told, tokens=told["tokens"])
+        other.settle(told, **says)
         (limit,) = other.asked.request("GET", "/v1/key").json["limits"]
         assert 850 <= limit["left"] <= 900
 
@@ -150,13 +152,16 @@ class TestJson:
         # No more than the 400 of the one that is kept, in both limits, and no less.
         assert [600 <= limit["left"] < 1000 for limit in of_tokens] == [True, True]
 
-    def test_a_release_gives_back_the_tokens_that_verify_told_though_another_process_answered_it(
-        self, other: OtherGateway, monkeypatch: pytest.MonkeyPatch
+    def test_a_release_gives_back_the_tokens_though_another_process_answered_verify(
+        self, other: OtherGateway, tmp_path: Path, settings: Any
     ) -> None:
-        limit_key(other.asked, tokens_per_minute=1000)
-        monkeypatch.setattr(Leases, "grant", lambda *_: None)
-        told = other.verify(max_output_tokens=800).json
-        gone = {"request_id": told["request_id"], "org": told["org"], "tokens": told["tokens"]}
+        key = limit_key(other.asked, tokens_per_minute=1000)
+        settings.GATEWAY_SPOOL_DIR = tmp_path
+        with serving(tmp_path, free_port()) as own:
+            asked = RunningGateway(own.port, tmp_path, own.application, other.asked.secret, key)
+            told = OtherGateway(asked, other.credential).verify(max_output_tokens=800).json
+        assert told["limits"][0]["left"] < 150
+        gone = {"request_id": told["request_id"], "org": told["org"]}
         assert other.call("/v1/keys/release", gone).json["released"]
         (limit,) = other.asked.request("GET", "/v1/key").json["limits"]
         assert limit["left"] > 900

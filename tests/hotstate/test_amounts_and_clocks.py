@@ -120,9 +120,9 @@ def test_growth_is_exact_too() -> None:
     assert grown == [0, 1, 0, 1, 0]
     # Told again, as where the answer got lost, and told less.
     assert [valkey().eval(scripts.GROW, 5, *KEYS, "a", nanos, *windows, ERA) for nanos in (MOST, 1)] == [1, 1]
-    assert valkey().hget(KEYS[2], "a") == f"open:{MOST}:{KEY}".encode()
+    assert valkey().hget(KEYS[2], "a") == f"open:{MOST}:{KEY}::0".encode()
     assert held() == MOST
-    valkey().eval(scripts.RELEASE, 5, *KEYS, "a", 0, 0)
+    valkey().eval(scripts.RELEASE, 5, *KEYS, "a", 0)
     assert held() == 0
 
 
@@ -142,7 +142,7 @@ def test_a_budget_is_exact_to_the_nano_dollar(spent: int) -> None:
 def test_a_settled_charge_beyond_what_can_be_counted_is_clamped_and_goes() -> None:
     have(10)
     assert decide("a", 10) == "allowed"
-    valkey().eval(scripts.SETTLE, 5, *KEYS, "a", publish.clamp(2**62), 0, 0, 0)
+    valkey().eval(scripts.SETTLE, 5, *KEYS, "a", publish.clamp(2**62), 0, 0)
     assert held() == MOST
     publish.put(valkey(), BalanceRecord(org=ORG, version=3, nanos=10 - 2**62, posted=("a",)))
     assert held() == 0
@@ -185,6 +185,16 @@ def test_a_clock_that_goes_back_gives_no_second_helping() -> None:
     limited(requests_per_minute=2)
     verdicts = [decide(f"r{number}", 1, at=NOW - number * timedelta(seconds=10), version=2) for number in range(4)]
     assert verdicts == ["allowed", "rate_limited", "rate_limited", "rate_limited"]
+
+
+def test_the_tokens_of_a_lapsed_hold_are_back_by_its_leases_end() -> None:
+    """Time gives them back, so that nothing else has to."""
+    limited(tokens_per_minute=1000)
+    assert decide("lapses", 1, at=NOW, version=2, tokens=1000) == "allowed"
+    end = NOW + timedelta(minutes=1)
+    assert decide("early", 1, at=end - timedelta(milliseconds=1), version=2, tokens=1000) == "rate_limited"
+    assert valkey().eval(scripts.LAPSE, 5, *KEYS, int(end.timestamp() * 1000)) == [b"lapses", b"1"]
+    assert decide("late", 1, at=end, version=2, tokens=1000) == "allowed"
 
 
 def test_a_key_that_expires_is_judged_by_the_moment_that_is_given() -> None:

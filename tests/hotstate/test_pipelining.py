@@ -116,7 +116,7 @@ def test_a_server_that_forgot_the_scripts_is_told_them_again(empty_valkey: Any) 
     async def work() -> Any:
         hotstate = HotState(URL)
         empty_valkey.script_flush()
-        settled = await hotstate.release("org_x", "key_x", "request", estimated=0, elapsed_ms=0)
+        settled = await hotstate.release("org_x", "key_x", "request", elapsed_ms=0)
         await hotstate.close()
         return settled
 

@@ -103,7 +103,7 @@ class TestHolds:
 
     def test_a_settled_hold_is_the_exact_charge_until_it_is_posted(self) -> None:
         decide("a", 60)
-        valkey().eval(scripts.SETTLE, 5, *KEYS, "a", 7, 0, 0, 0)
+        valkey().eval(scripts.SETTLE, 5, *KEYS, "a", 7, 0, 0)
         assert held() == 7
         load_into_era(balance(2, 93, "a"))
         assert held() == 0
@@ -112,15 +112,15 @@ class TestHolds:
     def test_settling_twice_or_after_the_posting_changes_nothing(self) -> None:
         decide("a", 60)
         for _ in range(2):
-            valkey().eval(scripts.SETTLE, 5, *KEYS, "a", 7, 0, 0, 0)
+            valkey().eval(scripts.SETTLE, 5, *KEYS, "a", 7, 0, 0)
         assert held() == 7
         load_into_era(balance(2, 93, "a"))
-        valkey().eval(scripts.SETTLE, 5, *KEYS, "a", 7, 0, 0, 0)
+        valkey().eval(scripts.SETTLE, 5, *KEYS, "a", 7, 0, 0)
         assert held() == 0
 
     def test_a_released_hold_is_gone(self) -> None:
         decide("a", 60)
-        valkey().eval(scripts.RELEASE, 5, *KEYS, "a", 0, 0)
+        valkey().eval(scripts.RELEASE, 5, *KEYS, "a", 0)
         assert held() == 0
 
     def test_an_older_balance_is_not_taken_but_its_holds_go(self) -> None:
@@ -137,7 +137,7 @@ class TestHolds:
             decide(request_id, 10)
         later = NOW_MS + 120_000
         valkey().eval(scripts.RENEW, 5, *KEYS, later + 60_000, "renewed")
-        valkey().eval(scripts.SETTLE, 5, *KEYS, "settled", 5, 0, 0, 0)
+        valkey().eval(scripts.SETTLE, 5, *KEYS, "settled", 5, 0, 0)
         holds.list_holding()
         assert holds.sweep_lapsed(datetime.fromtimestamp(later / 1000, UTC)) == 1
         assert held() == 15
@@ -165,9 +165,9 @@ class TestHolds:
         decide("a", 0)
         match way:
             case "settle" | "post settled":
-                valkey().eval(scripts.SETTLE, 5, *KEYS, "a", 0, 0, 0, 0)
+                valkey().eval(scripts.SETTLE, 5, *KEYS, "a", 0, 0, 0)
             case "release":
-                valkey().eval(scripts.RELEASE, 5, *KEYS, "a", 0, 0)
+                valkey().eval(scripts.RELEASE, 5, *KEYS, "a", 0)
             case "lapse":
                 holds.list_holding()
                 holds.sweep_lapsed(datetime.fromtimestamp(NOW_MS / 1000 + 90, UTC))

@@ -101,7 +101,7 @@ async def _keymeter(population: Population, count: int, latencies: list[float]) 
         decision = await decider.decide(identity, question)
         if decision.verdict is Verdict.ALLOWED:
             record = identity.record
-            await hotstate.settle(record.org, record.key, request_id, CHARGE, estimated=0, taken=0, elapsed_ms=0)
+            await hotstate.settle(record.org, record.key, request_id, CHARGE, taken=0, elapsed_ms=0)
         latencies.append((time.perf_counter() - start) * 1000)
 
     try:
@@ -132,7 +132,7 @@ async def _redis_py(population: Population, count: int) -> float:
     async def one(number: int) -> None:
         keys, arguments = _arguments(population, number)
         await decide(keys=keys, args=arguments)
-        await settle(keys=keys, args=[arguments[1], CHARGE, 0])
+        await settle(keys=keys, args=[arguments[1], CHARGE, 0, 0])
 
     try:
         return await _measure(one, count)
@@ -155,7 +155,7 @@ async def _glide(population: Population, count: int) -> float:
     async def one(number: int) -> None:
         keys, arguments = _arguments(population, number)
         await client.invoke_script(decide, keys=keys, args=arguments)
-        await client.invoke_script(settle, keys=keys, args=[arguments[1], str(CHARGE), "0"])
+        await client.invoke_script(settle, keys=keys, args=[arguments[1], str(CHARGE), "0", "0"])
 
     try:
         return await _measure(one, count)
@@ -173,6 +173,6 @@ def _lua(population: Population, count: int) -> float:
         for number in range(first, first + 100):
             keys, arguments = _arguments(population, number)
             pipeline.evalsha(decide, len(keys), *keys, *arguments)
-            pipeline.evalsha(settle, len(keys), *keys, arguments[1], CHARGE, 0)
+            pipeline.evalsha(settle, len(keys), *keys, arguments[1], CHARGE, 0, 0)
         pipeline.execute()
     return count / (time.perf_counter() - start)

@@ -29,7 +29,7 @@ class Admission:
             decision = await self._decider.decide(identity, question)
         except Unreachable:
             record = identity.record
-            self._leases.doubtful.append(Doubtful(record.org, record.key, question.request_id, question.tokens))
+            self._leases.doubtful.append(Doubtful(record.org, record.key, question.request_id))
             raise
         outgoing.rate_headers = rate_headers(decision.limits)
         if decision.verdict is not Verdict.ALLOWED:

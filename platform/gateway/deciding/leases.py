@@ -33,8 +33,6 @@ class Held:
     key: str
     nanos: int
     until_ms: int = 0
-    # As estimated at admission.
-    tokens: int = 0
 
 
 class Doubtful(NamedTuple):
@@ -43,7 +41,6 @@ class Doubtful(NamedTuple):
     org: str
     key: str
     request_id: str
-    tokens: int
 
 
 class Leases:
@@ -71,19 +68,14 @@ class Leases:
         """When a lease ends that begins now, Unix milliseconds."""
         return int((now.timestamp() + self._lease_seconds) * 1000)
 
-    def grant(self, request_id: str, org: str, key: str, nanos: int, tokens: int, now: datetime) -> None:
+    def grant(self, request_id: str, org: str, key: str, nanos: int, now: datetime) -> None:
         """Remember the hold of a request that another gateway works on."""
         if request_id in self.granted:
             return
         if len(self.granted) >= MOST_GRANTED:
             self._forget(next(iter(self.granted)))
-        self.granted[request_id] = Held(org, key, nanos, self.end_ms(now), tokens)
+        self.granted[request_id] = Held(org, key, nanos, self.end_ms(now))
         metrics.holds_granted.inc()
-
-    def granted_tokens(self, org: str, request_id: str) -> int | None:
-        """As estimated for that request; None where it isn't known here."""
-        held = self.granted.get(request_id)
-        return held.tokens if held and held.org == org else None
 
     def forget_granted(self, org: str, request_id: str) -> None:
         """That request has ended."""
@@ -127,9 +119,9 @@ class Leases:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             while self.doubtful:
-                org, key, request_id, tokens = self.doubtful[0]
+                org, key, request_id = self.doubtful[0]
                 try:
-                    await release(self._hotstate, org, key, UUID(request_id), estimated=tokens)
+                    await release(self._hotstate, org, key, UUID(request_id))
                 except Unreachable:
                     break
                 self.doubtful.popleft()

@@ -29,18 +29,14 @@ def charge_of(
     return nanos
 
 
-async def settle(
-    hotstate: HotState, org: str, key: str, request_id: UUID, nanos: int, *, estimated: int, taken: int
-) -> bool:
+async def settle(hotstate: HotState, org: str, key: str, request_id: UUID, nanos: int, *, taken: int) -> bool:
     """Turn the hold into the charge, nano-dollars, and the tokens estimated into those taken. False: not done.
 
     Where Valkey is away, the hold goes when the line is posted.
     """
     elapsed_ms = _elapsed_ms(request_id)
     try:
-        settled = await hotstate.settle(
-            org, key, str(request_id), nanos, estimated=estimated, taken=taken, elapsed_ms=elapsed_ms
-        )
+        settled = await hotstate.settle(org, key, str(request_id), nanos, taken=taken, elapsed_ms=elapsed_ms)
     except Unreachable:
         log.warning("hold not settled; it goes when the line is posted", request=str(request_id))
         return False
@@ -48,10 +44,10 @@ async def settle(
     return settled
 
 
-async def release(hotstate: HotState, org: str, key: str, request_id: UUID, *, estimated: int) -> bool:
+async def release(hotstate: HotState, org: str, key: str, request_id: UUID) -> bool:
     """Take the hold away, and give back the tokens estimated. False: there was none. Raises Unreachable."""
     elapsed_ms = _elapsed_ms(request_id)
-    released = await hotstate.release(org, key, str(request_id), estimated=estimated, elapsed_ms=elapsed_ms)
+    released = await hotstate.release(org, key, str(request_id), elapsed_ms=elapsed_ms)
     metrics.holds.labels("released").inc(int(released))
     return released
 

@@ -127,7 +127,7 @@ class Cases:
             # A gateway that brought the id asks again with it, and must not lose what it then gets.
             if not case.brought:
                 record = identity.record
-                self._leases.doubtful.append(Doubtful(record.org, record.key, question.request_id, question.tokens))
+                self._leases.doubtful.append(Doubtful(record.org, record.key, question.request_id))
             raise
         question = decision.question or question
         now = decision.at or datetime.now(UTC)
@@ -141,13 +141,8 @@ class Cases:
         )
         if judged.hold_nanos is not None:
             record = identity.record
-            nanos, tokens = judged.hold_nanos, question.tokens
-            self._leases.grant(question.request_id, record.org, record.key, nanos, tokens, now)
+            self._leases.grant(question.request_id, record.org, record.key, judged.hold_nanos, now)
         return judged
-
-    def estimated_tokens(self, org: str, request_id: UUID) -> int | None:
-        """What the organization's request took of token limits; None where this gateway doesn't know."""
-        return self._leases.granted_tokens(org, str(request_id))
 
     def ended(self, org: str, request_id: UUID) -> None:
         """The organization's request has come to its end: its hold isn't ours to remember any more."""

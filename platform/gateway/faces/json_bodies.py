@@ -74,7 +74,7 @@ class Settle(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Release(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A verified request that never was: its hold goes. `tokens` is what verify estimated."""
+    """A verified request that never was: its hold goes. `tokens`, what verify estimated, the hold knows by itself."""
 
     request_id: UUID
     org: OrganizationId

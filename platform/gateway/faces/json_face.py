@@ -77,10 +77,7 @@ class JsonFace:
         settled = False
         if record is not None and nanos is not None:
             tokens = meters.tokens(ended.usage)
-            estimated = tokens if ended.tokens is None else ended.tokens
-            settled = await settle(
-                self._hotstate, record.org, record.key, ended.request_id, nanos, estimated=estimated, taken=tokens
-            )
+            settled = await settle(self._hotstate, record.org, record.key, ended.request_id, nanos, taken=tokens)
         return {"request_id": str(ended.request_id), "settled": settled, "charge": nanos}
 
     async def _charge(self, ended: Settle, offer: Offer) -> int | None:
@@ -98,9 +95,7 @@ class JsonFace:
         org, request_id, gone = released.org, released.request_id, False
         key = await self._ended_by(credential, org, request_id) if credential.serves(org) else None
         if key is not None:
-            known = self._cases.estimated_tokens(org, request_id)
-            estimated = (released.tokens or 0) if known is None else known
-            gone = await release(self._hotstate, org, key, request_id, estimated=estimated)
+            gone = await release(self._hotstate, org, key, request_id)
             self._cases.ended(org, request_id)
         return {"request_id": str(request_id), "released": gone}
 

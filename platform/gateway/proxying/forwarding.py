@@ -97,7 +97,6 @@ class Forwarding:
             bindings=self._bindings,
             caretaker=self._caretaker,
             held=Held(identity.record.org, identity.record.key, question.hold_nanos or 0),
-            estimated_tokens=question.tokens,
         )
         with self._leases.kept(str(request_id), running.held):
             await running.run(self._routing)

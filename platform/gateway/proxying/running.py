@@ -72,8 +72,6 @@ class Running:
     bindings: Bindings
     caretaker: Caretaker
     held: Held
-    # What token limits took at admission.
-    estimated_tokens: int
     progress: Progress = field(default_factory=Progress)
     # The candidate that is tried, or has answered, and its route.
     model: OfferedModel = field(init=False)
@@ -238,7 +236,6 @@ class Running:
             self.held.key,
             self.request_id,
             logged.nanos,
-            estimated=self.estimated_tokens,
             taken=logged.tokens,
         )
 

@@ -176,7 +176,6 @@ class Caretaker:
             work.key,
             work.request_id,
             work.held_nanos if nanos is None else nanos,
-            estimated=work.estimated_tokens,
             taken=meters.tokens(ending.usage),
         )
         await in_thread(partial(unfinished.note_logged, work, datetime.now(UTC)))

@@ -48,7 +48,6 @@ def left_work(running: "Running") -> UnfinishedWork:
         line={**line, "status": running.progress.status},
         input_bytes=asked.input_bytes(),
         most_output=asked.output_limit(running.model) if running.endpoint.has_output else 0,
-        estimated_tokens=running.estimated_tokens,
         units=asked.counted.usage,
         started_at=running.admitted_at,
         look_at=now,

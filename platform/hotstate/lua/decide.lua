@@ -60,11 +60,12 @@ if organization[2] == '1' then return refused('suspended') end
 if ARGV[4] ~= '' then return refused(ARGV[4]) end
 
 -- The same request again is the same decision; another one can't hide behind its hold.
-local mine = ARGV[16] and ':' .. ARGV[16] or ''
+local mine = ':' .. (ARGV[16] or '')
 local hold = ARGV[12] == 'take' and redis.call('HGET', KEYS[3], id)
 if hold then
-    local state, have, of_key, holder = parse(hold)
-    local others = holder ~= '' and holder ~= mine
+    local state, have, of_key, tail = parse(hold)
+    local holder = string.match(tail, '^:[^:]*') or ':'
+    local others = holder ~= ':' and holder ~= mine
     if state ~= 'open' or of_key ~= key_id or others or tonumber(have) < amount then return {'used'} end
 end
 local counted_only = ARGV[12] == 'count'
@@ -139,7 +140,7 @@ for _, limit in ipairs(limits) do
 end
 if #counted > 0 then redis.call('HSET', KEYS[5], unpack(counted)) end
 if counted_only then return answer end
-redis.call('HSET', KEYS[3], id, 'open:' .. ARGV[5] .. ':' .. key_id .. mine)
+redis.call('HSET', KEYS[3], id, 'open:' .. ARGV[5] .. ':' .. key_id .. mine .. ':' .. ARGV[8])
 held(key_id, '', ARGV[5])
 opened(id, key_id, now + tonumber(ARGV[6]))
 return answer

@@ -8,7 +8,7 @@ local era = ARGV[6]
 if organization[1] ~= era or organization[2] ~= era or api_key[1] ~= era then return -1 end
 local hold = redis.call('HGET', KEYS[3], ARGV[1])
 if not hold then return 0 end
-local state, amount, key, holder = parse(hold)
+local state, amount, key, tail = parse(hold)
 if state ~= 'open' then return 0 end
 local more = tonumber(ARGV[2]) - tonumber(amount)
 if more <= 0 then return 1 end
@@ -16,5 +16,5 @@ if more > spendable(unpack(organization, 3, 5)) then return 0 end
 local limits = budgets(api_key, 2)
 if limits and exceeded_budget(limits, key, more, {ARGV[3], ARGV[4], ARGV[5]}) then return 0 end
 held(key, '', string.format('%.0f', more))
-redis.call('HSET', KEYS[3], ARGV[1], 'open:' .. ARGV[2] .. ':' .. key .. holder)
+redis.call('HSET', KEYS[3], ARGV[1], 'open:' .. ARGV[2] .. ':' .. key .. tail)
 return 1

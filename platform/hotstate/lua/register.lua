@@ -3,12 +3,12 @@
 for i = 2, #ARGV, 4 do
     local id, state, amount, key = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
     local hold = redis.call('HGET', KEYS[3], id)
-    local was, before, holder, _ = 'none', '0', ''
-    if hold then was, before, _, holder = parse(hold) end
+    local was, before, tail, _ = 'none', '0', ''
+    if hold then was, before, _, tail = parse(hold) end
     if was ~= 'settled' then
         held(key, '-', before)
         held(key, '', amount)
-        redis.call('HSET', KEYS[3], id, state .. ':' .. amount .. ':' .. key .. holder)
+        redis.call('HSET', KEYS[3], id, state .. ':' .. amount .. ':' .. key .. tail)
         if was == 'none' and state == 'open' then opened(id, key, ARGV[1]) end
         if was == 'open' and state == 'open' then redis.call('ZADD', KEYS[4], ARGV[1], id) end
         if was == 'open' and state == 'settled' then closed(id, key) end
