@@ -286,7 +286,7 @@ def test_the_script_is_the_model(empty_valkey: Any) -> None:
 
 
 @pytest.mark.extended
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 def test_the_script_is_the_model_at_length(empty_valkey: Any) -> None:
     run_state_machine_as_test(
         DecisionMachine, settings=settings(max_examples=1500, stateful_step_count=80, deadline=None)
