@@ -16,6 +16,7 @@ class BillingConfig(AppConfig):
         from hotstate import holds, recovery
 
         post_migrate.connect(make_partitions, sender=self)
+        post_migrate.connect(grant_application_role, sender=self)
         recovery.sources.append(records)
         recovery.posting.append(post_archived)
         holds.posted.append(posted)
@@ -31,4 +32,25 @@ def make_partitions(**_kwargs: Any) -> None:
 
     from billing.partitions import ensure_partitions
 
-    ensure_partitions(timezone.now().date())
+    if _is_whole():
+        ensure_partitions(timezone.now().date())
+
+
+def grant_application_role(**_kwargs: Any) -> None:
+    """Where another role than this one serves, it may do what it needs to, and no more."""
+    from django.conf import settings
+
+    from billing.application_role import grant_to
+
+    if settings.DATABASE_APPLICATION_ROLE and _is_whole():
+        grant_to(settings.DATABASE_APPLICATION_ROLE)
+
+
+def _is_whole() -> bool:
+    """Whether the database has what this code counts on: migrating backwards, it may not."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regprocedure('billing_make_partition(date)') IS NOT NULL")
+        found: bool = cursor.fetchone()[0]
+    return found

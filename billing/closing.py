@@ -79,7 +79,7 @@ def close_day(day: date, now: datetime) -> ClosedDay:
             closed.events, closed.charge_nanos, closed.charges_hash = charged_by_events(day)
             closed.sums_hash = hashes_of_sums([day])[day]
             closed.closed_at = now
-            closed.save()
+            closed.save(update_fields=["closed_at", "events", "charge_nanos", "charges_hash", "sums_hash"])
     return closed
 
 

@@ -1,4 +1,7 @@
-"""Day partitions of usage events, made ahead of time. A UUIDv7's first 48 bits are its Unix milliseconds."""
+"""Day partitions of usage events, made ahead of time. A UUIDv7's first 48 bits are its Unix milliseconds.
+
+Functions in the database make and detach them: only who owns the table may, and servers may sign in as another role.
+"""
 
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
@@ -20,11 +23,7 @@ def ensure_partitions(today: date, *, behind: int = DAYS_BEHIND, ahead: int = DA
     """Create the partitions of the days around `today` (UTC) that don't exist yet."""
     with connection.cursor() as cursor:
         for offset in range(-behind, ahead + 1):
-            day = today + timedelta(days=offset)
-            cursor.execute(
-                f"CREATE TABLE IF NOT EXISTS {partition_name(day)} PARTITION OF billing_usageevent"
-                f" FOR VALUES FROM ('{first_id(day)}') TO ('{first_id(day + timedelta(days=1))}')"
-            )
+            cursor.execute("SELECT billing_make_partition(%s)", [today + timedelta(days=offset)])
 
 
 def partition_name(day: date) -> str:
@@ -80,5 +79,5 @@ def _detach(day: date) -> None:
         # Usage waits behind this, so it doesn't wait long itself.
         cursor.execute("SET LOCAL lock_timeout = '2s'")
         turns.take()
-        cursor.execute(f"ALTER TABLE billing_usageevent DETACH PARTITION {partition_name(day)}")
+        cursor.execute("SELECT billing_detach_partition(%s)", [day])
         cursor.execute("SET LOCAL lock_timeout = 0")

@@ -33,6 +33,8 @@ ALLAUTH_TRUSTED_PROXY_COUNT = env.read("TRUSTED_PROXIES", int, 0)
 
 # --- Engines -------------------------------------------------------------------------------------------------------
 DATABASE_URL = env.read("DATABASE_URL", str, "postgresql://keymeter@127.0.0.1:5432/keymeter", required=True)
+# Who the servers sign in as, where `migrate` runs as another role.
+DATABASE_APPLICATION_ROLE = env.read("DATABASE_APPLICATION_ROLE", str, "")
 VALKEY_URL = env.read("VALKEY_URL", str, "redis://127.0.0.1:6379/0", required=True)
 CELERY_BROKER_URL = env.read("CELERY_BROKER_URL", str, VALKEY_URL)
 DATABASES = {

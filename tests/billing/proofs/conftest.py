@@ -51,7 +51,7 @@ def books(django_db_setup: None, django_db_blocker: Any) -> Iterator[ApiKey]:
     All of them see these books, so a test that commits or needs others is in a module of its own.
     """
     with django_db_blocker.unblock(), transaction.atomic():
-        yield _books()
+        yield make_books()
         transaction.set_rollback(True)
 
 
@@ -64,7 +64,7 @@ def key(books: ApiKey, db: None) -> ApiKey:
     return ApiKey.objects.get(pk=books.pk)
 
 
-def _books() -> ApiKey:
+def make_books() -> ApiKey:
     ensure_partitions(DAY, behind=0, ahead=1)
     make_model()
     subscribed = make_organization("Subscribed")

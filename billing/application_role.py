@@ -1,0 +1,148 @@
+"""What the role may do that the servers sign in as, where another role owns the tables and migrates them.
+
+Triggers keep the books from mistakes; a role that owns a table can take its triggers off. One that doesn't own it
+can't, and can't change a row of it either.
+"""
+
+from django.core.management.base import CommandError
+from django.db import connection, transaction
+from django.db.migrations.recorder import MigrationRecorder
+from psycopg import sql
+
+from accounts.models import AuditEntry
+from billing.models import LedgerEntry, UsageEvent
+
+# Rows are added and stay. Of some a few columns are written later, once: which values, their triggers say.
+APPEND_ONLY: dict[str, tuple[str, ...]] = {
+    AuditEntry._meta.db_table: (),
+    UsageEvent._meta.db_table: (),
+    "billing_closedday": ("closed_at", "events", "charge_nanos", "charges_hash", "sums_hash"),
+    "billing_correction": (),
+    "billing_eventcorrection": (),
+    "billing_grantburn": (),
+    LedgerEntry._meta.db_table: (),
+    "billing_ledgertransaction": (),
+    "billing_organizationterms": (),
+    "billing_planversion": (),
+    "billing_price": (),
+    "billing_priceversion": ("superseded_at", "until_number"),
+    "billing_routecost": ("superseded_at",),
+    "billing_routecostline": (),
+    "billing_statement": (),
+    "billing_statementline": (),
+    "billing_subscriptionevent": (),
+    "billing_subscriptionperiod": ("cut_at",),
+}
+READ_ONLY = MigrationRecorder.Migration._meta.db_table
+SEQUENCES = ("billing_turn",)
+FUNCTIONS = ("billing_make_partition(date)", "billing_detach_partition(date)")
+
+
+@transaction.atomic
+def grant_to(role: str) -> None:
+    """Give that role what the servers need and take all else from it; whoever reads meanwhile sees no gap.
+
+    Raises CommandError, and changes nothing, where there is no such role, or where it could change what is kept all the
+    same: as a superuser, as the owner or a member of it, by a right of everybody.
+    """
+    schema, owner = _schema_and_owner()
+    _refuse_one_that_owns(role, owner)
+    names = _tables_of(schema, owner)
+    with connection.cursor() as cursor:
+        for statement in (
+            # Also of partitions, which are never named: the rights on the parent are enough.
+            "REVOKE ALL ON {tables} FROM {role}",
+            "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} REVOKE ALL ON TABLES FROM {role}",
+            "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} REVOKE ALL ON TABLES FROM {role}",
+            "REVOKE ALL ON SCHEMA {schema} FROM {role}",
+            "GRANT USAGE ON SCHEMA {schema} TO {role}",
+            # Staging tables, and the schema in which `rebuild` computes usage again.
+            "GRANT CONNECT, TEMPORARY, CREATE ON DATABASE {database} TO {role}",
+            "GRANT USAGE ON SEQUENCE {sequences} TO {role}",
+            "GRANT EXECUTE ON FUNCTION {functions} TO {role}",
+            *_rights_on_tables(),
+        ):
+            cursor.execute(
+                sql.SQL(statement).format(
+                    role=sql.Identifier(role),
+                    owner=sql.Identifier(owner),
+                    schema=sql.Identifier(schema),
+                    database=sql.Identifier(connection.settings_dict["NAME"]),
+                    tables=sql.SQL(", ").join(sql.Identifier(schema, name) for name in names),
+                    sequences=sql.SQL(", ".join(SEQUENCES)),
+                    functions=sql.SQL(", ".join(FUNCTIONS)),
+                )
+            )
+    _check(role, schema, names)
+
+
+def _rights_on_tables() -> list[str]:
+    # Django names the tables of its models: neither partitions nor what else somebody keeps beside them.
+    managed = set(connection.introspection.django_table_names(only_existing=True))
+    used = sorted(managed - APPEND_ONLY.keys())
+    added = {name: "".join(f", UPDATE ({column})" for column in later) for name, later in APPEND_ONLY.items()}
+    return [
+        f'GRANT SELECT ON "{READ_ONLY}" TO {{role}}',
+        *(f'GRANT SELECT, INSERT, UPDATE, DELETE ON "{name}" TO {{role}}' for name in used),
+        *(f'GRANT SELECT, INSERT{update} ON "{name}" TO {{role}}' for name, update in added.items()),
+    ]
+
+
+def _schema_and_owner() -> tuple[str, str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_schema(), pg_get_userbyid(relowner) FROM pg_class WHERE oid = %s::regclass",
+            [LedgerEntry._meta.db_table],
+        )
+        schema, owner = cursor.fetchone()
+    return schema, owner
+
+
+def _refuse_one_that_owns(role: str, owner: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_has_role(rolname, %s, 'MEMBER') FROM pg_roles WHERE rolname = %s", [owner, role])
+        found = cursor.fetchone()
+    if found is None:
+        raise CommandError(f"DATABASE_APPLICATION_ROLE: there is no role {role!r}. CREATE ROLE it, then migrate again.")
+    if found[0]:
+        raise CommandError(
+            f"DATABASE_APPLICATION_ROLE: {role!r} is a superuser, or acts as {owner!r}, who owns the tables: no grants"
+            " can bind it. Name a role that is neither."
+        )
+
+
+def _tables_of(schema: str, owner: str) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind IN ('r', 'p', 'v', 'm')"
+            " AND relowner = %s::regrole ORDER BY relname",
+            [sql.Identifier(schema).as_string(), sql.Identifier(owner).as_string()],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _check(role: str, schema: str, names: list[str]) -> None:
+    """What was granted is what holds: other ways to a right are none that we could take away."""
+    kept = [name for name in names if name in APPEND_ONLY or name.startswith(f"{UsageEvent._meta.db_table}_")]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT name FROM unnest(%s::text[]) AS name WHERE"
+            " has_table_privilege(%s, format('%%I.%%I', %s::text, name), 'UPDATE, DELETE, TRUNCATE, TRIGGER')",
+            [kept, role, schema],
+        )
+        if changeable := [row[0] for row in cursor.fetchall()]:
+            raise CommandError(
+                f"DATABASE_APPLICATION_ROLE: {role!r} may change {', '.join(changeable)} all the same, by a right of"
+                " PUBLIC or of a role that it is a member of. Revoke that, then migrate again."
+            )
+        database = connection.settings_dict["NAME"]
+        cursor.execute(
+            "SELECT has_database_privilege(%(role)s, %(name)s, 'TEMPORARY')"
+            " AND has_database_privilege(%(role)s, %(name)s, 'CREATE')",
+            {"role": role, "name": database},
+        )
+        if not cursor.fetchone()[0]:
+            raise CommandError(
+                f"DATABASE_APPLICATION_ROLE: the owner of the database has to run GRANT TEMPORARY, CREATE ON DATABASE"
+                f" {database} TO {role}, then migrate again."
+            )
