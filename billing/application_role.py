@@ -4,6 +4,7 @@ Triggers keep the books from mistakes; a role that owns a table can take its tri
 can't, and can't change a row of it either.
 """
 
+from django.apps import apps
 from django.core.management.base import CommandError
 from django.db import connection, transaction
 from django.db.migrations.recorder import MigrationRecorder
@@ -60,7 +61,7 @@ def grant_to(role: str) -> None:
             "GRANT CONNECT, TEMPORARY, CREATE ON DATABASE {database} TO {role}",
             "GRANT USAGE ON SEQUENCE {sequences} TO {role}",
             "GRANT EXECUTE ON FUNCTION {functions} TO {role}",
-            *_rights_on_tables(),
+            *_rights_on(names),
         ):
             cursor.execute(
                 sql.SQL(statement).format(
@@ -76,10 +77,10 @@ def grant_to(role: str) -> None:
     _check(role, schema, names)
 
 
-def _rights_on_tables() -> list[str]:
-    # Django names the tables of its models: neither partitions nor what else somebody keeps beside them.
-    managed = set(connection.introspection.django_table_names(only_existing=True))
-    used = sorted(managed - APPEND_ONLY.keys())
+def _rights_on(names: list[str]) -> list[str]:
+    # The tables of models: neither partitions nor what else somebody keeps beside them.
+    ours = {model._meta.db_table for model in apps.get_models(include_auto_created=True)}
+    used = sorted(ours.intersection(names) - APPEND_ONLY.keys())
     added = {name: "".join(f", UPDATE ({column})" for column in later) for name, later in APPEND_ONLY.items()}
     return [
         f'GRANT SELECT ON "{READ_ONLY}" TO {{role}}',
