@@ -278,7 +278,13 @@ def make_refund(top_up: TopUp, dollars: int = 5, *, now: datetime | None = None,
 
 
 def make_dispute(
-    top_up: TopUp, dollars: int = 10, *, now: datetime | None = None, status: str = "won", reinstated: bool = True
+    top_up: TopUp,
+    dollars: int = 10,
+    *,
+    now: datetime | None = None,
+    status: str = "won",
+    withdrawn: bool = True,
+    reinstated: bool = True,
 ) -> Dispute:
     """Of a top-up that was credited: the bank took that, decided, and gave it back."""
     now = now or datetime.now(UTC)
@@ -292,7 +298,7 @@ def make_dispute(
         reason="fraudulent",
         created=now,
         due_by=now + timedelta(days=9),
-        withdrawn=True,
+        withdrawn=withdrawn,
         reinstated=reinstated,
     )
     with transaction.atomic():

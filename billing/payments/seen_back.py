@@ -97,8 +97,10 @@ class SeenDispute:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing more is to come. What was won is given back a moment later."""
-        return self.closed and not (self.status == "won" and self.withdrawn and not self.reinstated)
+        """Whether nothing more is to come: what was won may be given back, and what was lost taken, a moment later."""
+        if self.status == "won":
+            return self.reinstated or not self.withdrawn
+        return self.closed and (self.withdrawn or self.status != "lost")
 
     def differences(self, top_up: TopUp) -> list[str]:
         """What doesn't fit the payment, in words."""

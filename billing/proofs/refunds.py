@@ -33,6 +33,18 @@ SELECT format('{kind} %%s', back.public_id) AS name, back.{column} AS transactio
     back.organization_id, back.amount, {sign}back.nanos AS nanos, paid.organization_id AS payer
 FROM billing_{kind} AS back LEFT JOIN billing_topup AS paid ON paid.id = back.top_up_id WHERE back.{column} IS NOT NULL
 """
+# A dispute that moved nothing may be an inquiry, or open, or won before anything was taken. What is won is given back a
+# moment later: until then it is looked at again.
+_UNMOVED = """
+SELECT CASE
+    WHEN status = 'lost' AND withdrawn_id IS NULL THEN
+        format('dispute %%s (%%s) is lost, and no transaction took it from the balance', public_id, stripe_id)
+    WHEN status = 'won' AND withdrawn_id IS NOT NULL AND look_at IS NULL THEN
+        format('dispute %%s (%%s) is won, and no transaction gave back what transaction %%s took', public_id, stripe_id,
+            withdrawn_id)
+    END AS wrong
+FROM billing_dispute WHERE reinstated_id IS NULL
+"""
 
 
 def _sql(kind: str, taken: str, given_back: str, name: str) -> str:
@@ -44,7 +56,7 @@ def _sql(kind: str, taken: str, given_back: str, name: str) -> str:
 
 
 REFUNDS = _sql("refund", "transaction_id", "returned_id", "public_id")
-DISPUTES = _sql("dispute", "withdrawn_id", "reinstated_id", "stripe_id")
+DISPUTES = _sql("dispute", "withdrawn_id", "reinstated_id", "stripe_id") + f" UNION ALL {_UNMOVED}"
 PROOFS = [
     Proof(
         "refunds",
@@ -53,7 +65,8 @@ PROOFS = [
     ),
     Proof(
         "disputes",
-        "Each dispute took what the bank took by one transaction, and gave back by another what was won.",
+        "Each dispute took what the bank took by one transaction, each lost one did, and what was won was given back by"
+        " another.",
         over_all(DISPUTES),
     ),
 ]

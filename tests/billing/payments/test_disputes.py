@@ -12,7 +12,7 @@ from billing.models import Dispute, LedgerTransaction, NoticeMail, TopUp
 from billing.notices import mailing
 from billing.payments import disputes, healing, refunding, settling
 from tests.billing.payments.refunded import ask, books, pay_and_settle, refund, spend
-from tests.cast import DOLLAR, make_user
+from tests.cast import DOLLAR, make_dispute, make_user
 from tests.devstack.stripeserver.shop import Shop
 from tests.paying import begin, event, pay, post
 
@@ -135,6 +135,25 @@ class TestMoney:
         heal(hours=1)
         assert not suspended(paid.organization)
         books(paid.organization, 25 * DOLLAR)
+
+
+@pytest.mark.parametrize(
+    ("status", "withdrawn", "reinstated", "again"),
+    [
+        ("lost", False, False, True),
+        ("lost", True, False, False),
+        ("won", True, False, True),
+        ("won", True, True, False),
+        ("won", False, False, False),
+        ("warning_closed", False, False, False),
+        ("needs_response", True, False, True),
+    ],
+)
+def test_it_is_looked_at_again_until_its_money_is_where_it_belongs(
+    paid: TopUp, status: str, withdrawn: bool, reinstated: bool, again: bool
+) -> None:
+    made = make_dispute(paid, status=status, withdrawn=withdrawn, reinstated=reinstated)
+    assert (made.look_at is not None) == again
 
 
 class TestSuspension:

@@ -4,7 +4,9 @@ import pytest
 
 from accounts.models import ApiKey
 from billing.models import Dispute, Refund, TopUp
+from tests.billing.proofs.conftest import NOON, forget_outbox, red
 from tests.billing.proofs.tampering import Tamper, offender
+from tests.cast import make_dispute
 
 pytestmark = pytest.mark.usefixtures("right_before")
 
@@ -83,7 +85,35 @@ def test_disputes(key: ApiKey, tamper: Tamper) -> None:
 def test_a_dispute_whose_give_back_is_forgotten(key: ApiKey, tamper: Tamper) -> None:
     made = Dispute.objects.get()
     tamper("UPDATE billing_dispute SET reinstated_id = NULL WHERE id = %s", made.pk)
+    found = offender("disputes")
+    assert f"dispute {made.public_id} ({made.stripe_id}) is won, and no transaction gave back" in found
+    assert "1 more" in found
+
+
+def test_a_give_back_that_no_dispute_names(key: ApiKey, tamper: Tamper) -> None:
+    made = Dispute.objects.get()
+    tamper("UPDATE billing_dispute SET reinstated_id = NULL, look_at = now() WHERE id = %s", made.pk)
     assert f"transaction {made.reinstated_id} (dispute-back:{made.stripe_id}): no dispute moved" in offender("disputes")
+
+
+def test_a_lost_dispute_that_was_never_taken(key: ApiKey, tamper: Tamper) -> None:
+    asked = make_dispute(TopUp.objects.get(), status="warning_needs_response", withdrawn=False, reinstated=False)
+    tamper("UPDATE billing_dispute SET status = 'lost' WHERE id = %s", asked.pk)
+    assert f"dispute {asked.public_id} ({asked.stripe_id}) is lost, and no transaction took it" in offender("disputes")
+
+
+@pytest.mark.parametrize("status", ["warning_under_review", "warning_closed", "under_review", "won", "prevented"])
+def test_a_dispute_that_took_nothing_may_be_right(key: ApiKey, status: str) -> None:
+    make_dispute(TopUp.objects.get(), now=NOON, status=status, withdrawn=False, reinstated=False)
+    forget_outbox()
+    assert red() == {}
+
+
+@pytest.mark.parametrize("status", ["won", "lost", "needs_response"])
+def test_a_dispute_that_took_may_have_given_nothing_back_yet(key: ApiKey, status: str) -> None:
+    make_dispute(TopUp.objects.get(), now=NOON, status=status, reinstated=False)
+    forget_outbox()
+    assert red() == {}
 
 
 def test_promotions(key: ApiKey, tamper: Tamper) -> None:
