@@ -1,4 +1,4 @@
-"""Segments delivered twice and shuffled, while workers and engines are killed in the middle of something."""
+"""Events in two segments, segments delivered twice, all shuffled, while workers and engines are killed at work."""
 
 import json
 import random
@@ -6,7 +6,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -74,19 +74,30 @@ def make_world(stack: Stack, *, organizations: int, events: int) -> World:
     return World([(key, organization) for key, organization in keys], lines)
 
 
-def segments(world: World, lines_each: int, *, seed: int) -> list[bytes]:
-    """Every event in two segments beside others than before, in any order."""
+@dataclass
+class Twice:
+    """What was shipped twice: events in another segment, and segments, by how the second delivery was answered."""
+
+    events_in_another_segment: int = 0
+    segments_again: int = 0
+    segments_again_that_were_posted: int = 0
+
+
+def deliveries(world: World, lines_each: int, *, seed: int) -> list[tuple[str, bytes]]:
+    """Every event in two segments beside others than before; every segment, identity and content, twice; shuffled."""
     chance = random.Random(seed)
     contents = []
     for _ in range(2):
         shuffled = chance.sample(world.lines, len(world.lines))
         contents += [raw(*shuffled[first : first + lines_each]) for first in range(0, len(shuffled), lines_each)]
-    chance.shuffle(contents)
-    return contents
+    made = [(f"{SOURCE}.{uuid4()}", content) for content in contents]
+    return chance.sample(made * 2, len(made) * 2)
 
 
-def ship_under_fire(stack: Stack, contents: list[bytes], faults: Faults, rounds: int) -> None:
-    shipping = threading.Thread(target=ship, args=(stack, contents))
+def ship_under_fire(
+    stack: Stack, delivered: list[tuple[str, bytes]], faults: Faults, twice: Twice, rounds: int
+) -> None:
+    shipping = threading.Thread(target=ship, args=(stack, delivered, twice))
     shipping.start()
     for _ in range(rounds):
         for service, doing, seconds in STRIKES:
@@ -95,17 +106,19 @@ def ship_under_fire(stack: Stack, contents: list[bytes], faults: Faults, rounds:
     assert not shipping.is_alive()
 
 
-def ship(stack: Stack, contents: list[bytes]) -> None:
+def ship(stack: Stack, delivered: list[tuple[str, bytes]], twice: Twice) -> None:
     """Ship as a gateway does: again until it is answered, and twice where nobody knows."""
     credential = envfile.read(stack.var / "secrets.env")["GATEWAY_CREDENTIAL"]
     headers = {"Authorization": f"Bearer {credential}", "X-Source": SOURCE, "Content-Type": "application/x-ndjson"}
-    for content in contents:
-        address = f"{stack.console_url}/api/v1/usage/segments/{SOURCE}.{uuid4()}"
+    for identity, content in delivered:
+        address = f"{stack.console_url}/api/v1/usage/segments/{identity}"
         while True:
             try:
-                urllib.request.urlopen(
-                    urllib.request.Request(address, content, headers, method="PUT"), timeout=10
-                ).close()
+                request = urllib.request.Request(address, content, headers, method="PUT")
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    if answer.status == 200:
+                        twice.segments_again += 1
+                        twice.segments_again_that_were_posted += json.load(answer)["posted"]
                 break
             except (urllib.error.URLError, OSError):
                 time.sleep(0.2)
@@ -123,17 +136,29 @@ def test_whatever_is_killed_everything_is_posted_once(
 ) -> None:
     before = assert_settled(stack)
     world = make_world(stack, organizations=100, events=events)
-    faults = Faults(stack)
+    faults, twice, identities = Faults(stack), Twice(), set[str]()
     for number in range(10):
-        ship_under_fire(stack, segments(world, 2000, seed=number), faults, rounds)
+        delivered = deliveries(world, 2000, seed=number)
+        ship_under_fire(stack, delivered, faults, twice, rounds)
+        identities |= {identity for identity, _ in delivered}
         if set(faults.hits) == {f"{service} in {doing}" for service, doing, _ in STRIKES}:
             break
     wait_until(stack.is_ready, "everything to be ready", within=60)
+    # Once more, now that they are posted: an answer that got lost.
+    assert_settled(stack, seconds=180)
+    ship(stack, delivered, twice)
 
     charged = assert_settled(stack, seconds=180) - before
     spent = world.spent()
     assert charged == sum(spent.values())
     assert query(stack, "SELECT count(*) FROM billing_usageevent WHERE source = %s", SOURCE) == [(events,)]
+    # Every segment once, however often it came; every event in two of them, and new in one.
+    (sums,) = query(stack, "SELECT count(*), sum(new), sum(lines) FROM billing_segment WHERE source = %s", SOURCE)
+    times = len(identities) * 2000 // events
+    assert sums == (len(identities), events, times * events)
+    assert twice.segments_again >= len(identities) + len(delivered)
+    assert twice.segments_again_that_were_posted >= len(delivered)
+    twice.events_in_another_segment = (times - 1) * events
     balances = dict(
         query(stack, "SELECT public_id, nanos FROM billing_balance JOIN accounts_organization ON id = organization_id")
     )
@@ -148,4 +173,5 @@ def test_whatever_is_killed_everything_is_posted_once(
     proofs = json.loads(command(stack, "manage.py", "prove", "--json").splitlines()[-1])
     assert [proof for proof in proofs["proofs"] if not proof["ok"]] == []
     record_property("faults that hit", dict(faults.hits))
+    record_property("delivered twice", asdict(twice))
     assert set(faults.hits) == {f"{service} in {doing}" for service, doing, _ in STRIKES}
