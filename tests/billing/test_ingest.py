@@ -87,6 +87,24 @@ def test_a_file_tells_its_source(key: ApiKey, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("torn", [b'{"v":1,"id":"01', b'"source":"file-1"}', b"\xff\x00", b'{"source": "other"}'])
+def test_lines_that_cannot_be_read_do_not_tell_a_files_source(key: ApiKey, tmp_path: Path, torn: bytes) -> None:
+    (tmp_path / "usage.log").write_bytes(raw(torn, torn, *lines(key, 2)))
+    assert "2 new, 0 duplicate, 2 quarantined" in ingest(tmp_path / "usage.log", source=())
+    assert Segment.objects.get().source == "file-1"
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize(("unreadable", "source"), [(999, "file-1"), (1_000, "file")])
+def test_a_files_source_is_looked_for_in_its_first_lines_only(
+    key: ApiKey, tmp_path: Path, unreadable: int, source: str
+) -> None:
+    (tmp_path / "usage.log").write_bytes(raw(*[b"nonsense"] * unreadable, *lines(key, 1)))
+    ingest(tmp_path / "usage.log", source=())
+    assert Segment.objects.get().source == source
+
+
+@pytest.mark.usefixtures("worker")
 def test_the_same_file_again_is_known_and_a_longer_one_adds_what_is_new(
     key: ApiKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

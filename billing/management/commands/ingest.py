@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +20,8 @@ from config.progress import Progress
 GZIP = b"\x1f\x8b"
 LOOK_SECONDS = 1
 DEFAULT_SOURCE = "file"
+# So many lines of a file are asked for its source.
+LOOK_AHEAD = 1_000
 # Nothing was posted for so long: nobody works.
 PATIENCE_SECONDS = 60
 
@@ -29,7 +32,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
         parser.add_argument("--format", choices=list(FORMATS), default=KEYMETER, help="of the files' records")
-        parser.add_argument("--source", help="the usage's source; else as each file's first line says")
+        parser.add_argument("--source", help="the usage's source; else as each file's first readable line says")
         parser.add_argument("--no-wait", action="store_true", help="don't wait until workers have posted it")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -55,7 +58,7 @@ class Command(BaseCommand):
             with path.open("rb") as file:
                 found = records(_content(file, progress), longest(self._format))
                 for chunk in chunks(found):
-                    sender = sender or Sender(self._source or _source_of(chunk[0]), Segment.Origin.FILE)
+                    sender = sender or Sender(self._source or _source_of(chunk), Segment.Origin.FILE)
                     segment, new = receive_chunk(chunk, sender, self._format, now=timezone.now())
                     segments.append(segment.pk)
                     present += not new
@@ -96,12 +99,15 @@ class Command(BaseCommand):
             self.stdout.write("Look at what is quarantined on Staff, Usage, Quarantine.")
 
 
-def _source_of(first: bytes) -> str:
-    """As which a file's usage is written, if nobody says: as its first line does, where it is one of Keymeter's."""
-    try:
-        return parse(first).source
-    except LineError:
-        return DEFAULT_SOURCE
+def _source_of(raws: list[bytes]) -> str:
+    """As which a file's usage is written, if nobody says: as its first readable line does, where it is Keymeter's.
+
+    A file that was cut or rotated may begin with half a line.
+    """
+    for raw in raws[:LOOK_AHEAD]:
+        with suppress(LineError):
+            return parse(raw).source
+    return DEFAULT_SOURCE
 
 
 def _content(file: IO[bytes], progress: Progress) -> Iterator[bytes]:
