@@ -92,6 +92,17 @@ class TestFailover:
         assert line["usage"] == {"requests": 1, "input_tokens": 5, "output_tokens": 2}
         assert gateway.held_nanos() == line["charge_nanos"]
 
+    def test_sub2api_2332_a_stream_that_took_two_attempts_is_one_request(
+        self, gateway: RunningGateway, route: Adds
+    ) -> None:
+        route("broken", BROKEN, priority=1)
+        good = route("good", HEAD, chunk("hello", finish="stop"), chunk(usage=(5, 2)), DONE, priority=2)
+        assert b"hello" in gateway.chat(stream=True).body
+        (line,) = gateway.lines()
+        assert (line["outcome"], line["attempts"], line["route"]) == ("completed", 2, str(good.pk))
+        assert line["usage"] == {"requests": 1, "input_tokens": 5, "output_tokens": 2}
+        assert gateway.held_nanos() == line["charge_nanos"]
+
     def test_a_stream_that_has_begun_goes_nowhere_else(self, gateway: RunningGateway, route: Adds) -> None:
         route("cut", HEAD, chunk("hello"), priority=1)
         route("good", HEAD, chunk("other", finish="stop"), DONE, priority=2)
