@@ -131,16 +131,24 @@ class Model:
             return "expired"
         return "suspended" if self.suspended else ""
 
-    def decide(self, request_id: str, key: str, amount: int, tokens: int) -> Answer:
-        if refused := self._standing(key):
-            return Answer(refused)
+    def decide(self, request_id: str, key: str, amount: int, tokens: int, found: str = "") -> Answer:
+        """`found` is what the caller refuses it for, if it does."""
+        standing = self._standing(key)
+        if found == "expired" and standing != "revoked":
+            return Answer("expired")
+        if standing:
+            return Answer(standing)
+        if found == "address_not_allowed":
+            return Answer(found)
+        if found:
+            return Answer(found, limits=self._told(key))
         if hold := self.holds.get(request_id):
             same = hold.open and hold.key == key and hold.amount >= amount
             return self._take(key, requests=0, tokens=0) if same else Answer("used")
         if exceeded := self._exceeded_budget(key, amount):
-            return Answer("budget_exhausted", exceeded)
+            return Answer("budget_exhausted", exceeded, limits=self._told(key))
         if amount > 0 and amount > self.spendable:
-            return Answer("insufficient_balance")
+            return Answer("insufficient_balance", limits=self._told(key))
         if limited := self._limited(key, requests=1, tokens=tokens):
             return limited
         for who, running in ((key, self.running(key)), (ORG, self.running())):

@@ -75,9 +75,11 @@ class DecisionMachine(RuleBasedStateMachine):
     def run(self, script: str, key: str, *arguments: Any) -> Any:
         return valkey().eval(script, 5, *names.decision_keys(ORG, key), *arguments)
 
-    def ask(self, mode: str, key: str, request_id: str, amount: int = 0, tokens: int = 0) -> tuple[Answer, list[Any]]:
+    def ask(
+        self, mode: str, key: str, request_id: str, amount: int = 0, tokens: int = 0, found: str = ""
+    ) -> tuple[Answer, list[Any]]:
         """What the script says, and what it has seen, as far as it tells."""
-        asked = [self.model.now_ms, request_id, self.version, "", amount, LEASE_MS, key, tokens]
+        asked = [self.model.now_ms, request_id, self.version, found, amount, LEASE_MS, key, tokens]
         tell, holder = "1" if mode == "dry" else "", "holder"
         verdict, *rest = self.run(
             scripts.DECIDE, key, *asked, *Windows.at(self.model.now), mode, tell, ERA, self.version, holder
@@ -116,6 +118,21 @@ class DecisionMachine(RuleBasedStateMachine):
         assert api_key[b"expires"].decode() == str(model.expires_ms.get(key) or "")
         assert int(counters[b"key.held"] or 0) == model.held(key)
         assert [int(counters[name] or 0) for name in (b"key.open", b"open")] == [model.running(key), model.running()]
+
+    @rule(
+        key=st.sampled_from(KEYS),
+        found=st.sampled_from(["expired", "address_not_allowed", "scope_missing"]),
+        amount=amounts,
+        tokens=tokens,
+    )
+    def refused_by_the_caller(self, key: str, found: str, amount: int, tokens: int) -> None:
+        """What ranks before it is said instead; nothing is taken either way."""
+        expected = self.model.decide("refused", key, amount, tokens, found)
+        state = [valkey().dump(name) for name in names.decision_keys(ORG, key)]
+        answer, (seen,) = self.ask("take", key, "refused", amount, tokens, found)
+        assert answer == expected
+        self.was_seen(key, seen)
+        assert [valkey().dump(name) for name in names.decision_keys(ORG, key)] == state
 
     @rule(key=st.sampled_from(KEYS), amount=amounts, tokens=tokens)
     def dry_run(self, key: str, amount: int, tokens: int) -> None:

@@ -41,7 +41,8 @@ local function seen()
     end
     return {fields[1], fields[2], counters}
 end
-local function refused(verdict, detail) return {verdict, detail or '', 0, {}, seen()} end
+-- Who has a key that isn't good, or isn't where it may be used, is told nothing of its limits.
+local function refused(verdict) return {verdict, '', 0, {}, seen()} end
 
 local organization = redis.call('HMGET', KEYS[1], 'era', 'suspended', 'balance_era',
     'balance', 'overdraft', 'held', 'version', unpack(rates))
@@ -57,29 +58,11 @@ if key[3] ~= '' and tonumber(key[3]) <= now then return refused('expired') end
 -- A secret that rotation has ended is found by the caller.
 if ARGV[4] == 'expired' then return refused('expired') end
 if organization[2] == '1' then return refused('suspended') end
-if ARGV[4] ~= '' then return refused(ARGV[4]) end
+if ARGV[4] == 'address_not_allowed' then return refused(ARGV[4]) end
 
--- The same request again is the same decision; another one can't hide behind its hold.
-local mine = ':' .. (ARGV[16] or '')
 local hold = ARGV[12] == 'take' and redis.call('HGET', KEYS[3], id)
-if hold then
-    local state, have, of_key, tail = parse(hold)
-    local holder = string.match(tail, '^:[^:]*') or ':'
-    local others = holder ~= ':' and holder ~= mine
-    if state ~= 'open' or of_key ~= key_id or others or tonumber(have) < amount then return {'used'} end
-end
 local counted_only = ARGV[12] == 'count'
 local free = ARGV[12] == 'free' or hold
-if not free and not counted_only then
-    local budgeted = budgets(key, 6)
-    if budgeted then
-        -- A budget can't be judged before the spending was published once.
-        if not key[4] then return {'missing'} end
-        local budget = exceeded_budget(budgeted, key_id, amount, {ARGV[9], ARGV[10], ARGV[11]})
-        if budget then return refused('budget_exhausted', budget) end
-    end
-    if amount > 0 and amount > spendable(unpack(organization, 4, 6)) then return refused('insufficient_balance') end
-end
 
 -- Rates by GCRA: a counter is the moment at which all that was taken will have been paid back.
 local limits, most_open = {}, {}
@@ -123,6 +106,28 @@ local function told(verdict, detail, milliseconds)
     end
     local tell = verdict ~= 'allowed' or ARGV[13] == '1'
     return {verdict, detail, milliseconds, states, tell and seen() or nil}
+end
+if ARGV[4] ~= '' then return told(ARGV[4], '', 0) end
+
+-- The same request again is the same decision; another one can't hide behind its hold.
+local mine = ':' .. (ARGV[16] or '')
+if hold then
+    local state, have, of_key, tail = parse(hold)
+    local holder = string.match(tail, '^:[^:]*') or ':'
+    local others = holder ~= ':' and holder ~= mine
+    if state ~= 'open' or of_key ~= key_id or others or tonumber(have) < amount then return {'used'} end
+end
+if not free and not counted_only then
+    local budgeted = budgets(key, 6)
+    if budgeted then
+        -- A budget can't be judged before the spending was published once.
+        if not key[4] then return {'missing'} end
+        local budget = exceeded_budget(budgeted, key_id, amount, {ARGV[9], ARGV[10], ARGV[11]})
+        if budget then return told('budget_exhausted', budget, 0) end
+    end
+    if amount > 0 and amount > spendable(unpack(organization, 4, 6)) then
+        return told('insufficient_balance', '', 0)
+    end
 end
 if bound ~= '' then return told('rate_limited', bound, wait == math.huge and -1 or math.ceil(wait)) end
 for _, item in ipairs(most_open) do
