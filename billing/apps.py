@@ -1,7 +1,7 @@
 from typing import Any
 
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class BillingConfig(AppConfig):
@@ -15,6 +15,7 @@ class BillingConfig(AppConfig):
         from billing.published import posted, records
         from hotstate import holds, recovery
 
+        pre_migrate.connect(refuse_planted_schema, sender=self)
         post_migrate.connect(make_partitions, sender=self)
         post_migrate.connect(grant_application_role, sender=self)
         recovery.sources.append(records)
@@ -34,6 +35,15 @@ def make_partitions(**_kwargs: Any) -> None:
 
     if _is_whole():
         ensure_partitions(timezone.now().date())
+
+
+def refuse_planted_schema(**_kwargs: Any) -> None:
+    from django.conf import settings
+
+    from billing import application_role
+
+    if settings.DATABASE_APPLICATION_ROLE:
+        application_role.refuse_planted_schema()
 
 
 def grant_application_role(**_kwargs: Any) -> None:

@@ -14,14 +14,15 @@ BEGIN
     SELECT array_agg(rpad(lpad(to_hex((day - DATE '1970-01-01') * 86400000::bigint), 12, '0'), 32, '0')::uuid ORDER BY day)
     INTO bounds FROM unnest(ARRAY[of_day, of_day + 1]) AS day;
     EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF billing_usageevent FOR VALUES FROM (%L) TO (%L)',
-        to_char(of_day, '"billing_usageevent_"YYYYMMDD'), bounds[1], bounds[2]);
+        pg_catalog.to_char(of_day::timestamp, '"billing_usageevent_"YYYYMMDD'), bounds[1], bounds[2]);
 END $$;
 CREATE FUNCTION billing_detach_partition(of_day date) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM billing_closedday WHERE day = of_day AND closed_at IS NOT NULL) THEN
         RAISE EXCEPTION 'day % is not closed: its events stay', of_day USING ERRCODE = 'integrity_constraint_violation';
     END IF;
-    EXECUTE format('ALTER TABLE billing_usageevent DETACH PARTITION %I', to_char(of_day, '"billing_usageevent_"YYYYMMDD'));
+    EXECUTE format('ALTER TABLE billing_usageevent DETACH PARTITION %I',
+        pg_catalog.to_char(of_day::timestamp, '"billing_usageevent_"YYYYMMDD'));
 END $$;
 REVOKE ALL ON FUNCTION billing_make_partition(date), billing_detach_partition(date) FROM PUBLIC;
 -- Whoever calls them can't put tables or functions of their own before ours.

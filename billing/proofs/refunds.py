@@ -1,6 +1,8 @@
 """Money that went back: each refund and each dispute is in the ledger, once, and the other way round."""
 
-from billing.proofs.shape import Proof, over_all
+from datetime import timedelta
+
+from billing.proofs.shape import Extent, Finding, Proof, look, over_all
 
 # What each row took and gave back should be, against what the ledger has of that kind. `cash` is what came to Stripe.
 _BACK = """
@@ -33,11 +35,13 @@ SELECT format('{kind} %%s', back.public_id) AS name, back.{column} AS transactio
     back.organization_id, back.amount, {sign}back.nanos AS nanos, paid.organization_id AS payer
 FROM billing_{kind} AS back LEFT JOIN billing_topup AS paid ON paid.id = back.top_up_id WHERE back.{column} IS NOT NULL
 """
-# A dispute that moved nothing may be an inquiry, or open, or won before anything was taken. What is won is given back a
-# moment later: until then it is looked at again.
+# A dispute that moved nothing may be an inquiry, or open, or won before anything was taken. What is won is given back,
+# and what is lost may be taken, a moment later: until then it is looked at again.
+LOST_PATIENCE = timedelta(days=7)
 _UNMOVED = """
 SELECT CASE
-    WHEN status = 'lost' AND withdrawn_id IS NULL THEN
+    WHEN status = 'lost' AND withdrawn_id IS NULL
+            AND coalesce(closed_at, opened_at) < %(now)s::timestamptz - %(patience)s THEN
         format('dispute %%s (%%s) is lost, and no transaction took it from the balance', public_id, stripe_id)
     WHEN status = 'won' AND withdrawn_id IS NOT NULL AND look_at IS NULL THEN
         format('dispute %%s (%%s) is won, and no transaction gave back what transaction %%s took', public_id, stripe_id,
@@ -57,6 +61,12 @@ def _sql(kind: str, taken: str, given_back: str, name: str) -> str:
 
 REFUNDS = _sql("refund", "transaction_id", "returned_id", "public_id")
 DISPUTES = _sql("dispute", "withdrawn_id", "reinstated_id", "stripe_id") + f" UNION ALL {_UNMOVED}"
+
+
+def _disputes(extent: Extent) -> Finding:
+    return look(DISPUTES, {"now": extent.now, "patience": LOST_PATIENCE})
+
+
 PROOFS = [
     Proof(
         "refunds",
@@ -65,8 +75,8 @@ PROOFS = [
     ),
     Proof(
         "disputes",
-        "Each dispute took what the bank took by one transaction, each lost one did, and what was won was given back by"
-        " another.",
-        over_all(DISPUTES),
+        "Each dispute took what the bank took by one transaction, each lost one did within a week, and what was won was"
+        " given back by another.",
+        _disputes,
     ),
 ]

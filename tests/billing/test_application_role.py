@@ -16,7 +16,6 @@ from django.core.management.base import CommandError
 from django.db import IntegrityError, ProgrammingError, connection, transaction
 from psycopg import sql
 
-from accounts.models import AuditEntry
 from billing.application_role import APPEND_ONLY, grant_to
 from billing.closing import close_day
 from billing.correcting import correct
@@ -45,10 +44,20 @@ def _own_archive(settings: Any, tmp_path: Path) -> None:
 def role(transactional_db: None) -> Iterator[str]:
     """A role that may do nothing yet; roles are of the whole server, so its name is of this database."""
     name = f"{connection.settings_dict['NAME']}_servers"
+    # Of a run that was killed.
+    drop(name)
     run(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
     yield name
-    run(f"DROP OWNED BY {name}")
-    run(f"DROP ROLE {name}")
+    drop(name)
+
+
+def drop(role: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [role])
+        if cursor.fetchone() is None:
+            return
+    run(f"DROP OWNED BY {role}")
+    run(f"DROP ROLE {role}")
 
 
 def run(statement: str) -> None:
@@ -207,6 +216,7 @@ def test_what_was_granted_before_is_taken_away(role: str) -> None:
     run(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
     run(f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO {role}")
     run(f"ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {role}")
+    run(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}")
     grant_to(role)
     ensure_partitions(DAY, behind=0, ahead=0)
     with other(role) as servers:
@@ -214,6 +224,7 @@ def test_what_was_granted_before_is_taken_away(role: str) -> None:
             assert "permission denied" in refused(servers, f"DELETE FROM {table}")
         assert "permission denied" in refused(servers, f"DELETE FROM {LedgerEntry._meta.db_table}")
         assert "permission denied" in refused(servers, "DELETE FROM django_migrations")
+        assert "permission denied" in refused(servers, "SELECT setval('billing_turn', 1)")
 
 
 def test_granting_again_changes_nothing(role: str) -> None:
@@ -232,8 +243,9 @@ class TestRefusals:
         with pytest.raises(CommandError, match="who owns the tables"):
             grant_to(connection.settings_dict["USER"])
 
-    def test_a_superuser(self, role: str) -> None:
-        run(f"ALTER ROLE {role} SUPERUSER")
+    @pytest.mark.parametrize("may", ["SUPERUSER", "CREATEROLE"])
+    def test_one_that_no_grants_bind(self, role: str, may: str) -> None:
+        run(f"ALTER ROLE {role} {may}")
         with pytest.raises(CommandError, match="is a superuser"):
             grant_to(role)
 
@@ -243,15 +255,52 @@ class TestRefusals:
         with pytest.raises(CommandError, match="acts as"):
             grant_to(role)
 
-    def test_a_right_of_everybody(self, role: str) -> None:
-        run(f"GRANT DELETE ON {AuditEntry._meta.db_table} TO PUBLIC")
+    @pytest.mark.parametrize(
+        ("right", "found"),
+        [
+            ("DELETE ON accounts_auditentry", "accounts_auditentry"),
+            ("UPDATE (amount_nanos) ON billing_ledgerentry", "billing_ledgerentry"),
+            ("CREATE ON SCHEMA public", "schema public"),
+            ("UPDATE ON SEQUENCE billing_turn", "billing_turn"),
+        ],
+    )
+    def test_a_right_of_everybody(self, role: str, right: str, found: str) -> None:
+        run(f"GRANT {right} TO PUBLIC")
         try:
-            with pytest.raises(CommandError, match="may change accounts_auditentry all the same"):
+            with pytest.raises(CommandError, match=f"may change {found} all the same"):
                 grant_to(role)
             with signed_in_as(role), pytest.raises(ProgrammingError, match="permission denied"):
                 Balance.objects.count()
         finally:
-            run(f"REVOKE DELETE ON {AuditEntry._meta.db_table} FROM PUBLIC")
+            run(f"REVOKE {right} FROM PUBLIC")
+
+    def test_a_right_of_a_group_whose_rights_it_does_not_inherit(self, role: str) -> None:
+        group = f"{role}_group"
+        drop(group)
+        run(f"CREATE ROLE {group}")
+        try:
+            run(f"GRANT DELETE ON billing_ledgerentry TO {group}")
+            run(f"ALTER ROLE {role} NOINHERIT")
+            run(f"GRANT {group} TO {role}")
+            with pytest.raises(CommandError, match="may change billing_ledgerentry all the same"):
+                grant_to(role)
+        finally:
+            drop(group)
+
+    def test_a_table_of_somebody_else(self, role: str) -> None:
+        owner = connection.settings_dict["USER"]
+        run(f"ALTER TABLE billing_topup OWNER TO {role}")
+        try:
+            with pytest.raises(CommandError, match="doesn't own billing_topup"):
+                grant_to(role)
+        finally:
+            run(f"ALTER TABLE billing_topup OWNER TO {owner}")
+
+    def test_a_schema_in_which_names_would_be_looked_for_first(self, role: str, settings: Any) -> None:
+        settings.DATABASE_APPLICATION_ROLE = role
+        run(f'CREATE SCHEMA "{connection.settings_dict["USER"]}" AUTHORIZATION {role}')
+        with pytest.raises(CommandError, match="by the name of the role that migrates"):
+            call_command("migrate", verbosity=0)
 
 
 def test_a_name_is_quoted(transactional_db: None) -> None:

@@ -25,7 +25,7 @@ from tests.waiting import wait_until
 PARTS = 1_024
 PART = 64 * 1024
 # What may be under way: the kernel's buffers of four sockets, and what the gateway holds of the one and the other.
-MOST_UNDER_WAY = 24 * MIB
+MOST_UNDER_WAY = 48 * MIB
 # An upstream that could write nothing for so long is held up.
 HELD_UP_SECONDS = 2.0
 SPEECH = "demo-speech"

@@ -103,7 +103,7 @@ def test_what_other_gateways_were_allowed_is_granted_until_it_ends(
 def test_what_nobody_ends_is_granted_until_its_lease_ends(
     other: OtherGateway, grew: Grew, settings: Any, tmp_path: Path
 ) -> None:
-    settings.GATEWAY_SPOOL_DIR, settings.HOLD_LEASE_SECONDS = tmp_path, 3
+    settings.GATEWAY_SPOOL_DIR, settings.HOLD_LEASE_SECONDS = tmp_path, 10
     with serving(tmp_path, free_port()) as own:
         mine = OtherGateway(RunningGateway(own.port, tmp_path, own.application, other.asked.secret), other.credential)
         assert mine.verify().json["valid"]

@@ -1,5 +1,5 @@
 -- Open holds whose lease ran out: the only sign of a lost tail, so they are counted. What was set aside goes too: nothing
--- is lost by it. Their tokens are not given back: of a minute, the limits' window, time has given back all.
+-- is lost by it. Their tokens are not given back: in a minute, the limits' window, time gives back all.
 -- ARGV  1 now, Unix milliseconds
 local lapsed = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', ARGV[1], 'LIMIT', 0, 1000)) do

@@ -1,8 +1,7 @@
 -- Put before every script about holds.
 -- KEYS  1 organization, 2 API key, 3 holds, 4 leases, 5 counters (one hash tag: the organization)
--- A hold is '<open|settled>:<nano-dollars>:<API key's id>', then ':<who holds>:<tokens as estimated>' where that is known: not
--- of one that was told again after a loss, with which the limits' counters went. What is held is summed up for the
--- organization and the key. One that is 'aside' (set_aside.lua) is nobody's request.
+-- A hold is '<open|settled>:<nano-dollars>:<API key's id>:<who holds>:<tokens as estimated>'; the version before wrote no
+-- tokens. What is held is summed up for the organization and the key. One that is 'aside' (set_aside.lua) is nobody's request.
 local function parse(hold) return string.match(hold, '^(%a+):(%d+):([^:]+)(.*)$') end
 
 local function held(key, sign, amount)
@@ -34,7 +33,8 @@ end
 
 -- Tokens estimated at admission, so many milliseconds ago, become those taken. `tail` is the end of the hold.
 local function correct_tokens(key, tail, taken, elapsed)
-    local estimated = tonumber(string.match(tail, '^:[^:]*:(%d+)$') or '0')
+    local estimated = tonumber(string.match(tail, '^:[^:]*:(%d+)$'))
+    if not estimated then return end
     for _, of in ipairs({{'', KEYS[1]}, {key .. ':', KEYS[2]}}) do
         local prefix, from = of[1], of[2]
         local most = redis.call('HGET', from, 'tokens_per_minute')

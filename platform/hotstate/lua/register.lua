@@ -3,7 +3,8 @@
 for i = 2, #ARGV, 4 do
     local id, state, amount, key = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
     local hold = redis.call('HGET', KEYS[3], id)
-    local was, before, tail, _ = 'none', '0', ''
+    -- Told again, it has taken nothing of limits yet: their counters went with the loss.
+    local was, before, tail, _ = 'none', '0', '::0'
     if hold then was, before, _, tail = parse(hold) end
     if was ~= 'settled' then
         held(key, '-', before)

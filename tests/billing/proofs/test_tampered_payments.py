@@ -1,5 +1,7 @@
 """Payments: each row that is tampered with turns its proof red."""
 
+from datetime import timedelta
+
 import pytest
 
 from accounts.models import ApiKey
@@ -98,11 +100,14 @@ def test_a_give_back_that_no_dispute_names(key: ApiKey, tamper: Tamper) -> None:
 
 def test_a_lost_dispute_that_was_never_taken(key: ApiKey, tamper: Tamper) -> None:
     asked = make_dispute(TopUp.objects.get(), status="warning_needs_response", withdrawn=False, reinstated=False)
-    tamper("UPDATE billing_dispute SET status = 'lost' WHERE id = %s", asked.pk)
+    long_ago = NOON - timedelta(days=8)
+    tamper("UPDATE billing_dispute SET status = 'lost', closed_at = %s WHERE id = %s", long_ago, asked.pk)
     assert f"dispute {asked.public_id} ({asked.stripe_id}) is lost, and no transaction took it" in offender("disputes")
 
 
-@pytest.mark.parametrize("status", ["warning_under_review", "warning_closed", "under_review", "won", "prevented"])
+@pytest.mark.parametrize(
+    "status", ["warning_under_review", "warning_closed", "under_review", "won", "lost", "prevented"]
+)
 def test_a_dispute_that_took_nothing_may_be_right(key: ApiKey, status: str) -> None:
     make_dispute(TopUp.objects.get(), now=NOON, status=status, withdrawn=False, reinstated=False)
     forget_outbox()

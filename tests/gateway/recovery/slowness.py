@@ -24,6 +24,9 @@ class SlowWay:
         self._server = urlsplit(url)
         self._delays: Iterator[float] = itertools.repeat(0.0)
         self._from: tuple[bytes, tuple[float, ...]] | None = None
+        self._watched = b""
+        # How often the script from which replies took their time was asked for, and how many replies did.
+        self.runs = self.late = 0
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._port = 0
@@ -40,7 +43,8 @@ class SlowWay:
 
     def take_from(self, script: str, *seconds: float) -> None:
         """The same, beginning with the next run of that script, which the server knows from now on."""
-        self._from = str(valkey().script_load(script)).encode(), seconds
+        self._watched = str(valkey().script_load(script)).encode()
+        self._from = self._watched, seconds
 
     def __enter__(self) -> "SlowWay":
         self._thread = threading.Thread(target=self._run)
@@ -77,6 +81,7 @@ class SlowWay:
         while asked := await _read(asks):
             if self._from and self._from[0] in asked:
                 self.take(*self._from[1])
+            self.runs += asked.count(self._watched) if self._watched else 0
             told.write(asked)
         # The other side then ends, too.
         with suppress(OSError):
@@ -84,7 +89,9 @@ class SlowWay:
 
     async def _receive(self, says: asyncio.StreamReader, replies: asyncio.Queue[tuple[float, bytes]]) -> None:
         while reply := await _read(says):
-            replies.put_nowait((self._loop.time() + next(self._delays), reply))
+            delay = next(self._delays)
+            self.late += delay > 0
+            replies.put_nowait((self._loop.time() + delay, reply))
         replies.put_nowait((0.0, b""))
 
 
