@@ -1,19 +1,15 @@
 """Where another role migrates, the servers' own does all their work, and changes nothing that is kept."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import psycopg
 import pytest
 from django.apps import apps
 from django.core.management import call_command
-from django.core.management.base import CommandError
-from django.db import IntegrityError, ProgrammingError, connection, transaction
+from django.db import IntegrityError, connection, transaction
 from psycopg import sql
 
 from billing.application_role import APPEND_ONLY, grant_to
@@ -28,76 +24,17 @@ from billing.statements.drawing import draw
 from billing.superseding import supersede_prices
 from catalog.models import Model
 from tests.billing.proofs.conftest import DAY, NEXT_NOON, NOON, make_books, red
+from tests.billing.roles import other, owner, refused, role, run, signed_in_as
 from tests.cast import DOLLAR, give_credit, make_segment, raw, usage_line
 
 pytestmark = pytest.mark.django_db(transaction=True)
-PASSWORD = "of-the-servers"
+__all__ = ["owner", "role"]
 
 
 @pytest.fixture(autouse=True)
 def _own_archive(settings: Any, tmp_path: Path) -> None:
     archive = {**settings.STORAGES["archive"], "OPTIONS": {"location": tmp_path / "archive"}}
     settings.STORAGES = {**settings.STORAGES, "archive": archive}
-
-
-@pytest.fixture
-def role(transactional_db: None) -> Iterator[str]:
-    """A role that may do nothing yet; roles are of the whole server, so its name is of this database."""
-    name = f"{connection.settings_dict['NAME']}_servers"
-    # Of a run that was killed.
-    drop(name)
-    run(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
-    yield name
-    drop(name)
-
-
-def drop(role: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [role])
-        if cursor.fetchone() is None:
-            return
-    run(f"DROP OWNED BY {role}")
-    run(f"DROP ROLE {role}")
-
-
-def run(statement: str) -> None:
-    """By the owner of the tables."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
-
-
-@contextmanager
-def signed_in_as(role: str) -> Iterator[None]:
-    """Within it all connections are that role's; without the tests' own leave to empty tables."""
-    servers = {"USER": role, "PASSWORD": PASSWORD}
-    options = {name: value for name, value in connection.settings_dict["OPTIONS"].items() if name != "options"}
-    _close()
-    with patch.dict(connection.settings_dict, servers | {"OPTIONS": options}):
-        try:
-            yield
-        finally:
-            _close()
-
-
-def _close() -> None:
-    connection.close()
-    connection.close_pool()
-
-
-@contextmanager
-def other(role: str = "") -> Iterator[psycopg.Connection[Any]]:
-    """A connection of one's own, of that role or the owner's."""
-    of = connection.settings_dict
-    who = {"user": role, "password": PASSWORD} if role else {"user": of["USER"], "password": of["PASSWORD"]}
-    with psycopg.connect(host=of["HOST"], port=of["PORT"], dbname=of["NAME"], autocommit=True, **who) as opened:
-        yield opened
-
-
-def refused(opened: psycopg.Connection[Any], statement: str) -> str:
-    """What the database says against it."""
-    with pytest.raises(psycopg.errors.InsufficientPrivilege) as error:
-        opened.execute(statement)
-    return str(error.value).splitlines()[0]
 
 
 def test_migrate_gives_the_named_role_what_the_servers_need(role: str, settings: Any) -> None:
@@ -143,6 +80,17 @@ def test_days_are_made_closed_and_detached_as_that_role(role: str) -> None:
         for day in (DAY, DAY + timedelta(days=1)):
             assert "permission denied" in refused(servers, f"SELECT FROM {partition_name(day)}")
             assert "permission denied" in refused(servers, f"UPDATE {partition_name(day)} SET charge_nanos = 0")
+
+
+def test_an_owner_that_is_no_superuser_is_enough(role: str, owner: str) -> None:
+    run(f"SET ROLE {owner}")
+    grant_to(role)
+    run("RESET ROLE")
+    with signed_in_as(role):
+        key = make_books()
+        post_segment(make_segment(raw(usage_line(key, at=NEXT_NOON, seq=20)), now=NEXT_NOON).pk, now=NEXT_NOON)
+        close_day(DAY, NEXT_NOON)
+        assert detach_old(DAY + timedelta(days=30), keep_days=5) == [DAY]
 
 
 def test_a_day_that_is_not_closed_is_detached_by_no_trick(role: str) -> None:
@@ -232,75 +180,6 @@ def test_granting_again_changes_nothing(role: str) -> None:
     grant_to(role)
     with signed_in_as(role):
         assert Balance.objects.count() == 0
-
-
-class TestRefusals:
-    def test_a_role_that_is_not_there(self) -> None:
-        with pytest.raises(CommandError, match="no role 'nobody'"):
-            grant_to("nobody")
-
-    def test_the_owner_itself(self) -> None:
-        with pytest.raises(CommandError, match="who owns the tables"):
-            grant_to(connection.settings_dict["USER"])
-
-    @pytest.mark.parametrize("may", ["SUPERUSER", "CREATEROLE"])
-    def test_one_that_no_grants_bind(self, role: str, may: str) -> None:
-        run(f"ALTER ROLE {role} {may}")
-        with pytest.raises(CommandError, match="is a superuser"):
-            grant_to(role)
-
-    def test_a_member_of_the_owner_that_inherits_nothing(self, role: str) -> None:
-        run(f"ALTER ROLE {role} NOINHERIT")
-        run(f"GRANT {connection.settings_dict['USER']} TO {role}")
-        with pytest.raises(CommandError, match="acts as"):
-            grant_to(role)
-
-    @pytest.mark.parametrize(
-        ("right", "found"),
-        [
-            ("DELETE ON accounts_auditentry", "accounts_auditentry"),
-            ("UPDATE (amount_nanos) ON billing_ledgerentry", "billing_ledgerentry"),
-            ("CREATE ON SCHEMA public", "schema public"),
-            ("UPDATE ON SEQUENCE billing_turn", "billing_turn"),
-        ],
-    )
-    def test_a_right_of_everybody(self, role: str, right: str, found: str) -> None:
-        run(f"GRANT {right} TO PUBLIC")
-        try:
-            with pytest.raises(CommandError, match=f"may change {found} all the same"):
-                grant_to(role)
-            with signed_in_as(role), pytest.raises(ProgrammingError, match="permission denied"):
-                Balance.objects.count()
-        finally:
-            run(f"REVOKE {right} FROM PUBLIC")
-
-    def test_a_right_of_a_group_whose_rights_it_does_not_inherit(self, role: str) -> None:
-        group = f"{role}_group"
-        drop(group)
-        run(f"CREATE ROLE {group}")
-        try:
-            run(f"GRANT DELETE ON billing_ledgerentry TO {group}")
-            run(f"ALTER ROLE {role} NOINHERIT")
-            run(f"GRANT {group} TO {role}")
-            with pytest.raises(CommandError, match="may change billing_ledgerentry all the same"):
-                grant_to(role)
-        finally:
-            drop(group)
-
-    def test_a_table_of_somebody_else(self, role: str) -> None:
-        owner = connection.settings_dict["USER"]
-        run(f"ALTER TABLE billing_topup OWNER TO {role}")
-        try:
-            with pytest.raises(CommandError, match="doesn't own billing_topup"):
-                grant_to(role)
-        finally:
-            run(f"ALTER TABLE billing_topup OWNER TO {owner}")
-
-    def test_a_schema_in_which_names_would_be_looked_for_first(self, role: str, settings: Any) -> None:
-        settings.DATABASE_APPLICATION_ROLE = role
-        run(f'CREATE SCHEMA "{connection.settings_dict["USER"]}" AUTHORIZATION {role}')
-        with pytest.raises(CommandError, match="by the name of the role that migrates"):
-            call_command("migrate", verbosity=0)
 
 
 def test_a_name_is_quoted(transactional_db: None) -> None:
